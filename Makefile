@@ -1,0 +1,64 @@
+# One command each; all of them set up what they need first. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+BIN := .venv/bin
+READY := .venv/.ready
+
+# The newest interpreter on the PATH that is new enough; override with `make setup PYTHON=...`.
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; do \
+	if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$name; break; fi; done)
+
+.PHONY: help setup demo up test check fix lock bench chaos clean
+
+help: ## what there is
+	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{printf "%-15s %s\n", $$1, $$2}'
+
+setup: $(READY) ## .venv/ with everything in it, locked
+
+$(READY): pyproject.toml requirements/dev.txt
+	@test -n "$(PYTHON)" || { echo "ringback needs Python 3.11 or newer, and none is on the PATH." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv >/dev/null 2>&1 || { rm -rf .venv; \
+		$(PYTHON) -m venv --without-pip .venv && $(PYTHON) -m pip --version >/dev/null 2>&1; } || { rm -rf .venv; \
+		echo "This Python can make no virtual environment with pip in it:" >&2; \
+		echo "install its venv module (Debian, Ubuntu: python3-venv) and try again." >&2; exit 1; }
+	@echo "Installing into .venv (a minute the first time) ..."
+	@if $(BIN)/python -m pip --version >/dev/null 2>&1; then pip="$(BIN)/python -m pip"; \
+		else pip="$(PYTHON) -m pip --python $(BIN)/python"; fi; \
+		$$pip install -qq --disable-pip-version-check --require-hashes -r requirements/dev.txt && \
+		$$pip install -qq --disable-pip-version-check --no-deps --no-build-isolation \
+			--config-settings editable_mode=compat -e .
+	@touch $@
+
+demo: setup ## one order from POST to verified webhook, against the sandbox provider
+	@$(BIN)/ringback demo
+
+up: setup ## all processes on this machine, until Ctrl-C
+	@$(BIN)/ringback up
+
+test: setup ## unit, integration and end-to-end tests
+	$(BIN)/python -m pytest -m "not chaos and not bench"
+
+check: setup ## lint, format, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: setup ## repair what lint and format can repair
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: setup ## write requirements/*.txt anew from pyproject.toml
+	sh requirements/lock.sh
+
+bench: setup ## ringback beside its peers; writes docs/performance.md
+	@test ! -f requirements/bench.txt || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	$(BIN)/python -m tests.bench.run
+
+chaos: setup ## kills processes under load and checks the money
+	$(BIN)/python -m pytest -m chaos tests/chaos
+
+clean: ## away with what was made here, the data in .ringback/ excepted
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

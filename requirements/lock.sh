@@ -1,0 +1,16 @@
+#!/bin/sh
+# Pins every package with the hashes of all its files. The environment's index settings are left out,
+# so that the lock says the same wherever it is made.
+set -eu
+cd "$(dirname "$0")/.."
+unset PIP_FIND_LINKS PIP_INDEX_URL PIP_EXTRA_INDEX_URL
+export PIP_CONFIG_FILE=/dev/null CUSTOM_COMPILE_COMMAND="make lock"
+compile="${COMPILE_WITH:-.venv/bin/pip-compile} --quiet --generate-hashes --strip-extras --allow-unsafe
+         --no-emit-index-url --no-emit-find-links"
+
+$compile pyproject.toml requirements/runtime.in -o requirements/runtime.txt "$@"
+$compile --extra dev -c requirements/runtime.txt pyproject.toml requirements/runtime.in requirements/dev.in \
+    -o requirements/dev.txt "$@"
+if [ -f requirements/bench.in ]; then
+    $compile -c requirements/dev.txt requirements/bench.in -o requirements/bench.txt "$@"
+fi

@@ -1,0 +1,62 @@
+"""How much is measured: the full run for the page, the quick one to see that everything works."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Loads (orders in flight), windows and counts of one run; seconds throughout."""
+
+    window: float
+    bare_orders: int
+    peer_orders: int
+    """A load that the plain Celery worker carries on two cores without falling behind; ten times as much it cannot."""
+    small: int
+    codes_at: int
+    middle: int
+    large: int
+    huge: int
+    codes: int
+    codes_spread: float
+    posts: int
+    pings: int
+    door_seconds: float
+
+    @property
+    def loads(self) -> tuple[int, ...]:
+        """The loads at which ringback is measured, rising, since orders are only ever added."""
+        return (self.small, self.middle, self.large, self.huge)
+
+
+FULL = Plan(
+    window=15,
+    bare_orders=10_000,
+    peer_orders=1_000,
+    small=1_000,
+    codes_at=5_000,
+    middle=10_000,
+    large=25_000,
+    huge=50_000,
+    codes=1_000,
+    codes_spread=10,
+    posts=500,
+    pings=2_000,
+    door_seconds=6,
+)
+QUICK = Plan(
+    window=6,
+    bare_orders=2_000,
+    peer_orders=300,
+    small=200,
+    codes_at=500,
+    middle=1_000,
+    large=2_000,
+    huge=3_000,
+    codes=100,
+    codes_spread=6,
+    posts=100,
+    pings=300,
+    door_seconds=3,
+)

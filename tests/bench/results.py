@@ -1,0 +1,215 @@
+"""Everything one run measured, and the table of figures that follows from it: pure arithmetic."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from tests.bench.figures import Figure, Window, at_least, at_most, quantile, told, untaken
+from tests.bench.plan import Plan
+
+ON_TIME = 0.99
+"""The share of polls that must come less than a second late for a load to count as carried."""
+
+CELERY, ASYNCIO, UVLOOP = "plain Celery, `self.retry`", "bare loop, asyncio", "bare loop, uvloop"
+
+
+@dataclass(slots=True)
+class Results:
+    """Raw measurements by name; a missing one means that it failed, and `failures` says why."""
+
+    plan: Plan
+    provider_micros: float = 0.0
+    peers: dict[str, Window] = field(default_factory=dict)
+    loads: dict[int, Window] = field(default_factory=dict)
+    single: Window | None = None
+    double: Window | None = None
+    idle: float | None = None
+    order_bytes: float | None = None
+    door: float | None = None
+    bare_door: float | None = None
+    waits: list[float] = field(default_factory=list)
+    ping_micros: float | None = None
+    post_micros: float | None = None
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def carried(self) -> int:
+        """The largest load that was polled on time; 0 when none was."""
+        fit = (
+            n
+            for n, seen in self.loads.items()
+            if seen.late_share <= 1 - ON_TIME and seen.wanted_rate_met >= 0.95
+        )
+        return max(fit, default=0)
+
+
+def table(results: Results) -> list[Figure]:
+    """All rows in the page's order; what could not be measured stands there as such, with its reason."""
+    rows = [
+        _polls,
+        _floor,
+        _carried,
+        _growth,
+        _redis,
+        _memory,
+        _door,
+        _waits,
+        _webhooks,
+        _idle,
+        _second,
+        _provider,
+    ]
+    return [figure for row in rows for figure in _row(row, results)]
+
+
+def _row(row: Callable[[Results], Iterator[Figure]], results: Results) -> list[Figure]:
+    try:
+        return list(row(results))
+    except (KeyError, TypeError, ZeroDivisionError, ValueError):
+        name = (row.__doc__ or "").rstrip(".")
+        return [untaken(name, "; ".join(f"{step}: {why}" for step, why in results.failures.items()))]
+
+
+def _polls(results: Results) -> Iterator[Figure]:
+    """Worker CPU per poll, times less than the peers'."""
+    plan, ours = results.plan, results.loads[results.plan.middle]
+    for name, seen in results.peers.items():
+        if name in (ASYNCIO, UVLOOP):
+            continue
+        note = f"{seen.worker_micros:,.0f} µs at {seen.orders:,} orders against {ours.worker_micros:.0f} µs at {plan.middle:,}"
+        row = f"worker CPU per poll at {plan.middle:,} in flight, times less"
+        ratio = seen.worker_micros / ours.worker_micros
+        yield (
+            at_least(row, ratio, 50, peer=name, note=note)
+            if name == CELERY
+            else told(row, ratio, unit="×", peer=name, note=note)
+        )
+
+
+def _floor(results: Results) -> Iterator[Figure]:
+    """Worker CPU per poll, times the bare loop's."""
+    ours = results.loads[results.plan.middle]
+    for name in (ASYNCIO, UVLOOP):
+        note = f"bare {results.peers[name].worker_micros:.0f} µs"
+        yield at_most(
+            "the same, times the bare loop's",
+            ours.worker_micros / results.peers[name].worker_micros,
+            5,
+            peer=name,
+            note=note,
+        )
+
+
+def _carried(results: Results) -> Iterator[Figure]:
+    """Orders in flight with 99 % of polls less than 1 s late."""
+    seen = results.loads[results.plan.large]
+    tried = ", ".join(f"{n:,}: {1 - window.late_share:.2%} on time" for n, window in results.loads.items())
+    name = (
+        f"orders in flight on {os.cpu_count()} cores, provider and store included, ≥ 99 % of polls < 1 s late"
+    )
+    yield at_least(
+        name,
+        results.carried(),
+        results.plan.large,
+        unit="",
+        note=f"{tried}; {seen.rate:,.0f} polls/s at the goal",
+    )
+
+
+def _growth(results: Results) -> Iterator[Figure]:
+    """CPU per poll at the largest load against the smallest."""
+    small, huge = results.loads[results.plan.small], results.loads[results.plan.huge]
+    name = f"CPU per poll at {results.plan.huge:,} in flight against {results.plan.small:,}"
+    note = f"{huge.worker_micros:.0f} µs against {small.worker_micros:.0f} µs"
+    yield at_most(name, huge.worker_micros / small.worker_micros, 1.2, note=note)
+
+
+def _redis(results: Results) -> Iterator[Figure]:
+    """Redis CPU per poll."""
+    seen = results.loads[results.plan.middle]
+    peer = results.peers.get(CELERY)
+    note = f"plain Celery: {peer.redis_micros:.0f} µs" if peer else ""
+    yield at_most(
+        f"Redis CPU per poll at {results.plan.middle:,} in flight",
+        seen.redis_micros,
+        15,
+        unit=" µs",
+        note=note,
+    )
+
+
+def _memory(results: Results) -> Iterator[Figure]:
+    """Redis memory per waiting order."""
+    yield at_most("Redis memory per waiting order", _have(results.order_bytes) / 1024, 2, unit=" KB")
+
+
+def _door(results: Results) -> Iterator[Figure]:
+    """`POST /v1/orders` against a bare Flask endpoint."""
+    ours, bare = _have(results.door), _have(results.bare_door)
+    yield at_least(
+        "`POST /v1/orders` per second, of a bare endpoint's",
+        ours / bare,
+        0.6,
+        peer="Flask under the same gunicorn line",
+        note=f"{ours:,.0f}/s against {bare:,.0f}/s",
+    )
+
+
+def _waits(results: Results) -> Iterator[Figure]:
+    """From the provider's code to the webhook's first byte."""
+    if not results.waits:
+        raise ValueError("no code came through")
+    middle, most = quantile(results.waits, 0.5) * 1e3, quantile(results.waits, 0.99) * 1e3
+    name = f"from the provider's code to the webhook's first byte, p99 at {results.plan.codes_at:,} in flight"
+    yield at_most(name, most, 250, unit=" ms", note=f"median {middle:.0f} ms, {len(results.waits)} codes")
+
+
+def _webhooks(results: Results) -> Iterator[Figure]:
+    """CPU per webhook delivered, times less than a Celery task with `httpx.post`."""
+    ours, peer = _have(results.ping_micros), _have(results.post_micros)
+    note = f"{peer:,.0f} µs against {ours:,.0f} µs"
+    yield at_least(
+        "CPU per webhook delivered, times less",
+        peer / ours,
+        10,
+        peer="a Celery task and `httpx.post` each",
+        note=note,
+    )
+
+
+def _idle(results: Results) -> Iterator[Figure]:
+    """CPU of a worker with nothing in flight."""
+    yield at_most("CPU of a worker with nothing in flight", _have(results.idle) * 100, 1, unit=" % of a core")
+
+
+def _second(results: Results) -> Iterator[Figure]:
+    """Polls per second with a second worker process."""
+    if results.single is None or results.double is None:
+        raise ValueError("not both measured")
+    one, two = results.single, results.double
+    each = one.worker_micros + one.redis_micros + results.provider_micros
+    possible = min(2.0, (os.cpu_count() or 1) * one.worker_micros / each)
+    note = f"{one.rate:,.0f}/s, then {two.rate:,.0f}/s; with the provider and the store on the same {os.cpu_count()} cores "
+    yield at_least(
+        "polls per second with a second worker process",
+        two.rate / one.rate,
+        1.8,
+        note=f"{note}{possible:.2g}× is the most there is",
+    )
+    yield told(
+        "CPU per poll with two workers, of one worker's", two.worker_micros / one.worker_micros, unit="×"
+    )
+
+
+def _provider(results: Results) -> Iterator[Figure]:
+    """The bench provider's own ceiling."""
+    yield told(
+        "the bench provider's own ceiling on one core", 1e6 / results.provider_micros, unit=" requests/s"
+    )
+
+
+def _have(value: float | None) -> float:
+    if value is None:
+        raise ValueError("not measured")
+    return value

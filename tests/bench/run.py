@@ -1,0 +1,153 @@
+"""The one command: `python -m tests.bench.run [--quick] [--no-docs]`.
+
+Measures the provider's ceiling, the floor, the peers and ringback one after the other on this machine, prints the table
+and writes `docs/performance.md` with its pictures. Under ten minutes; `--quick` takes a fraction of the loads to see
+that everything works, and writes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import redis
+from rich.console import Console
+
+from tests.bench import engine, report, rivals
+from tests.bench.plan import FULL, QUICK, Plan
+from tests.bench.results import ASYNCIO, UVLOOP, Results, table
+from tests.bench.stage import NotReady, Stage
+
+console = Console()
+SATURATED = {"RINGBACK_POLL_INTERVAL": "1"}
+"""More polls due than two workers can make, so that their number decides."""
+
+
+class Bench:
+    """One run: its plan, what it measured so far, and how it tells what it is doing."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.results = Results(plan)
+        self.begun = time.monotonic()
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Say what is measured now; a step that fails is noted and the run goes on."""
+        console.print(f"[dim]{time.monotonic() - self.begun:4.0f} s[/dim]  {name}")
+        try:
+            yield
+        except (NotReady, OSError, redis.RedisError) as error:
+            self.results.failures[name] = str(error)
+            console.print(f"        [red]failed:[/red] {error}", markup=True, highlight=False)
+
+    def run(self) -> Results:
+        """Everything, in the order of the page."""
+        self.floor()
+        self.peers()
+        self.door()
+        if engine.exists():
+            self.ringback()
+        else:
+            self.results.failures["ringback"] = "its processes are not in this checkout"
+        return self.results
+
+    def floor(self) -> None:
+        """The provider's ceiling, then the bare loop on both event loops."""
+        with self.step("the provider's own ceiling"):
+            self.results.provider_micros = rivals.ceiling(seconds=4).micros
+        for loop, name in (("asyncio", ASYNCIO), ("uvloop", UVLOOP)):
+            with self.step(f"{name} at {self.plan.bare_orders:,} orders"):
+                self.results.peers[name] = rivals.bare(loop, self.plan.bare_orders, seconds=self.plan.window)
+
+    def peers(self) -> None:
+        """The other ways to do the job, at a load that they carry."""
+        for peer in rivals.PEERS:
+            with self.step(f"{peer.name} at {self.plan.peer_orders:,} orders"):
+                self.results.peers[peer.name] = rivals.peer(
+                    peer, self.plan.peer_orders, seconds=self.plan.window
+                )
+        with self.step("webhooks, a Celery task and httpx.post each"):
+            self.results.post_micros = rivals.celery_posts(self.plan.posts)
+
+    def door(self) -> None:
+        """Bare Flask under ringback's gunicorn line."""
+        with self.step("a bare Flask endpoint"), Stage() as stage:
+            self.results.bare_door = engine.bare_flask(stage, seconds=self.plan.door_seconds).rate
+
+    def ringback(self) -> None:
+        """Ringback from idle to the largest load, on one stage."""
+        with self.step("ringback starts"), Stage() as stage:
+            ours = engine.Engine(stage)
+            ours.start()
+            for part in (self.idle, self.accepting, self.loads, self.second_worker, self.webhooks):
+                part(ours)
+
+    def idle(self, ours: engine.Engine) -> None:
+        """A worker with nothing to do."""
+        with self.step("ringback idle"):
+            time.sleep(3)
+            self.results.idle = ours.idle_share(seconds=self.plan.window)
+
+    def accepting(self, ours: engine.Engine) -> None:
+        """The door alone: no worker runs, so that only what a POST costs is seen."""
+        with self.step("ringback accepts orders"):
+            ours.stop_workers()
+            self.results.door = ours.accept(seconds=self.plan.door_seconds).rate
+            ours.reset()
+
+    def loads(self, ours: engine.Engine) -> None:
+        """Each load in turn, and the codes on the way up."""
+        ours.add_worker()
+        empty, _ = ours.memory()
+        for orders in self.plan.loads:
+            with self.step(f"ringback at {orders:,} orders"):
+                ours.fill(orders)
+                self.results.loads[orders] = ours.window(seconds=self.plan.window)
+                if orders == self.plan.middle:
+                    self.results.order_bytes = (ours.memory()[0] - empty) / orders
+            if orders == self.plan.small:
+                self.codes(ours)
+
+    def codes(self, ours: engine.Engine) -> None:
+        """How soon a code is passed on."""
+        with self.step(f"ringback passes codes on at {self.plan.codes_at:,} orders"):
+            ours.fill(self.plan.codes_at)
+            self.results.waits = ours.code_waits(codes=self.plan.codes, spread=self.plan.codes_spread)
+
+    def second_worker(self, ours: engine.Engine) -> None:
+        """One worker with more than it can do, then two."""
+        with self.step("ringback with one worker, saturated"):
+            ours.stop_workers()
+            ours.add_worker(**SATURATED)
+            self.results.single = ours.window(seconds=self.plan.window, warm=8)
+        with self.step("ringback with two workers, saturated"):
+            ours.add_worker(**SATURATED)
+            self.results.double = ours.window(seconds=self.plan.window, warm=8)
+
+    def webhooks(self, ours: engine.Engine) -> None:
+        """What a delivery costs by itself."""
+        with self.step("ringback delivers webhooks"):
+            self.results.ping_micros = ours.deliver(self.plan.pings)
+
+
+def main(argv: list[str] | None = None, *, show: Callable[..., None] = console.print) -> int:
+    """Run, print, write; 0 unless ringback could not be measured at all."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.run", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small loads and short windows; writes no page")
+    parser.add_argument("--no-docs", action="store_true", help="print only")
+    asked = parser.parse_args(argv)
+    bench = Bench(QUICK if asked.quick else FULL)
+    results = bench.run()
+    figures = table(results)
+    show(report.screen(figures))
+    show(report.windows_screen(results))
+    if not (asked.quick or asked.no_docs):
+        show(f"written: {report.write(results, figures, seconds=time.monotonic() - bench.begun)}")
+    return 0 if results.loads else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,67 @@
+"""`python -m web.sandbox`: the sandbox provider on its own, until Ctrl-C or SIGTERM."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+
+from web.sandbox.server import Sandbox
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until told to stop; 2 when an option is bad, 1 when the port is taken."""
+    parser = _parser()
+    options = vars(parser.parse_args(arguments))
+    try:
+        sandbox = Sandbox(**options)
+    except ValueError as problem:
+        parser.error(str(problem))
+    try:
+        return _serve(sandbox)
+    except OSError as problem:
+        print(f"cannot listen on {sandbox.url}: {problem.strerror}", file=sys.stderr)
+        return 1
+
+
+def _serve(sandbox: Sandbox) -> int:
+    told_to_stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: told_to_stop.set())
+    with sandbox:
+        print(f"sandbox provider on {sandbox.base_url}", flush=True)
+        told_to_stop.wait()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m web.sandbox", description="An OTPGet look-alike; watch and direct it at /sandbox/."
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
+    parser.add_argument("--port", type=int, default=9000, help="0 takes a free one (default %(default)s)")
+    parser.add_argument("--balance", default="500", help="PKR in the account (default %(default)s)")
+    parser.add_argument("--price", default="10", help="PKR for a number (default %(default)s)")
+    parser.add_argument(
+        "--code-after", type=_seconds_or_never, default=8.0, help="seconds to the code, or 'never'"
+    )
+    parser.add_argument(
+        "--cancel-after", type=float, default=120.0, help="seconds before a cancel is allowed"
+    )
+    parser.add_argument("--life", type=float, default=900.0, help="seconds that a number lives")
+    parser.add_argument(
+        "--no-code-share", type=float, default=0.0, help="share of orders without a code, 0 to 1"
+    )
+    parser.add_argument("--seed", type=int, help="makes ids, numbers and codes the same on every run")
+    parser.add_argument("--api-key", help="the only key taken; any by default")
+    return parser
+
+
+def _seconds_or_never(text: str) -> float | None:
+    return None if text == "never" else float(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""The provider's account as the workers read it: balance and servers, by free calls, for the door and for the gate."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Protocol
+
+from worker.gate import Gate
+from worker.provider.protocol import Balance, BalanceReply, Declined, Servers, ServersReply, Throttled
+from worker.store import EngineStore
+
+BALANCE_EVERY = 60.0
+"""Seconds between two readings of the balance that nobody asked for."""
+SERVERS_EVERY = 600.0
+TYPES = ("1", "2")
+"""The provider's two kinds of servers (vendor's page)."""
+
+
+class AccountCalls(Protocol):
+    """What is asked of the provider."""
+
+    async def balance(self) -> BalanceReply: ...
+    async def servers(self, type: str) -> ServersReply: ...
+
+
+class Account:
+    """Reads what is wished for, what is old, and what may lift a pause."""
+
+    def __init__(self, store: EngineStore, provider: AccountCalls, gate: Gate, *, min_balance: Decimal | None) -> None:
+        self._store = store
+        self._provider = provider
+        self._gate = gate
+        self._floor = min_balance
+
+    async def refresh(self) -> list[str]:
+        """Read everything that is due to be read; gives what was read."""
+        due = await self._due()
+        for what in due:
+            await self._gate.slot()
+            if what == "balance":
+                await self._read_balance()
+            else:
+                await self._read_servers(what.removeprefix("servers:"))
+        return due
+
+    async def _due(self) -> list[str]:
+        wishes = await self._store.taken_wishes()
+        known, now = await self._store.account(), self._store.clock.now()
+
+        def old(what: str, every: float) -> bool:
+            return now - int(known.get(f"{what}:asked", "0")) / 1000 >= every
+
+        probes = any(now >= pause.get("probe_at", now + 1) for pause in (await self._store.pauses()).values())
+        due = ["balance"] if probes or "balance" in wishes or old("balance", BALANCE_EVERY) else []
+        servers = {f"servers:{type}" for type in TYPES if old(f"servers:{type}", SERVERS_EVERY)}
+        return due + sorted(servers | {wish for wish in wishes if wish.startswith("servers:")})
+
+    async def _read_balance(self) -> None:
+        reply = await self._provider.balance()
+        if isinstance(reply, Declined):
+            await self._gate.refused(reply)
+        if isinstance(reply, Throttled):
+            await self._gate.throttled(reply)
+        balance = reply.amount if isinstance(reply, Balance) else None
+        if balance is not None and (await self._store.account()).get("balance") != str(balance):
+            await self._store.journal(kind="balance", balance=str(balance))
+        await self._store.put_account("balance", None if balance is None else str(balance))
+        await self._gate.observe_balance(balance, self._floor)
+
+    async def _read_servers(self, type: str) -> None:
+        reply = await self._provider.servers(type)
+        listed = [{"id": one.id, "name": one.name} for one in reply.servers] if isinstance(reply, Servers) else None
+        await self._store.put_account(f"servers:{type}", None if listed is None else json.dumps(listed))

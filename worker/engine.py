@@ -1,0 +1,308 @@
+"""The engine: one event loop per process, a lane for each queue, and the clock that looks for what is due.
+
+A hint from the queue says "some are due in this lane"; `run` claims when it starts and returns as soon as the claimed
+entries are under way. How many may be under way at once is the lane's own affair, so a slow provider cannot hold up
+webhooks and a slow receiver cannot hold up polls. Nothing here knows Celery.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from structlog.contextvars import bound_contextvars
+
+from worker.errors import StoreUnavailable
+from worker.event import Event
+from worker.lifecycle import STILL_WAITING, Again, Gone, Outcome, Saved
+from worker.logs import get_logger
+from worker.services import Services
+
+T = TypeVar("T")
+log = get_logger(__name__)
+
+LANES = ("settle", "poll", "buy", "deliver")
+BATCH = 200
+"""Entries that one hint claims at most."""
+IN_FLIGHT = {"settle": 200, "poll": 1000, "buy": 200, "deliver": 400}
+"""Entries of a lane under way at once in one process."""
+TICK = 0.05
+"""Seconds between two ticks of the clock that holds the token."""
+IDLE_TICK = 0.25
+"""Seconds between two looks of a clock that does not."""
+TOKEN = 1.0
+"""Seconds for which the clock's token holds: a killed worker delays nothing for longer."""
+HINT = 2.0
+"""Seconds after which a hint that nobody took is forgotten, in the queue and in the count."""
+MOST_HINTS = 50
+"""Hints of one lane under way at most."""
+CHORES = {"account": 30.0, "erase": 3600.0, "mend": 60.0, "trim": 3600.0}
+"""Seconds between two runs of each chore; `account` and `erase` also run when there is something for them to do."""
+DELIVERY_MARGIN = 10.0
+"""Seconds by which an event's lease outlives the attempt's deadline: two attempts of one event never overlap."""
+PER_HOST = 8
+PROBE_AFTER = 5
+"""Failures in a row after which a receiving host gets one attempt at a time."""
+PUT_OFF = 0.5
+"""Seconds for which a delivery is put off that finds no room at its host."""
+DRAIN = 30.0
+"""Seconds that work under way is given to end when the process is told to stop."""
+
+
+@dataclass(slots=True)
+class Lane:
+    """A lane of this process: its name and how many entries are under way."""
+
+    name: str
+    capacity: int
+    running: int = 0
+
+
+class Engine:
+    """Runs the lanes and the clock on one loop in a thread of its own."""
+
+    def __init__(self, services: Callable[[], Awaitable[Services]], hint: Callable[[str], None], *, worker: str) -> None:
+        """`services` builds the services on the loop; `hint` publishes one hint for a lane or a chore (and may block)."""
+        self._build = services
+        self._hint = hint
+        self._worker = worker
+        self._lanes = {name: Lane(name, IN_FLIGHT[name]) for name in LANES}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._stopping = threading.Event()
+        self._ready: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run_loop, name="ringback-engine", daemon=True)
+        self.loop: asyncio.AbstractEventLoop
+        self.services: Services
+
+    # Its life.
+
+    def start(self) -> None:
+        """Start the loop; returns when the services are built. Raises what building them raised."""
+        self._thread.start()
+        self._ready.result(timeout=30)
+
+    def stop(self) -> None:
+        """Take nothing new, let what is under way end, and close."""
+        if not self._thread.is_alive():
+            return
+        self._stopping.set()
+        with contextlib.suppress(Exception):
+            asyncio.run_coroutine_threadsafe(self._close(), self.loop).result(timeout=DRAIN + 10)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(timeout=5)
+
+    def _run_loop(self) -> None:
+        self.loop = _new_loop()
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.services = self.loop.run_until_complete(self._build())  # type: ignore[arg-type]
+        except BaseException as error:
+            self._ready.set_exception(error)
+            return
+        self._spawn(self._clock())
+        self._spawn(self._report())
+        self._ready.set_result(None)
+        self.loop.run_forever()
+
+    async def _close(self) -> None:
+        own = asyncio.current_task()
+        pending = [task for task in self._tasks if task is not own]
+        if pending:
+            await asyncio.wait(pending, timeout=DRAIN)
+        with contextlib.suppress(StoreUnavailable):
+            await self.services.store.release_clock(self._worker)
+            await self._flush()
+        await self.services.aclose()
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # Hints, as a thread of the queue hands them over.
+
+    def run(self, lane: str, timeout: float = 10.0) -> int:
+        """Claim what is due in a lane and start it; gives how many entries were started."""
+        return self._call(self._take(self._lanes[lane]), timeout)
+
+    def run_chore(self, name: str, timeout: float = 120.0) -> None:
+        """Run one chore to its end."""
+        self._call(self._chore(name), timeout)
+
+    def _call(self, work: Coroutine[Any, Any, T], timeout: float) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout)
+
+    async def _take(self, lane: Lane) -> int:
+        room = min(BATCH, lane.capacity - lane.running)
+        if room <= 0 or self._stopping.is_set():
+            return 0
+        lane.running += room
+        try:
+            started = await (self._take_events(lane, room) if lane.name == "deliver" else self._take_orders(lane, room))
+        except StoreUnavailable as error:
+            log.warning("claim_failed", lane=lane.name, why=str(error))
+            started = 0
+        lane.running -= room - started
+        return started
+
+    async def _take_orders(self, lane: Lane, room: int) -> int:
+        services = self.services
+        again = services.lease[lane.name]
+        asked_at = self.loop.time()
+        claim = await services.store.claim(lane.name, room, again)
+        stale_at = asked_at + 0.5 * again
+        if lane.name == "poll":
+            services.gate.called(len(claim.entries))
+        for place, (order_id, activation) in enumerate(claim.entries):
+            delay = claim.first + claim.gap * place if claim.gap else 0.0
+            self._spawn(self._entry(lane, order_id, activation, delay, stale_at + delay))
+        return len(claim.entries)
+
+    async def _take_events(self, lane: Lane, room: int) -> int:
+        lease = self.services.lease["deliver"]
+        stale_at = self.loop.time() + DELIVERY_MARGIN / 2
+        events = await self.services.store.claim_events(
+            room, lease, per_host=PER_HOST, probe_after=PROBE_AFTER, put_off=PUT_OFF
+        )
+        for event in events:
+            self._spawn(self._delivery(lane, event, stale_at))
+        return len(events)
+
+    # One unit of work each.
+
+    async def _entry(self, lane: Lane, order_id: str, activation: str, delay: float, stale_at: float) -> None:
+        try:
+            if delay > 0:
+                await asyncio.sleep(delay)
+            if self.loop.time() > stale_at:
+                # This process stood still; the claim has passed to somebody else by now.
+                return
+            lifecycle = self.services.lifecycle
+            if lane.name == "poll":
+                outcome = await lifecycle.poll(order_id, activation)
+                if outcome is STILL_WAITING:
+                    return
+            else:
+                outcome = await (lifecycle.buy(order_id) if lane.name == "buy" else lifecycle.settle(order_id))
+            await self._conclude(lane, order_id, outcome)
+        except StoreUnavailable as error:
+            log.warning("step_put_off", lane=lane.name, order=order_id, why=str(error))
+        except Exception:
+            self.services.counters.add("failures", lane=lane.name)
+            log.exception("step_failed", lane=lane.name, order=order_id)
+        finally:
+            lane.running -= 1
+
+    async def _conclude(self, lane: Lane, order_id: str, outcome: Outcome) -> None:
+        """Do what the step asked for, and say in one line what happened."""
+        with bound_contextvars(order=order_id, lane=lane.name):
+            match outcome:
+                case Saved(order):
+                    log.info("order", status=order.status.value, settlement=order.settlement.value, version=order.version)
+                case Again(at, why):
+                    await self.services.store.postpone(lane.name, order_id, at)
+                    log.debug("again", why=why)
+                case Gone():
+                    await self.services.store.drop(lane.name, order_id)
+                case _:
+                    log.debug("nothing", why=outcome.why)
+
+    async def _delivery(self, lane: Lane, event: Event, stale_at: float) -> None:
+        try:
+            if self.loop.time() > stale_at:
+                return
+            after = await self.services.outbox.deliver(event)
+            last = after.attempts[-1]
+            log.info(
+                "webhook", event_id=event.id, type=event.type, order=event.order, status=after.status.value,
+                status_code=last.status, error=last.error, duration=round(last.duration, 3), tries=after.tries,
+            )  # fmt: skip
+        except StoreUnavailable as error:
+            log.warning("delivery_unrecorded", event_id=event.id, why=str(error))
+        except Exception:
+            self.services.counters.add("failures", lane=lane.name)
+            log.exception("delivery_failed", event_id=event.id)
+        finally:
+            lane.running -= 1
+
+    async def _chore(self, name: str) -> None:
+        services = self.services
+        try:
+            match name:
+                case "account":
+                    await services.account.refresh()
+                case "erase":
+                    await services.housekeeping.erase()
+                case "mend":
+                    await services.housekeeping.mend()
+                case "trim":
+                    await services.housekeeping.trim()
+        except StoreUnavailable as error:
+            log.warning("chore_put_off", chore=name, why=str(error))
+
+    # The clock.
+
+    async def _clock(self) -> None:
+        """Tick while this worker holds the token; look for the token otherwise."""
+        while not self._stopping.is_set():
+            held = False
+            try:
+                held = await self._tick()
+            except StoreUnavailable as error:
+                log.warning("clock_stands", why=str(error))
+                await asyncio.sleep(IDLE_TICK)
+            except Exception:
+                log.exception("clock_failed")
+            await asyncio.sleep(TICK if held else IDLE_TICK)
+
+    async def _tick(self) -> bool:
+        tick = await self.services.store.tick(
+            self._worker, LANES, CHORES, token=TOKEN, batch=BATCH, most=MOST_HINTS, hint=HINT / 2
+        )
+        wanted = [lane for lane, hints in tick.hints.items() for _ in range(hints)] + list(tick.chores)
+        if wanted:
+            await self.loop.run_in_executor(None, self._publish, wanted)
+        return tick.holder
+
+    def _publish(self, wanted: list[str]) -> None:
+        try:
+            for name in wanted:
+                self._hint(name)
+        except Exception as error:
+            log.warning("hint_not_sent", why=type(error).__name__)
+
+    async def _report(self) -> None:
+        """Hand the counters over to the store every second or so."""
+        while not self._stopping.is_set():
+            await asyncio.sleep(1.0)
+            with contextlib.suppress(StoreUnavailable):
+                await self._flush()
+
+    async def _flush(self) -> None:
+        counts = self.services.counters.drain()
+        if counts:
+            await self.services.store.add_counts(counts)
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """uvloop where there is one (it costs the worker a third less CPU per poll), else asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def process_name() -> str:
+    """A name for this process that no other has."""
+    import os
+    import secrets
+    import socket
+
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}:{int(time.time())}"

@@ -1,0 +1,25 @@
+"""The errors that ringback raises, and what whoever catches one does.
+
+    RingbackError
+    ├── SettingsInvalid      the process does not start; the message lists every problem
+    ├── StoreUnavailable     the door answers 503; a worker's step keeps its result and tries the write again
+    └── NotFound             the door answers 404; the command line says so and leaves with 1
+"""
+
+from __future__ import annotations
+
+
+class RingbackError(Exception):
+    """Anything ringback itself complains about. Messages hold no secret, code or full number."""
+
+
+class SettingsInvalid(RingbackError):
+    """The environment does not make a valid configuration; the message lists every problem at once."""
+
+
+class StoreUnavailable(RingbackError):
+    """Redis could not be reached, or did not answer in time."""
+
+
+class NotFound(RingbackError):
+    """There is no such order, event or caller (or it is not the asker's)."""

@@ -1,0 +1,90 @@
+"""The event: one webhook owed to a caller, with every attempt to deliver it. Pure; times are epoch seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from worker.order import rfc3339
+
+
+class EventStatus(StrEnum):
+    """How far the delivery of an event has come."""
+
+    PENDING = "pending"
+    """Owed: an attempt is due or under way. A crash costs the lease's time, then it is tried again."""
+    DELIVERED = "delivered"
+    """A 2xx acknowledged it."""
+    GONE = "gone"
+    """The receiver answered 410: nobody wants it there any more."""
+    EXHAUSTED = "exhausted"
+    """Every try of the schedule failed. It can be redelivered by hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt: when, what was answered (status or an error class), how long it took, how the answer began."""
+
+    at: float
+    status: int | None
+    error: str | None
+    duration: float
+    excerpt: str = ""
+
+    def public(self) -> dict[str, Any]:
+        """The attempt as the API shows it; `duration` in seconds."""
+        return {
+            "at": rfc3339(self.at),
+            "status_code": self.status,
+            "error": self.error,
+            "duration": round(self.duration, 3),
+            "response": self.excerpt,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One webhook. `body` holds the exact bytes that are signed; `order` is None for a ping."""
+
+    id: str
+    type: str
+    caller: str
+    order: str | None
+    url: str
+    body: bytes
+    created_at: float
+    status: EventStatus = EventStatus.PENDING
+    version: int = 1
+    tries: int = 0
+    """Failed attempts counted against the schedule; a redelivery starts anew."""
+    attempts: tuple[Attempt, ...] = ()
+    due_at: float | None = None
+    sequence: int = 0
+
+    def tried(self, attempt: Attempt, status: EventStatus, *, due_at: float | None = None) -> Event:
+        """The event after an attempt; `due_at` is when the next one is due, if any."""
+        return replace(
+            self, attempts=(*self.attempts, attempt)[-MOST_ATTEMPTS_KEPT:], status=status, due_at=due_at,
+            tries=self.tries + 1, version=self.version + 1,
+        )  # fmt: skip
+
+    def again(self, now: float) -> Event:
+        """The event sent once more at somebody's request: same id, the schedule from its start."""
+        return replace(self, status=EventStatus.PENDING, tries=0, due_at=now, version=self.version + 1)
+
+    def public(self) -> dict[str, Any]:
+        """The event as the API shows it. The body is not shown: it may hold a code."""
+        return {
+            "id": self.id,
+            "type": self.type,
+            "order": self.order,
+            "status": self.status.value,
+            "created_at": rfc3339(self.created_at),
+            "next_attempt_at": rfc3339(self.due_at) if self.status is EventStatus.PENDING else None,
+            "attempts": [attempt.public() for attempt in self.attempts],
+        }
+
+
+MOST_ATTEMPTS_KEPT = 50
+"""Attempts remembered per event: a whole schedule and a few redeliveries."""

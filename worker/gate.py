@@ -1,0 +1,158 @@
+"""The gate: why buying is paused, and how fast the provider may be called. Shared by all workers through the store.
+
+Trouble with the account is global, never one order's: it pauses buying (not polling, not cancelling) with a reason,
+and lifts itself after a free call has shown that the reason is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from worker.logs import get_logger
+from worker.metrics import Counters
+from worker.order import ErrorCode
+from worker.provider.protocol import Declined, Throttled, Word
+from worker.store import EngineStore
+
+log = get_logger(__name__)
+
+DEFAULT_HOLD = 5.0
+"""Seconds everyone is held back by a 429 that names no time."""
+FIRST_PROBE, SLOWEST_PROBE = 5.0, 60.0
+"""Seconds until a pause is probed with a free call: doubling from the first to the slowest."""
+LONGEST_BAN = 86_400.0
+"""Seconds: a ban's date beyond this is read as this."""
+UNDATED_BAN = 1_800.0
+"""Seconds: the longest ban seen in the protocol's family, for one without a readable date."""
+
+
+class Pause(StrEnum):
+    """Why buying is paused."""
+
+    PROVIDER_AUTH = "provider_auth"
+    INSUFFICIENT_BALANCE = "insufficient_balance"
+    PROVIDER_BANNED = "provider_banned"
+    BELOW_MIN_BALANCE = "below_min_balance"
+    SWITCHED_OFF = "switched_off"
+
+    @property
+    def error(self) -> ErrorCode:
+        """The error of an order whose budget ends while buying is paused for this."""
+        return _ERRORS[self]
+
+
+_ERRORS = {
+    Pause.PROVIDER_AUTH: ErrorCode.PROVIDER_AUTH,
+    Pause.INSUFFICIENT_BALANCE: ErrorCode.INSUFFICIENT_BALANCE,
+    Pause.PROVIDER_BANNED: ErrorCode.PROVIDER_BANNED,
+    Pause.BELOW_MIN_BALANCE: ErrorCode.INSUFFICIENT_BALANCE,
+    Pause.SWITCHED_OFF: ErrorCode.PROVIDER_REJECTED,
+}
+_WORDS = {
+    Word.BAD_KEY: Pause.PROVIDER_AUTH,
+    Word.LOW_BALANCE: Pause.INSUFFICIENT_BALANCE,
+    Word.NO_BALANCE: Pause.INSUFFICIENT_BALANCE,
+    Word.BANNED: Pause.PROVIDER_BANNED,
+}
+
+
+class Gate:
+    """Reads and sets the pauses, and paces the calls to the provider."""
+
+    def __init__(self, store: EngineStore, counters: Counters) -> None:
+        self._store = store
+        self._counters = counters
+        self._calls: deque[tuple[float, int]] = deque(maxlen=10_000)
+
+    async def closed(self) -> Pause | None:
+        """Why nothing may be bought just now; None while buying goes on."""
+        pauses = await self._store.pauses()
+        return next((reason for reason in Pause if reason in pauses), None)
+
+    async def refused(self, reply: Declined) -> Pause | None:
+        """Pause buying if a purchase was declined for the account's sake, and say so; None for any other word."""
+        reason = _WORDS.get(reply.word)
+        if reason is not None:
+            await self.pause(reason, until=reply.until)
+        return reason
+
+    async def pause(self, reason: Pause, *, until: float | None = None, **details: Any) -> None:
+        """Pause buying; renewing a pause probes it less and less often."""
+        now = self._store.clock.now()
+        held = (await self._store.pauses()).get(reason, {})
+        wait = min(SLOWEST_PROBE, 2 * held["wait"]) if held else FIRST_PROBE
+        if reason is Pause.PROVIDER_BANNED:
+            wait = min(LONGEST_BAN, max(FIRST_PROBE, (until or now + UNDATED_BAN) - now))
+        record = {"since": held.get("since", now), "wait": wait, "probe_at": now + wait, **details}
+        await self._store.pause(reason, record)
+        if not held:
+            self.alert("buying_paused", reason=reason.value)
+
+    async def observe_balance(self, balance: Decimal | None, floor: Decimal | None) -> None:
+        """Lift or set the pauses that a reading of the balance decides; None is an unknown balance."""
+        pauses = await self._store.pauses()
+        now = self._store.clock.now()
+        if floor is not None and (balance is None or balance < floor):
+            await self.pause(Pause.BELOW_MIN_BALANCE, balance=None if balance is None else str(balance))
+        elif Pause.BELOW_MIN_BALANCE in pauses:
+            await self._lift(Pause.BELOW_MIN_BALANCE)
+        if balance is None:
+            return
+        for reason in (Pause.PROVIDER_AUTH, Pause.PROVIDER_BANNED):
+            if reason in pauses and now >= pauses[reason]["probe_at"]:
+                await self._lift(reason)
+        low = pauses.get(Pause.INSUFFICIENT_BALANCE)
+        if low is not None:
+            await self._judge_low_balance(low, balance, now)
+
+    async def _judge_low_balance(self, low: dict[str, Any], balance: Decimal, now: float) -> None:
+        """Buying goes on once the balance has risen, or after a minute to let one order try."""
+        if "balance" not in low:
+            await self._store.pause(Pause.INSUFFICIENT_BALANCE, {**low, "balance": str(balance), "probe_at": now + low["wait"]})
+        elif balance > Decimal(low["balance"]) or now >= low["since"] + SLOWEST_PROBE:
+            await self._lift(Pause.INSUFFICIENT_BALANCE)
+        else:
+            await self._store.pause(Pause.INSUFFICIENT_BALANCE, {**low, "probe_at": now + low["wait"]})
+
+    async def _lift(self, reason: Pause) -> None:
+        await self._store.resume(reason)
+        log.info("buying_resumed", reason=reason.value)
+
+    async def throttled(self, reply: Throttled) -> float:
+        """The provider asked for less: hold everyone back. Gives the seconds to wait."""
+        seconds = reply.retry_after if reply.retry_after is not None else DEFAULT_HOLD
+        now = self._store.clock.now()
+        lately = sum(calls for at, calls in self._calls if at > now - 10)
+        await self._store.throttle(seconds, max(lately / 10, 1.0))
+        self._counters.add("throttled")
+        log.warning("provider_throttles", hold=seconds)
+        return seconds
+
+    def called(self, calls: int = 1) -> None:
+        """Count calls to the provider."""
+        now = self._store.clock.now()
+        self._calls.append((now, calls))
+
+    async def held(self) -> float:
+        """Seconds that the provider's last 429 still holds everyone back; 0 when it does not."""
+        return await self._store.held()
+
+    async def slot(self) -> None:
+        """Wait for a slot of the limiter: for a call that no claim has paced."""
+        self.called()
+        wait = await self._store.reserve()
+        if wait > 0:
+            await asyncio.sleep(wait)
+
+    async def wish_balance(self) -> None:
+        """Have the balance read soon: a free call that shows whether the key is still good."""
+        await self._store.wish("balance")
+
+    def alert(self, kind: str, **details: Any) -> None:
+        """Something an operator has to know: one log line at error level and a counter."""
+        self._counters.add("alerts", kind=kind)
+        log.error("alert", kind=kind, **details)

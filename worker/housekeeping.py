@@ -1,0 +1,79 @@
+"""Housekeeping: codes erased when their time is over, lost wake-ups mended, indexes and journal trimmed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from worker.event import Event
+from worker.gate import Gate
+from worker.metrics import Counters
+from worker.order import Order, Refused
+from worker.store import EngineStore, Wake, Written
+from worker.webhooks.message import without_code
+
+JOURNAL_KEPT = 90 * 86_400.0
+"""Seconds for which the journal of money is kept."""
+ERASED = "[erased]"
+
+
+class Housekeeping:
+    """What has to be done now and then; each call does a bounded piece of it."""
+
+    def __init__(self, store: EngineStore, gate: Gate, counters: Counters, *, retention: float) -> None:
+        self._store = store
+        self._gate = gate
+        self._counters = counters
+        self._retention = retention
+
+    async def erase(self, most: int = 100) -> int:
+        """Erase the codes whose time is over: from the order, its webhooks and what receivers answered."""
+        erased = 0
+        for order_id in await self._store.orders_to_erase(most):
+            order = await self._store.load(order_id)
+            if order is None or order.otp is None:
+                await self._store.forget_erasure(order_id)
+            elif await self._erased(order, order.otp):
+                erased += 1
+        self._counters.add("otps_erased", erased)
+        return erased
+
+    async def _erased(self, order: Order, code: str) -> bool:
+        """The webhooks first, the order last: whatever is cut off in between is taken up again."""
+        for event in await self._store.events_of(order.id):
+            if code in event.body.decode() or any(code in attempt.excerpt for attempt in event.attempts):
+                if not await self._store.rewrite_event(event, _without(event, code)):
+                    return False
+        try:
+            after = order.erase()
+        except Refused:
+            return False
+        duty = Wake("settle") if order.charged and order.settlement.value == "pending" else None
+        return await self._store.save(order, after, wake=duty) is Written.SAVED
+
+    async def mend(self, batch: int = 500) -> int:
+        """Give open orders without a wake-up a new one. Expected never to find any."""
+        mended = 0
+        for caller_id in await self._store.callers():
+            start = 0
+            while True:
+                walked, lost = await self._store.reconcile(caller_id, start, batch)
+                mended += len(lost)
+                for order_id in lost:
+                    self._gate.alert("wake_up_lost", order=order_id)
+                if walked < batch:
+                    break
+                start += walked
+        self._counters.add("mended", mended)
+        return mended
+
+    async def trim(self) -> None:
+        """Take what is past its time out of the indexes and the journal."""
+        before = self._store.clock.now() - self._retention - 86_400
+        for caller_id in await self._store.callers():
+            await self._store.trim_indexes(caller_id, before)
+        await self._store.trim_journal(JOURNAL_KEPT)
+
+
+def _without(event: Event, code: str) -> Event:
+    attempts = tuple(replace(one, excerpt=one.excerpt.replace(code, ERASED)) for one in event.attempts)
+    return replace(event, body=without_code(event.body), attempts=attempts, version=event.version + 1)

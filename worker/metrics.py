@@ -1,0 +1,45 @@
+"""Counters that workers keep in memory and hand over to the store now and then, where the door shows all of them summed."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+NAMES = {
+    "polls": "Status calls by reply.",
+    "purchases": "Purchases sent, by reply.",
+    "cancels": "Cancels sent, by reply.",
+    "finishes": "Finishes sent, by reply.",
+    "orders_ended": "Orders that reached a terminal state.",
+    "deliveries": "Webhook attempts by verdict.",
+    "events_exhausted": "Webhooks given up after their last try.",
+    "alerts": "Things an operator has to know, by kind.",
+    "throttled": "Times the provider asked for less.",
+    "mended": "Open orders found without a wake-up; expected to stay 0.",
+    "failures": "Units of work that raised something unexpected, by lane.",
+    "otps_erased": "Codes erased because their time was over.",
+    "otp_to_webhook_seconds": "Seconds from the code's arrival to the end of its first delivery, summed.",
+    "otp_to_webhook": "Codes counted in otp_to_webhook_seconds.",
+}
+"""Every counter and what it counts; shown as `ringback_<name>_total`."""
+
+
+class Counters:
+    """Counters of one process. A key is the name with its labels: `polls{reply="Waiting"}`."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def add(self, name: str, amount: float = 1, **labels: str) -> None:
+        """Count; labels hold words of ours, never ids, numbers or codes."""
+        self._counts[key(name, labels)] += amount  # type: ignore[assignment]
+
+    def drain(self) -> dict[str, float]:
+        """Everything counted since the last drain."""
+        counted, self._counts = self._counts, Counter()
+        return dict(counted)
+
+
+def key(name: str, labels: dict[str, str]) -> str:
+    """A counter's name with its labels, as Prometheus writes it."""
+    inside = ",".join(f'{label}="{value}"' for label, value in sorted(labels.items()))
+    return f"{name}{{{inside}}}" if inside else name

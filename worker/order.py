@@ -1,0 +1,334 @@
+"""The order: its states, its transitions with their reasons, and what the outside sees of it.
+
+Pure: no I/O, no clock of its own. An :class:`Order` is frozen; every change is a copy made by one named
+transition of :data:`TRANSITIONS`, and a transition that does not fit the order's state raises :class:`Refused`
+and changes nothing. Times are epoch seconds; ``life`` and ``timeout`` are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+
+class Status(StrEnum):
+    """Where an order stands; the last four are terminal."""
+
+    QUEUED = "queued"
+    """Accepted, nothing bought. Left by `intend`, `reject` or `withdraw`. A crash here: the wake-up is still due."""
+    BUYING = "buying"
+    """The purchase may be on its way. Left by its answer; a crash here ends as `purchase_unknown`, never a second buy."""
+    WAITING = "waiting"
+    """A number is bought and polled. Left by a code, its deadline or the caller. A crash here costs one poll."""
+    CANCELLING = "cancelling"
+    """The number is being given back. Left by a code, or when the refund is known or can no longer be had."""
+    RECEIVED = "received"
+    """Terminal: the code has arrived. The purchase is then finished at the provider, which changes only `settlement`."""
+    EXPIRED = "expired"
+    """Terminal: no code arrived in time; `settlement` says what became of the money."""
+    CANCELLED = "cancelled"
+    """Terminal: the caller cancelled."""
+    FAILED = "failed"
+    """Terminal: `error` says why. A number that turns up afterwards is still cancelled, which changes only `settlement`."""
+
+
+TERMINAL = frozenset({Status.RECEIVED, Status.EXPIRED, Status.CANCELLED, Status.FAILED})
+
+
+class Settlement(StrEnum):
+    """What became of the money."""
+
+    NONE = "none"
+    """Nothing was bought."""
+    PENDING = "pending"
+    """A number is bought and neither finished nor given back yet."""
+    FINISHED = "finished"
+    """The provider confirmed the end of a purchase whose code arrived."""
+    REFUNDED = "refunded"
+    """The provider confirmed the cancel."""
+    UNCONFIRMED = "unconfirmed"
+    """The provider's word for it could not be had. Never read it as refunded."""
+
+
+class ErrorCode(StrEnum):
+    """Why an order failed."""
+
+    INSUFFICIENT_BALANCE = "insufficient_balance"
+    NO_NUMBERS = "no_numbers"
+    PROVIDER_AUTH = "provider_auth"
+    PROVIDER_BANNED = "provider_banned"
+    PROVIDER_REJECTED = "provider_rejected"
+    PURCHASE_UNKNOWN = "purchase_unknown"
+    ORDER_LOST = "order_lost"
+
+
+class EventType(StrEnum):
+    """The webhooks that an order can cause."""
+
+    NUMBER_ASSIGNED = "order.number_assigned"
+    OTP_RECEIVED = "order.otp_received"
+    EXPIRED = "order.expired"
+    CANCELLED = "order.cancelled"
+    FAILED = "order.failed"
+    PING = "webhook.ping"
+
+
+class Ending(StrEnum):
+    """Why a number is being given back."""
+
+    TIMEOUT = "timeout"
+    CALLER = "caller"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One named way from some states to one state (`target` None: the state stays), with its reason."""
+
+    name: str
+    sources: tuple[Status, ...]
+    target: Status | None
+    reason: str
+    event: EventType | None = None
+
+
+_Q, _B, _W, _C = Status.QUEUED, Status.BUYING, Status.WAITING, Status.CANCELLING
+_R, _E, _X, _F = Status.RECEIVED, Status.EXPIRED, Status.CANCELLED, Status.FAILED
+
+TRANSITIONS: Mapping[str, Transition] = {
+    t.name: t
+    for t in (
+        Transition("intend", (_Q,), _B, "the purchase is about to be sent"),
+        Transition("put_off", (_B,), _Q, "nothing was bought; ask again later"),
+        Transition("reject", (_Q, _B), _F, "nothing was bought and nothing will be", EventType.FAILED),
+        Transition("withdraw", (_Q,), _X, "the caller cancelled before the purchase", EventType.CANCELLED),
+        Transition("assign", (_B,), _W, "the number is bought", EventType.NUMBER_ASSIGNED),
+        Transition("lose_purchase", (_B,), _F, "nobody knows whether a number was bought", EventType.FAILED),
+        Transition("adopt_late", (_F,), None, "a purchase given up as unknown turned out to be bought"),
+        Transition("ask_cancel", (_B,), None, "the caller cancelled while the purchase was on its way"),
+        Transition("caller_cancel", (_W,), _C, "the caller cancelled"),
+        Transition("begin_cancel", (_W,), _C, "no code in time, or the provider no longer knows the number"),
+        Transition("try_cancel", (_C, _F), None, "a cancel is about to be sent"),
+        Transition("note_refund", (_C, _F), None, "the provider confirmed the cancel"),
+        Transition("receive", (_W, _C), _R, "the code arrived", EventType.OTP_RECEIVED),
+        Transition("try_finish", (_R,), None, "a finish is about to be sent"),
+        Transition("settle", (_R, _F), None, "the purchase is finished, or its end could not be confirmed"),
+        Transition("expire", (_C,), _E, "no code in time; the cancel is settled or can no longer be", EventType.EXPIRED),
+        Transition("conclude_cancel", (_C,), _X, "the caller's cancel is settled or can no longer be", EventType.CANCELLED),
+        Transition("lose", (_W, _C), _F, "the provider lost or cancelled the number by itself", EventType.FAILED),
+        Transition("keep_late_code", (_E, _X, _F), None, "a code was seen after the end; kept, not delivered"),
+        Transition("erase", (_R, _E, _X, _F), None, "the code's time is over"),
+    )
+}
+
+
+_EVENTS = {t.target: t.event for t in TRANSITIONS.values() if t.event is not None}
+
+
+def caused_event(before: Order, after: Order) -> EventType | None:
+    """The webhook that a change causes: one per state entered, hence exactly one terminal one per order."""
+    return None if after.status is before.status else _EVENTS.get(after.status)
+
+
+class Refused(Exception):
+    """The transition does not fit the order's state; nothing was changed. Its catcher drops the step or reads anew."""
+
+    def __init__(self, transition: str, status: Status) -> None:
+        super().__init__(f"{transition} does not apply to an order that is {status}")
+        self.transition = transition
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One order as the store keeps it."""
+
+    id: str
+    caller: str
+    server: str
+    type: str
+    callback_url: str
+    timeout: float
+    created_at: float
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    purpose: str | None = None
+    status: Status = Status.QUEUED
+    settlement: Settlement = Settlement.NONE
+    version: int = 1
+    number: str | None = None
+    activation: str | None = None
+    otp: str | None = None
+    error: ErrorCode | None = None
+    error_message: str | None = None
+    flags: tuple[str, ...] = ()
+    ending: Ending | None = None
+    cancel_requested: bool = False
+    asks: int = 0
+    """Purchases sent and answered with "not bought" so far."""
+    cancels: int = 0
+    """Cancels sent so far, counted before each is sent."""
+    cancel_sent_at: float | None = None
+    refunded_at: float | None = None
+    finishes: int = 0
+    asked_at: float | None = None
+    bought_at: float | None = None
+    expires_at: float | None = None
+    cancel_at: float | None = None
+    """When an order without a code begins to be cancelled."""
+    received_at: float | None = None
+    ended_at: float | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the order is in a terminal state."""
+        return self.status in TERMINAL
+
+    @property
+    def charged(self) -> bool:
+        """Whether a number is known to have been bought for it."""
+        return self.activation is not None
+
+    # The moments of an order, in the order in which they can happen.
+
+    def intend(self, now: float) -> Order:
+        """Record that a purchase is about to be sent."""
+        return self._move("intend", asked_at=self.asked_at if self.asked_at is not None else now)
+
+    def put_off(self) -> Order:
+        """Go back to the queue: the provider sold nothing."""
+        return self._move("put_off", asks=self.asks + 1)
+
+    def reject(self, code: ErrorCode, message: str, now: float) -> Order:
+        """End it: nothing was bought and nothing will be."""
+        return self._move("reject", error=code, error_message=message, ended_at=now)
+
+    def withdraw(self, now: float) -> Order:
+        """End it at the caller's word, before any purchase."""
+        return self._move("withdraw", ending=Ending.CALLER, cancel_requested=True, ended_at=now)
+
+    def assign(
+        self, activation: str, number: str | None, now: float, *, life: float, cancel_after: float, flags: tuple[str, ...] = ()
+    ) -> Order:
+        """Record the bought number, `life` seconds long, to be cancelled `cancel_after` seconds from now."""
+        return self._move(
+            "assign", activation=activation, number=number, settlement=Settlement.PENDING, bought_at=now,
+            expires_at=now + life, cancel_at=now + cancel_after, flags=self._with(*flags),
+        )  # fmt: skip
+
+    def lose_purchase(self, why: str, now: float, *flags: str) -> Order:
+        """End it: a purchase went out and its outcome cannot be known."""
+        return self._move(
+            "lose_purchase", error=ErrorCode.PURCHASE_UNKNOWN, error_message=why, flags=self._with(*flags),
+            settlement=Settlement.UNCONFIRMED, ended_at=now,
+        )  # fmt: skip
+
+    def adopt_late(self, activation: str, number: str | None, now: float, *, life: float) -> Order:
+        """Attach a number to an order already given up as `purchase_unknown`, so that it can be cancelled."""
+        if self.error is not ErrorCode.PURCHASE_UNKNOWN or self.charged:
+            raise Refused("adopt_late", self.status)
+        return self._move(
+            "adopt_late", activation=activation, number=number, bought_at=now, expires_at=now + life, cancel_at=now,
+            flags=self._with("adopted_late"),
+        )  # fmt: skip
+
+    def ask_cancel(self, now: float) -> Order:
+        """The caller's cancel, whatever the state; an order that is ending or ended comes back unchanged."""
+        if self.status is Status.QUEUED:
+            return self.withdraw(now)
+        if self.status is Status.BUYING and not self.cancel_requested:
+            return self._move("ask_cancel", cancel_requested=True)
+        if self.status is Status.WAITING:
+            return self._move("caller_cancel", cancel_requested=True, ending=Ending.CALLER, cancel_at=now)
+        return self
+
+    def begin_cancel(self, ending: Ending) -> Order:
+        """Begin to give the number back."""
+        return self._move("begin_cancel", ending=ending)
+
+    def try_cancel(self, now: float) -> Order:
+        """Count a cancel before it is sent."""
+        return self._move("try_cancel", cancels=self.cancels + 1, cancel_sent_at=now)
+
+    def note_refund(self, now: float) -> Order:
+        """The provider confirmed the cancel."""
+        return self._move("note_refund", settlement=Settlement.REFUNDED, refunded_at=now)
+
+    def receive(self, code: str, now: float, *flags: str) -> Order:
+        """The code arrived; a refund that was confirmed before it stays what it is."""
+        return self._move("receive", otp=code, received_at=now, ended_at=now, flags=self._with(*flags))
+
+    def try_finish(self) -> Order:
+        """Count a finish before it is sent."""
+        return self._move("try_finish", finishes=self.finishes + 1)
+
+    def settle(self, settlement: Settlement) -> Order:
+        """Record what became of the money of an ended order."""
+        return self._move("settle", settlement=settlement)
+
+    def conclude(self, now: float) -> Order:
+        """End an order whose cancel is settled, or can no longer be."""
+        if self.status is not Status.CANCELLING:
+            raise Refused("conclude", self.status)
+        if self.ending is Ending.LOST:
+            return self.lose("the provider no longer knows the number", now)
+        name = "conclude_cancel" if self.ending is Ending.CALLER else "expire"
+        return self._move(name, settlement=self._final(), ended_at=now)
+
+    def lose(self, why: str, now: float) -> Order:
+        """End it: the provider lost or cancelled the number by itself."""
+        return self._move(
+            "lose", error=ErrorCode.ORDER_LOST, error_message=why, ending=Ending.LOST, settlement=self._final(), ended_at=now
+        )
+
+    def keep_late_code(self, code: str, *flags: str) -> Order:
+        """Keep a code seen after the end: there is one terminal event, and it has been sent."""
+        return self._move("keep_late_code", otp=code, flags=self._with("late_code", *flags))
+
+    def erase(self) -> Order:
+        """Forget the code."""
+        return self._move("erase", otp=None, flags=self._with("otp_erased"))
+
+    def _final(self) -> Settlement:
+        known = self.settlement is Settlement.REFUNDED
+        return Settlement.REFUNDED if known else Settlement.UNCONFIRMED
+
+    def _with(self, *flags: str) -> tuple[str, ...]:
+        return self.flags + tuple(flag for flag in dict.fromkeys(flags) if flag not in self.flags)
+
+    def _move(self, name: str, **changes: Any) -> Order:
+        transition = TRANSITIONS[name]
+        if self.status not in transition.sources:
+            raise Refused(name, self.status)
+        return replace(self, status=transition.target or self.status, version=self.version + 1, **changes)
+
+    def public(self) -> dict[str, Any]:
+        """The order as the API and the webhooks show it (contract.md, "The order")."""
+        return {
+            "id": self.id,
+            "status": self.status.value,
+            "server": self.server,
+            "type": self.type,
+            "number": self.number,
+            "otp": self.otp,
+            "callback_url": self.callback_url,
+            "metadata": self.metadata,
+            "purpose": self.purpose,
+            "settlement": self.settlement.value,
+            "error": {"code": self.error.value, "message": self.error_message} if self.error else None,
+            "flags": list(self.flags),
+            "created_at": rfc3339(self.created_at),
+            "bought_at": rfc3339(self.bought_at),
+            "expires_at": rfc3339(self.expires_at),
+            "received_at": rfc3339(self.received_at),
+            "ended_at": rfc3339(self.ended_at),
+        }
+
+
+def rfc3339(at: float | None) -> str | None:
+    """Epoch seconds as RFC 3339 in UTC with milliseconds and a Z; None stays None."""
+    if at is None:
+        return None
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

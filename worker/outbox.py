@@ -1,0 +1,99 @@
+"""Delivering what is owed: one attempt of one webhook, and what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
+
+from worker import schedule
+from worker.event import Attempt, Event, EventStatus
+from worker.gate import Gate
+from worker.metrics import Counters
+from worker.order import EventType
+from worker.store import EngineStore
+from worker.webhooks.message import headers
+from worker.webhooks.outcome import Outcome, Verdict
+from worker.webhooks.signing import sign
+
+ERASE_AFTER_ACK = 900.0
+"""Seconds after a caller acknowledged its code until the code is erased (contract.md, RINGBACK_OTP_TTL)."""
+PATIENCE = 60.0
+"""Seconds for which an attempt's record is held while the store cannot be reached; after that it is tried again."""
+
+
+class Sends(Protocol):
+    """What posts a webhook (`worker.webhooks.delivery.Sender`)."""
+
+    async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Outcome: ...
+
+
+class Outbox:
+    """Signs, sends and records. Retries follow the schedule; nothing here waits for one."""
+
+    def __init__(
+        self,
+        store: EngineStore,
+        sender: Sends,
+        gate: Gate,
+        counters: Counters,
+        *,
+        secrets_of: Callable[[str], Awaitable[Sequence[str]]],
+        waits: Sequence[float],
+        chance: schedule.Chance,
+    ) -> None:
+        self._store = store
+        self._sender = sender
+        self._gate = gate
+        self._counters = counters
+        self._secrets_of = secrets_of
+        self._waits = waits
+        self._chance = chance
+
+    async def deliver(self, event: Event) -> Event:
+        """One attempt to deliver a claimed event. Gives the event as it was written."""
+        started = self._store.clock.now()
+        secrets = await self._secrets_of(event.caller)
+        outcome = await self._sender.send(event.url, self._signed(event, secrets, started), event.body)
+        after = self._judged(event, outcome, started)
+        acknowledged = after.status is EventStatus.DELIVERED
+        await self._store.record_attempt(
+            event, after, host_is_up=_host_is_up(outcome), patience=PATIENCE,
+            erase_after=ERASE_AFTER_ACK if acknowledged and event.type == EventType.OTP_RECEIVED else None,
+        )  # fmt: skip
+        if acknowledged and event.type == EventType.PING:
+            await self._store.mark_verified(event.caller)
+        self._count(after, outcome)
+        return after
+
+    def _signed(self, event: Event, secrets: Sequence[str], at: float) -> dict[str, str]:
+        timestamp = int(at)
+        return headers(event.id, timestamp, sign(secrets, event.id, timestamp, event.body))
+
+    def _judged(self, event: Event, outcome: Outcome, started: float) -> Event:
+        """The event after its attempt: delivered, gone, due again, or given up."""
+        attempt = Attempt(started, outcome.status, outcome.error, outcome.duration, outcome.excerpt)
+        if outcome.verdict is Verdict.delivered:
+            return event.tried(attempt, EventStatus.DELIVERED)
+        if outcome.verdict is Verdict.gone:
+            return event.tried(attempt, EventStatus.GONE)
+        now = self._store.clock.now()
+        due = schedule.next_delivery(self._waits, event.tries + 1, now, outcome.retry_after, self._chance)
+        if due is None:
+            return event.tried(attempt, EventStatus.EXHAUSTED)
+        return event.tried(attempt, EventStatus.PENDING, due_at=due)
+
+    def _count(self, event: Event, outcome: Outcome) -> None:
+        self._counters.add("deliveries", verdict=outcome.verdict.value)
+        if event.status is EventStatus.EXHAUSTED:
+            self._counters.add("events_exhausted")
+            self._gate.alert("event_exhausted", event=event.id)
+        if event.status is EventStatus.DELIVERED and event.type == EventType.OTP_RECEIVED and event.tries == 1:
+            self._counters.add("otp_to_webhook")
+            self._counters.add("otp_to_webhook_seconds", self._store.clock.now() - event.created_at)
+
+
+def _host_is_up(outcome: Outcome) -> bool | None:
+    """What an attempt says of the receiving host; what our own guard refused says nothing."""
+    if outcome.verdict is Verdict.refused:
+        return None
+    return outcome.status is not None and outcome.status < 500

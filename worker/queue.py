@@ -1,0 +1,71 @@
+"""The Celery app and its queues. Messages are hints: without ids, acknowledged early, soon expired, never waited for."""
+
+from __future__ import annotations
+
+import sys
+
+from celery import Celery
+
+from worker.errors import SettingsInvalid
+from worker.settings import Settings, load
+from worker.store import broker_options
+
+QUEUES = ("buy", "poll", "settle", "deliver")
+CHORE_QUEUE = {"account": "buy", "erase": "deliver", "mend": "settle", "trim": "deliver"}
+"""The queue each chore travels on."""
+HINT_EXPIRES = 2.0
+"""Seconds after which a hint that nobody took is worthless."""
+
+
+def make_app(settings: Settings) -> Celery:
+    """The Celery app for a worker with these settings (the reasons are measured: docs/adr/0001)."""
+    url, options = broker_options(settings.broker)
+    app = Celery("ringback", broker=url)
+    app.conf.update(
+        imports=("worker.tasks",),
+        broker_transport_options={
+            "socket_timeout": 5, "socket_connect_timeout": 3, "socket_keepalive": True, "health_check_interval": 5,
+            "visibility_timeout": 60, **options,
+        },  # fmt: skip
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_pool_limit=4,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_pool="threads",
+        worker_prefetch_multiplier=1,
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_soft_shutdown_timeout=0,
+        task_acks_late=False,
+        task_ignore_result=True,
+        task_store_errors_even_if_ignored=False,
+        task_track_started=False,
+        task_default_queue="settle",
+        task_create_missing_queues=True,
+        task_serializer="json",
+        accept_content=["json"],
+        enable_utc=True,
+        task_publish_retry=False,
+    )
+    app.set_default()
+    return app
+
+
+def hint(app: Celery, name: str) -> None:
+    """Publish one hint for a lane or a chore; a broker that does not answer is not waited for."""
+    queue = CHORE_QUEUE.get(name, name)
+    task = "ringback.chore" if name in CHORE_QUEUE else "ringback.lane"
+    app.send_task(task, args=(name,), queue=queue, expires=HINT_EXPIRES, retry=False, ignore_result=True)
+
+
+def __getattr__(name: str) -> Celery:
+    """`worker.queue:app`, made when the celery command asks for it: its settings must then be complete."""
+    if name != "app":
+        raise AttributeError(name)
+    try:
+        globals()["app"] = made = make_app(load("worker"))
+    except SettingsInvalid as problems:
+        sys.exit(f"ringback: {problems}")
+    return made

@@ -1,0 +1,126 @@
+"""The composition root: the settings become the objects that a worker works with. Everything else is handed what it needs."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from importlib.metadata import version
+
+from worker.account import Account
+from worker.announce import announce
+from worker.callers import unpack
+from worker.gate import Gate
+from worker.housekeeping import Housekeeping
+from worker.lifecycle import PURCHASE_GRACE, Lifecycle, Rules
+from worker.metrics import Counters
+from worker.outbox import Outbox
+from worker.provider.client import Provider
+from worker.settings import Settings
+from worker.store import EngineStore, Vault, connect_async
+from worker.webhooks.delivery import Sender
+from worker.webhooks.guard import Guard
+
+SETTLE_LEASE = 60.0
+"""Seconds after which a settle step that left no trace is taken up again."""
+LEASE_MARGIN = 10.0
+"""Seconds by which a lease outlives the work that it covers."""
+SECRETS_KEPT = 2.0
+"""Seconds for which a caller's webhook secrets are remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What a worker works with. `lease` is, per lane, the seconds until a claimed entry is due again."""
+
+    store: EngineStore
+    provider: Provider
+    sender: Sender
+    gate: Gate
+    lifecycle: Lifecycle
+    outbox: Outbox
+    account: Account
+    housekeeping: Housekeeping
+    counters: Counters
+    lease: dict[str, float]
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self.provider.aclose()
+        await self.sender.aclose()
+        await self.store.aclose()
+
+
+async def build(settings: Settings) -> Services:
+    """Everything, on the running loop. Nothing is sent yet."""
+    vault = vault_of(settings)
+    counters = Counters()
+    floor = None if settings.min_balance is None else Decimal(str(settings.min_balance))
+    store = EngineStore(
+        connect_async(settings.store_url), vault,
+        retention=settings.retention, otp_ttl=settings.otp_ttl, max_rps=settings.otpget_max_rps,
+    )  # fmt: skip
+    key = settings.otpget_api_key.get_secret_value() if settings.otpget_api_key else ""
+    provider = Provider(
+        settings.otpget_base_url, key, poll_deadline=settings.status_deadline, buy_deadline=settings.buy_deadline
+    )
+    sender = Sender(guard_of(settings), timeout=settings.webhook_timeout, version=version("ringback"))
+    gate = Gate(store, counters)
+    rules = Rules(
+        poll_interval=settings.poll_interval, buy_deadline=settings.buy_deadline, buy_budget=settings.buy_budget,
+        earliest_cancel=settings.earliest_cancel, cancel_retry=settings.cancel_retry, min_balance=floor,
+    )  # fmt: skip
+    return Services(
+        store=store,
+        provider=provider,
+        sender=sender,
+        gate=gate,
+        lifecycle=Lifecycle(store, provider, gate, rules, counters, announce=announce, chance=random.random),
+        outbox=Outbox(
+            store, sender, gate, counters,
+            secrets_of=secrets_of(store, vault), waits=settings.webhook_schedule, chance=random.random,
+        ),  # fmt: skip
+        account=Account(store, provider, gate, min_balance=floor),
+        housekeeping=Housekeeping(store, gate, counters, retention=settings.retention),
+        counters=counters,
+        lease={
+            "buy": settings.buy_deadline + PURCHASE_GRACE + LEASE_MARGIN,
+            "poll": settings.poll_interval,
+            "settle": SETTLE_LEASE,
+            "deliver": settings.webhook_timeout + LEASE_MARGIN,
+        },
+    )
+
+
+def vault_of(settings: Settings) -> Vault:
+    """The vault with the settings' keys."""
+    return Vault([key.get_secret_value() for key in settings.encryption_keys])
+
+
+def guard_of(settings: Settings) -> Guard:
+    """The address guard as the settings want it."""
+    return Guard(
+        allow_http=settings.callback_allow_http,
+        allowed_networks=settings.callback_allowed_networks,
+        allowed_ports=settings.callback_allowed_ports or None,
+    )
+
+
+def secrets_of(store: EngineStore, vault: Vault) -> Callable[[str], Awaitable[Sequence[str]]]:
+    """Looks a caller's live webhook secrets up, and remembers them for a moment."""
+    kept: dict[str, tuple[float, Sequence[str]]] = {}
+
+    async def look_up(caller_id: str) -> Sequence[str]:
+        found = kept.get(caller_id)
+        if found and found[0] > time.monotonic():
+            return found[1]
+        record = await store.caller(caller_id)
+        secrets = unpack(caller_id, record, vault).live_secrets(store.clock.now()) if record else ()
+        if len(kept) > 10_000:
+            kept.clear()
+        kept[caller_id] = (time.monotonic() + SECRETS_KEPT, secrets)
+        return secrets
+
+    return look_up

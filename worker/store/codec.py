@@ -1,0 +1,156 @@
+"""Orders and events as the store keeps them: what scripts need stands open, everything else is sealed JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+from urllib.parse import urlsplit
+
+from worker.event import Attempt, Event, EventStatus
+from worker.order import Ending, ErrorCode, Order, Settlement, Status
+from worker.store import keys
+from worker.store.vault import Vault
+
+LANES = ("buy", "poll", "settle")
+_DEFAULTS = {f.name: f.default for f in fields(Order)}
+_ENUMS: dict[str, type[Any]] = {"status": Status, "settlement": Settlement, "error": ErrorCode, "ending": Ending}
+_OUTSIDE = ("id", "caller", "status", "version")
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """When an order next needs attention, and in which lane. `at` is epoch seconds, None means at once.
+
+    `after_poll` keeps the interval to the poll that was scheduled last.
+    """
+
+    lane: str
+    at: float | None = None
+    after_poll: bool = False
+
+
+def ms(seconds: float) -> int:
+    """Epoch seconds as the scores' milliseconds."""
+    return round(seconds * 1000)
+
+
+def pack(order: Order, vault: Vault) -> bytes:
+    """The sealed part of an order's record; fields at their defaults are left out."""
+    record = {
+        name: value
+        for name in _DEFAULTS
+        if name not in _OUTSIDE and (value := getattr(order, name)) != _DEFAULTS[name] and value not in ({}, ())
+    }
+    return vault.seal(json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode())
+
+
+def unpack(order_id: str, stored: Mapping[bytes, bytes], vault: Vault) -> Order:
+    """An order from its hash."""
+    record = json.loads(vault.open(stored[b"d"]))
+    for name, enum in _ENUMS.items():
+        if record.get(name) is not None:
+            record[name] = enum(record[name])
+    if "flags" in record:
+        record["flags"] = tuple(record["flags"])
+    return Order(
+        id=order_id, caller=stored[b"c"].decode(), status=Status(stored[b"s"].decode()), version=int(stored[b"v"]), **record
+    )
+
+
+def pack_event(event: Event, vault: Vault) -> bytes:
+    """The sealed part of an event's record: its address, body and attempts (an answer may echo the code)."""
+    record = {
+        "url": event.url,
+        "body": event.body.decode(),
+        "created_at": event.created_at,
+        "tries": event.tries,
+        "due_at": event.due_at,
+        "attempts": [asdict(attempt) for attempt in event.attempts],
+    }
+    return vault.seal(json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode())
+
+
+def unpack_event(event_id: str, stored: Mapping[bytes, bytes], vault: Vault) -> Event:
+    """An event from its hash."""
+    record = json.loads(vault.open(stored[b"d"]))
+    return Event(
+        id=event_id,
+        type=stored[b"t"].decode(),
+        caller=stored[b"c"].decode(),
+        order=stored[b"o"].decode() or None,
+        status=EventStatus(stored[b"s"].decode()),
+        version=int(stored[b"v"]),
+        sequence=int(stored[b"q"]),
+        url=record["url"],
+        body=record["body"].encode(),
+        created_at=record["created_at"],
+        tries=record["tries"],
+        due_at=record["due_at"],
+        attempts=tuple(Attempt(**attempt) for attempt in record["attempts"]),
+    )
+
+
+def host_of(url: str) -> str:
+    """The receiving host by which deliveries are kept apart, with its port."""
+    parts = urlsplit(url)
+    return f"{(parts.hostname or '').lower()}:{parts.port or (80 if parts.scheme == 'http' else 443)}"
+
+
+def save_call(
+    before: Order,
+    after: Order,
+    vault: Vault,
+    *,
+    writer: str,
+    wake: Wake | None,
+    events: Sequence[Event],
+    journal: Mapping[str, str] | None,
+    retention: float,
+    otp_ttl: float,
+) -> tuple[list[str], list[Any]]:
+    """The keys and arguments of `save.lua` for one change of an order."""
+    newly_bought = after.activation is not None and before.activation is None
+    script_keys = [
+        keys.order(after.id),
+        keys.caller(after.caller, "open"),
+        *(keys.due(lane) for lane in LANES),
+        keys.due("deliver"),
+        keys.order_events(after.id),
+        keys.caller(after.caller, "events"),
+        keys.caller(after.caller, "sequence"),
+        keys.JOURNAL,
+        keys.ERASE,
+        keys.PREFIX + f"activation:{after.activation}" if newly_bought else "",
+    ]
+    arguments: list[Any] = [
+        before.version, writer, after.id, after.version, after.status.value, after.activation or "",
+        ms(after.cancel_at) if after.cancel_at is not None else "", pack(after, vault),
+        wake.lane if wake else "", "" if wake is None or wake.at is None else ms(wake.at),
+        "1" if wake and wake.after_poll else "", int(retention) or 1 if after.ended and not wake else "",
+        _erase_at(before, after, otp_ttl), len(events),
+    ]  # fmt: skip
+    for event in events:
+        arguments += [event.id, event.type, host_of(event.url), pack_event(event, vault)]
+    if journal:
+        arguments += flat({**journal, "order": after.id, "caller": after.caller, "status": after.status.value})
+    return script_keys, arguments
+
+
+def _erase_at(before: Order, after: Order, otp_ttl: float) -> str:
+    if after.otp is None:
+        return "0" if before.otp is not None else ""
+    first = after.received_at or after.ended_at
+    return str(ms(first + otp_ttl)) if first is not None and before.otp is None else ""
+
+
+def flat(pairs: Mapping[str, str]) -> list[str]:
+    """A mapping as Redis takes it: name, value, name, value."""
+    return [part for pair in pairs.items() for part in pair]
+
+
+def paired(values: Iterable[bytes]) -> dict[bytes, bytes]:
+    """Redis' name, value, name, value as a mapping."""
+    walk = iter(values)
+    return dict(zip(walk, walk, strict=True))

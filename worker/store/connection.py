@@ -1,0 +1,74 @@
+"""Connecting to the store: plain, TLS, socket and Sentinel addresses, with time limits that notice a dead server."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.asyncio.sentinel import Sentinel as AsyncSentinel
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+WORKER_LIMITS = {"socket_timeout": 5.0, "socket_connect_timeout": 3.0, "health_check_interval": 5, "socket_keepalive": True}
+"""Seconds; defaults never notice a half-open connection."""
+DOOR_LIMITS = {"socket_timeout": 2.0, "socket_connect_timeout": 1.0, "health_check_interval": 10, "socket_keepalive": True}
+"""Shorter: somebody is waiting for the answer."""
+
+
+def connect(url: str) -> redis.Redis:
+    """A blocking client for the door and the command line. Nothing is sent yet."""
+    limits: dict[str, Any] = {**DOOR_LIMITS, "retry": Retry(NoBackoff(), 1)}
+    if _is_sentinel(url):
+        hosts, name, options = _sentinel(url)
+        client = Sentinel(hosts, sentinel_kwargs=DOOR_LIMITS, **options, **limits).master_for(name)
+        return client  # type: ignore[no-any-return]
+    return redis.Redis.from_url(url, **_fitting(url, limits))
+
+
+def connect_async(url: str, *, connections: int = 64) -> redis.asyncio.Redis:
+    """A client for the worker's event loop; calls beyond `connections` wait for a free one."""
+    limits: dict[str, Any] = {**WORKER_LIMITS, "retry": AsyncRetry(NoBackoff(), 1)}
+    if _is_sentinel(url):
+        hosts, name, options = _sentinel(url)
+        client = AsyncSentinel(hosts, sentinel_kwargs=WORKER_LIMITS, **options, **limits).master_for(name)
+        return client  # type: ignore[no-any-return]
+    pool = redis.asyncio.BlockingConnectionPool.from_url(url, max_connections=connections, timeout=5, **_fitting(url, limits))
+    return redis.asyncio.Redis.from_pool(pool)
+
+
+def broker_options(url: str) -> tuple[str, dict[str, Any]]:
+    """The address and transport options by which Celery reaches the same store."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        query = f"?{parts.query}" if parts.query else ""
+        return f"redis+socket://{parts.path}{query}", {}
+    if _is_sentinel(url):
+        hosts, name, options = _sentinel(url)
+        login = f":{parts.password}@" if parts.password else ""
+        return ";".join(f"sentinel://{login}{host}:{port}/{options['db']}" for host, port in hosts), {"master_name": name}
+    return url, {}
+
+
+def _is_sentinel(url: str) -> bool:
+    return "sentinel" in urlsplit(url).scheme
+
+
+def _fitting(url: str, limits: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in limits.items() if k != "socket_keepalive"} if url.startswith("unix") else limits
+
+
+def _sentinel(url: str) -> tuple[list[tuple[str, int]], str, dict[str, Any]]:
+    """`sentinel://[:password@]host:port[,host:port…]/master[/db]` taken apart."""
+    parts = urlsplit(url)
+    hosts = [host.rpartition(":") for host in parts.netloc.rpartition("@")[2].split(",")]
+    name, _, db = parts.path.lstrip("/").partition("/")
+    options: dict[str, Any] = {"db": int(db or 0), "ssl": parts.scheme.startswith("rediss")}
+    if not options["ssl"]:
+        del options["ssl"]
+    if parts.password:
+        options["password"] = unquote(parts.password)
+    return [(host or port, int(port) if host else 26379) for host, _, port in hosts], name or "mymaster", options

@@ -1,0 +1,306 @@
+"""The store as the door and the command line use it: blocking, short time limits, one script per write."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+from redis.exceptions import RedisError
+
+from worker.errors import StoreUnavailable
+from worker.event import Event
+from worker.order import Order
+from worker.store import codec, keys
+from worker.store.codec import Wake, ms
+from worker.store.engine import Written
+from worker.store.scripts import source
+from worker.store.vault import Vault
+
+IDEMPOTENCY_TTL = 86_400
+"""Seconds an idempotency key is remembered (contract.md)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """An Idempotency-Key as the door hands it over: digests of the key and of the body, and the first answer."""
+
+    key: str
+    body: str
+    answer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """A caller's caps; None is no cap."""
+
+    max_in_flight: int | None = None
+    orders_per_minute: int | None = None
+    orders_per_day: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """What became of a new order: "created" · "replay" (answer) · "mismatch" · "closed" (reason) · "capped" (reason, retry_after s)."""
+
+    outcome: str
+    answer: bytes = b""
+    reason: str = ""
+    retry_after: int = 0
+
+
+class DoorStore:
+    """All that the door and the command line ask of Redis. Methods raise StoreUnavailable when it cannot be reached."""
+
+    def __init__(self, client: redis.Redis, vault: Vault, *, retention: float, otp_ttl: float) -> None:
+        self._redis = client
+        self._vault = vault
+        self._retention = retention
+        self._otp_ttl = otp_ttl
+        self._create = client.register_script(source("create"))
+        self._save = client.register_script(source("save"))
+        self._add_event = client.register_script(source("add_event"))
+        self._redeliver = client.register_script(source("redeliver"))
+
+    # Orders.
+
+    def create(self, order: Order, caps: Caps, idempotency: Idempotency | None = None) -> Created:
+        """Accept an order: record, wake-up and idempotency record in one script."""
+        caller = order.caller
+        script_keys = [
+            keys.order(order.id), keys.caller(caller, "open"), keys.caller(caller, "orders"), keys.due("buy"),
+            keys.idempotency(caller, idempotency.key) if idempotency else "", keys.GATE,
+        ]  # fmt: skip
+        arguments = [
+            order.id, caller, ms(order.created_at), codec.pack(order, self._vault), secrets.token_hex(8),
+            idempotency.body if idempotency else "", self._vault.seal(idempotency.answer) if idempotency else "",
+            IDEMPOTENCY_TTL, *("" if cap is None else cap for cap in (caps.max_in_flight, caps.orders_per_minute, caps.orders_per_day)),
+        ]  # fmt: skip
+        with _reaching():
+            told: list[Any] = self._create(keys=script_keys, args=arguments)
+        outcome = told[0].decode()
+        if outcome == "replay":
+            return Created(outcome, answer=self._vault.open(told[1]))
+        return Created(outcome, b"", *(_text_or_int(part) for part in told[1:]))
+
+    def replayed(self, caller_id: str, idempotency: Idempotency) -> Created | None:
+        """What an already used idempotency key answers, or None for a new one."""
+        with _reaching():
+            body, answer = self._redis.hmget(keys.idempotency(caller_id, idempotency.key), "b", "r")
+        if body is None:
+            return None
+        return Created("replay", self._vault.open(answer)) if body.decode() == idempotency.body else Created("mismatch")
+
+    def load(self, order_id: str) -> Order | None:
+        """The order, or None when there is none."""
+        with _reaching():
+            stored = self._redis.hgetall(keys.order(order_id))
+        return codec.unpack(order_id, stored, self._vault) if stored else None
+
+    def version(self, order_id: str) -> int:
+        """The order's version; 0 when there is none. The cheapest way to notice a change."""
+        with _reaching():
+            return int(self._redis.hget(keys.order(order_id), "v") or 0)
+
+    def save(
+        self, before: Order, after: Order, *, wake: Wake | None, events: Sequence[Event] = (), journal: Mapping[str, str] | None = None
+    ) -> Written:
+        """Write a change with its wake-up and events in one script, under the version that was read."""
+        script_keys, arguments = codec.save_call(
+            before, after, self._vault, writer=secrets.token_hex(8), wake=wake, events=events, journal=journal,
+            retention=self._retention, otp_ttl=self._otp_ttl,
+        )  # fmt: skip
+        with _reaching():
+            return Written(self._save(keys=script_keys, args=arguments)[0].decode())
+
+    def orders(self, caller_id: str, *, status: str | None, limit: int, before: str | None) -> tuple[list[Order], str | None]:
+        """A page of a caller's orders, newest first, and the cursor of the next one."""
+        return self._page(keys.caller(caller_id, "orders"), limit, before, self._load_many, lambda o: status is None or o.status == status)
+
+    def _load_many(self, ids: Sequence[str]) -> list[Order | None]:
+        with _reaching():
+            pipe = self._redis.pipeline(transaction=False)
+            for order_id in ids:
+                pipe.hgetall(keys.order(order_id))
+            found = pipe.execute()
+        return [codec.unpack(i, stored, self._vault) if stored else None for i, stored in zip(ids, found, strict=True)]
+
+    # Events.
+
+    def load_event(self, event_id: str) -> Event | None:
+        """The event, or None when there is none."""
+        return self._load_events([event_id])[0]
+
+    def events(
+        self, caller_id: str, *, order: str | None, status: str | None, limit: int, before: str | None
+    ) -> tuple[list[Event], str | None]:
+        """A page of a caller's events, newest first, and the cursor of the next one."""
+        fits = lambda e: (order is None or e.order == order) and (status is None or e.status == status)  # noqa: E731 - read once, below
+        return self._page(keys.caller(caller_id, "events"), limit, before, self._load_events, fits)
+
+    def events_after(self, caller_id: str, sequence: int, limit: int) -> list[Event]:
+        """A caller's events after a sequence number, oldest first: for one that was down to catch up."""
+        with _reaching():
+            ids = self._redis.zrange(keys.caller(caller_id, "events"), f"({sequence}", "+inf", byscore=True, offset=0, num=limit)  # type: ignore[call-overload]
+        return [event for event in self._load_events([one.decode() for one in ids]) if event is not None]
+
+    def _load_events(self, ids: Sequence[str]) -> list[Event | None]:
+        with _reaching():
+            pipe = self._redis.pipeline(transaction=False)
+            for event_id in ids:
+                pipe.hgetall(keys.event(event_id))
+            found = pipe.execute()
+        return [codec.unpack_event(i, stored, self._vault) if stored else None for i, stored in zip(ids, found, strict=True)]
+
+    def add_event(self, event: Event) -> None:
+        """Owe a webhook that belongs to no order (a ping)."""
+        script_keys = [keys.event(event.id), keys.caller(event.caller, "events"), keys.caller(event.caller, "sequence"), keys.due("deliver")]
+        arguments = [event.id, event.caller, event.type, codec.host_of(event.url), codec.pack_event(event, self._vault), int(self._retention) or 1]
+        with _reaching():
+            self._add_event(keys=script_keys, args=arguments)
+
+    def redeliver(self, event: Event, now: float) -> bool:
+        """Send an event once more, now. False when an attempt is under way, which is left to end."""
+        again = event.again(now)
+        script_keys = [keys.event(event.id), keys.due("deliver"), f"{keys.PREFIX}host:{codec.host_of(event.url)}"]
+        arguments = [event.id, event.version, again.version, codec.pack_event(again, self._vault)]
+        with _reaching():
+            return bool(self._redeliver(keys=script_keys, args=arguments))
+
+    # The provider, as the workers last read it.
+
+    def account(self) -> dict[str, str]:
+        """The account as the workers last read it."""
+        with _reaching():
+            return {k.decode(): v.decode() for k, v in self._redis.hgetall(keys.ACCOUNT).items()}
+
+    def wish(self, what: str) -> None:
+        """Ask the workers to read "balance" or "servers:<type>" anew."""
+        with _reaching():
+            self._redis.hset(keys.WISHES, what, 1)
+
+    def pauses(self) -> dict[str, dict[str, Any]]:
+        """Why buying is paused: reason → details. Empty means that buying goes on."""
+        with _reaching():
+            stored = self._redis.hgetall(keys.GATE)
+        return {reason.decode(): json.loads(details) for reason, details in stored.items()}
+
+    def pause(self, reason: str, details: Mapping[str, Any]) -> None:
+        """Pause buying."""
+        with _reaching():
+            self._redis.hset(keys.GATE, reason, json.dumps(details))
+
+    def resume(self, reason: str) -> None:
+        """Lift one reason for the pause."""
+        with _reaching():
+            self._redis.hdel(keys.GATE, reason)
+
+    def journal(self, since: float, batch: int = 1000) -> Iterator[tuple[float, dict[str, str]]]:
+        """The journal's lines from `since` (epoch seconds) on: (epoch seconds, fields)."""
+        start = str(ms(since))
+        while True:
+            with _reaching():
+                lines: list[Any] = self._redis.xrange(keys.JOURNAL, min=start, count=batch)
+            for entry, fields in lines:
+                yield int(entry.split(b"-")[0]) / 1000, {k.decode(): v.decode() for k, v in fields.items()}
+            if len(lines) < batch:
+                return
+            start = "(" + lines[-1][0].decode()
+
+    # Health.
+
+    def last_tick(self) -> float | None:
+        """When a worker's clock last ticked, in epoch seconds."""
+        with _reaching():
+            at = self._redis.get(keys.TICK)
+        return int(at) / 1000 if at else None
+
+    def now(self) -> float:
+        """The server's clock in epoch seconds: proof that it answers."""
+        with _reaching():
+            seconds, micros = self._redis.time()
+        return float(seconds) + float(micros) / 1e6
+
+    def depths(self) -> dict[str, dict[str, float]]:
+        """Per lane: how many entries it holds, how many are due, and by how many seconds the oldest is late."""
+        now = self.now()
+        told = {}
+        for lane in (*codec.LANES, "deliver"):
+            with _reaching():
+                first = self._redis.zrange(keys.due(lane), 0, 0, withscores=True)
+                held, due = self._redis.zcard(keys.due(lane)), self._redis.zcount(keys.due(lane), "-inf", ms(now))
+            late = max(0.0, now - first[0][1] / 1000) if first else 0.0
+            told[lane] = {"held": held, "due": due, "late": late}
+        return told
+
+    def counters(self) -> dict[str, float]:
+        """The counters of all workers, summed."""
+        with _reaching():
+            return {k.decode(): float(v) for k, v in self._redis.hgetall(keys.COUNTERS).items()}
+
+    # Callers.
+
+    def callers(self) -> list[str]:
+        """The ids of all callers."""
+        with _reaching():
+            return sorted(one.decode() for one in self._redis.smembers(keys.CALLERS))
+
+    def caller(self, caller_id: str) -> dict[str, str]:
+        """A caller's record, sealed parts still sealed; empty when there is none."""
+        with _reaching():
+            return {k.decode(): v.decode("latin-1") for k, v in self._redis.hgetall(keys.caller(caller_id)).items()}
+
+    def put_caller(self, caller_id: str, record: Mapping[str, str], *, add_key: str | None = None, drop_key: str | None = None) -> None:
+        """Write a caller's whole record, and give or take the SHA-256 of an API key."""
+        with _reaching(), self._redis.pipeline(transaction=True) as pipe:
+            pipe.delete(keys.caller(caller_id))
+            pipe.hset(keys.caller(caller_id), mapping={k: v.encode("latin-1") for k, v in record.items()})
+            pipe.sadd(keys.CALLERS, caller_id)
+            if drop_key:
+                pipe.delete(keys.api_key(drop_key))
+            if add_key:
+                pipe.set(keys.api_key(add_key), caller_id)
+            pipe.execute()
+
+    def caller_of_key(self, digest: str) -> str | None:
+        """The id of the caller that an API key's SHA-256 belongs to."""
+        with _reaching():
+            owner = self._redis.get(keys.api_key(digest))
+        return owner.decode() if owner else None
+
+    def _page(
+        self, index: str, limit: int, before: str | None, load: Callable[[Sequence[str]], list[Any]], fits: Callable[[Any], bool]
+    ) -> tuple[list[Any], str | None]:
+        """Walk an index from its newest end, past members that are gone."""
+        found: list[Any] = []
+        with _reaching():
+            rank = 0 if before is None else self._redis.zrevrank(index, before)
+        start = 0 if rank is None else rank + (before is not None)
+        while len(found) <= limit:
+            with _reaching():
+                ids = [one.decode() for one in self._redis.zrevrange(index, start, start + 99)]
+            if not ids:
+                return found, None
+            for item_id, item in zip(ids, load(ids), strict=True):
+                if item is not None and fits(item):
+                    found.append(item)
+                if len(found) > limit:
+                    break
+            start += len(ids)
+        return found[:limit], found[limit - 1].id
+
+
+@contextmanager
+def _reaching() -> Iterator[None]:
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from None
+
+
+def _text_or_int(part: bytes | int) -> str | int:
+    return part if isinstance(part, int) else part.decode()

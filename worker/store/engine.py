@@ -1,0 +1,369 @@
+"""The store as the worker's event loop uses it: claim, load, save, and what all workers share about the provider."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeVar
+
+import redis.asyncio
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeout
+
+from worker.errors import StoreUnavailable
+from worker.event import Event, EventStatus
+from worker.order import Order
+from worker.store import codec, keys
+from worker.store.codec import Wake, ms
+from worker.store.scripts import source
+from worker.store.vault import Vault
+
+T = TypeVar("T")
+PASSING = (RedisConnectionError, RedisTimeout, ReadOnlyError, OSError)
+"""What a store that is restarting, failing over or frozen raises: trying again is the answer."""
+
+
+class Written(StrEnum):
+    """What became of a save."""
+
+    SAVED = "saved"
+    CONFLICT = "conflict"
+    """Somebody else changed the order in between: read it anew."""
+    MISSING = "missing"
+    DUPLICATE = "duplicate"
+    """The provider's id belongs to another order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a claim handed out: entries (id, activation or ""), and seconds before the first and between two calls."""
+
+    entries: tuple[tuple[str, str], ...]
+    gap: float = 0.0
+    first: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What a clock's tick found: hints wanted per lane and chores that are due; None of it without the token."""
+
+    holder: bool
+    hints: Mapping[str, int]
+    chores: tuple[str, ...] = ()
+
+
+class ServerClock:
+    """The store's clock, so that every worker speaks of the same time. `now()` is epoch seconds."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time) -> None:
+        self._monotonic = monotonic
+        self._offset = wall() - monotonic()
+
+    def heard(self, server_ms: int) -> None:
+        """Take over a reading of the server's clock."""
+        self._offset = server_ms / 1000 - self._monotonic()
+
+    def now(self) -> float:
+        """Epoch seconds by the server's clock."""
+        return self._monotonic() + self._offset
+
+
+class EngineStore:
+    """All that a worker asks of Redis. Methods raise StoreUnavailable when it cannot be reached."""
+
+    def __init__(
+        self,
+        client: redis.asyncio.Redis,
+        vault: Vault,
+        *,
+        retention: float,
+        otp_ttl: float,
+        clock: ServerClock | None = None,
+        max_rps: float | None = None,
+    ) -> None:
+        self._redis = client
+        self._vault = vault
+        self._retention = retention
+        self._otp_ttl = otp_ttl
+        self._cap = "" if max_rps is None else repr(max_rps)
+        self.clock = clock or ServerClock()
+        names = ("claim", "save", "reserve", "throttle", "tick", "claim_events", "record_attempt", "rewrite_event", "reconcile")
+        self._scripts = {name: client.register_script(source(name)) for name in names}
+
+    async def _run(self, script: str, script_keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        return await _reached(self._scripts[script](keys=list(script_keys), args=list(arguments)))
+
+    # Claims.
+
+    async def claim(self, lane: str, most: int, again: float) -> Claim:
+        """Claim up to `most` due orders of a lane; each is due again in `again` seconds whatever happens to this claim."""
+        told = await self._run(
+            "claim",
+            [keys.due(lane), keys.due("settle"), keys.PREFIX + f"hints:{lane}", keys.LIMIT, keys.due("poll")],
+            [lane, most, ms(again), self._cap],
+        )
+        self.clock.heard(int(told[0]))
+        ids = [part.decode() for part in told[3:]]
+        entries = tuple(zip(ids[::2], ids[1::2], strict=True)) if lane == "poll" else tuple((one, "") for one in ids)
+        return Claim(entries, float(told[1]) / 1000, int(told[2]) / 1000)
+
+    async def claim_events(self, most: int, lease: float, *, per_host: int, probe_after: int, put_off: float) -> list[Event]:
+        """Claim up to `most` due webhooks for `lease` seconds, at most `per_host` in flight for one receiving host."""
+        told = await self._run(
+            "claim_events",
+            [keys.due("deliver"), keys.PREFIX + "hints:deliver"],
+            [most, most * 5, ms(lease), per_host, probe_after, ms(put_off)],
+        )
+        self.clock.heard(int(told[0]))
+        return [
+            codec.unpack_event(told[i].decode(), codec.paired(told[i + 1]), self._vault) for i in range(1, len(told), 2)
+        ]
+
+    # Orders.
+
+    async def load(self, order_id: str) -> Order | None:
+        """The order, or None when there is none."""
+        stored = await _reached(self._redis.hgetall(keys.order(order_id)))
+        return codec.unpack(order_id, stored, self._vault) if stored else None
+
+    async def save(
+        self,
+        before: Order,
+        after: Order,
+        *,
+        wake: Wake | None,
+        events: Sequence[Event] = (),
+        journal: Mapping[str, str] | None = None,
+        patience: float = 0.0,
+    ) -> Written:
+        """Write a change with its wake-up and events in one script, under the version that was read.
+
+        A store that cannot be reached is asked again for `patience` seconds: a repeated write is recognised and
+        counts once. Raises StoreUnavailable after that.
+        """
+        script_keys, arguments = codec.save_call(
+            before, after, self._vault, writer=secrets.token_hex(8), wake=wake, events=events, journal=journal,
+            retention=self._retention, otp_ttl=self._otp_ttl,
+        )  # fmt: skip
+        told = await _patiently(lambda: self._run("save", script_keys, arguments), patience)
+        return Written(told[0].decode())
+
+    async def postpone(self, lane: str, order_id: str, at: float) -> None:
+        """Move an order's wake-up within its lane; an order that has left the lane is not brought back."""
+        await _reached(self._redis.zadd(keys.due(lane), {order_id: ms(at)}, xx=True))
+
+    async def count_missing(self, order_id: str, within: float) -> int:
+        """Count a "no such activation"; the count starts anew when the last one is older than `within` seconds."""
+        async def counted() -> int:
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.incr(keys.order(order_id) + ":missing")
+            pipe.pexpire(keys.order(order_id) + ":missing", ms(within))
+            return int((await pipe.execute())[0])
+
+        return await _reached(counted())
+
+    async def drop(self, lane: str, order_id: str) -> None:
+        """Forget a wake-up whose order is gone."""
+        await _reached(self._redis.zrem(keys.due(lane), order_id))
+
+    # Webhooks.
+
+    async def record_attempt(
+        self, before: Event, after: Event, *, host_is_up: bool | None, erase_after: float | None, patience: float
+    ) -> bool:
+        """Record an attempt; `host_is_up` is what it says of the receiving host. False when the event was changed.
+
+        `erase_after` seconds from now the code of its order may be erased.
+        """
+        due = "" if after.due_at is None or after.status is not EventStatus.PENDING else ms(after.due_at)
+        word = {True: "up", False: "down", None: ""}[host_is_up]
+        erase = before.order if erase_after is not None and before.order else ""
+        arguments = [
+            before.id, before.version, after.version, after.status.value, codec.pack_event(after, self._vault), due,
+            codec.host_of(before.url), word, erase, ms(erase_after or 0),
+        ]  # fmt: skip
+        script_keys = [keys.event(before.id), keys.due("deliver"), keys.ERASE]
+        return bool(await _patiently(lambda: self._run("record_attempt", script_keys, arguments), patience))
+
+    async def load_event(self, event_id: str) -> Event | None:
+        """The event, or None when there is none."""
+        stored = await _reached(self._redis.hgetall(keys.event(event_id)))
+        return codec.unpack_event(event_id, stored, self._vault) if stored else None
+
+    async def events_of(self, order_id: str) -> list[Event]:
+        """The events of an order, oldest first."""
+        ids = await _reached(self._redis.lrange(keys.order_events(order_id), 0, -1))
+        events = [await self.load_event(event_id.decode()) for event_id in ids]
+        return [event for event in events if event is not None]
+
+    async def rewrite_event(self, before: Event, after: Event) -> bool:
+        """Write an event's record anew without touching its delivery (used to erase a code). False when it was changed."""
+        arguments = [before.version, after.version, codec.pack_event(after, self._vault)]
+        return bool(await self._run("rewrite_event", [keys.event(before.id)], arguments))
+
+    async def orders_to_erase(self, most: int) -> list[str]:
+        """Orders whose code is to be erased by now."""
+        due = await _reached(self._redis.zrange(keys.ERASE, "-inf", ms(self.clock.now()), byscore=True, offset=0, num=most))
+        return [order_id.decode() for order_id in due]
+
+    async def forget_erasure(self, order_id: str) -> None:
+        """Take an order off the list of codes to erase."""
+        await _reached(self._redis.zrem(keys.ERASE, order_id))
+
+    # The provider, as all workers share it.
+
+    async def reserve(self) -> float:
+        """Take one slot of the provider's limiter: the seconds to wait for it."""
+        return int(await self._run("reserve", [keys.LIMIT], [self._cap])) / 1000
+
+    async def held(self) -> float:
+        """Seconds for which calls to the provider are still held back."""
+        till = await _reached(self._redis.hget(keys.LIMIT, "hold"))
+        return max(0.0, int(till) / 1000 - self.clock.now()) if till else 0.0
+
+    async def throttle(self, seconds: float, seen_rps: float) -> None:
+        """Hold all calls back for `seconds`, then go on at half of `seen_rps` calls a second, increasing."""
+        await self._run("throttle", [keys.LIMIT], [ms(seconds), repr(seen_rps)])
+
+    async def pauses(self) -> dict[str, dict[str, Any]]:
+        """Why buying is paused: reason → details. Empty means that buying goes on."""
+        stored = await _reached(self._redis.hgetall(keys.GATE))
+        return {reason.decode(): json.loads(details) for reason, details in stored.items()}
+
+    async def pause(self, reason: str, details: Mapping[str, Any]) -> None:
+        """Pause buying, or renew a pause."""
+        await _reached(self._redis.hset(keys.GATE, reason, json.dumps(details)))
+
+    async def resume(self, reason: str) -> None:
+        """Lift one reason for the pause."""
+        await _reached(self._redis.hdel(keys.GATE, reason))
+
+    async def put_account(self, what: str, value: str | None) -> None:
+        """Store a reading of the account ("balance", "servers:1"); None marks the last good one as stale."""
+        now = str(ms(self.clock.now()))
+        fields = {f"{what}:asked": now} if value is None else {what: value, f"{what}:at": now, f"{what}:asked": now}
+        await _reached(self._redis.hset(keys.ACCOUNT, mapping=fields))
+
+    async def account(self) -> dict[str, str]:
+        """The account as last read."""
+        return {k.decode(): v.decode() for k, v in (await _reached(self._redis.hgetall(keys.ACCOUNT))).items()}
+
+    async def wish(self, what: str) -> None:
+        """Have "balance" or "servers:<type>" read anew soon."""
+        await _reached(self._redis.hset(keys.WISHES, what, 1))
+
+    async def taken_wishes(self) -> list[str]:
+        """What the door asked to be read anew since the last time; asked once, told once."""
+        wishes = await _reached(self._redis.hgetall(keys.WISHES))
+        if wishes:
+            await _reached(self._redis.hdel(keys.WISHES, *wishes))
+        return [wish.decode() for wish in wishes]
+
+    async def journal(self, **fields: str) -> None:
+        """Add a line to the journal of money that belongs to no order's change."""
+        await _reached(self._redis.xadd(keys.JOURNAL, dict(fields)))  # type: ignore[arg-type]
+
+    async def trim_journal(self, older_than: float) -> None:
+        """Drop the journal's lines older than so many seconds."""
+        await _reached(self._redis.xtrim(keys.JOURNAL, minid=str(ms(self.clock.now() - older_than)), approximate=True))
+
+    # Clock and callers.
+
+    async def tick(
+        self, worker: str, lanes: Sequence[str], chores: Mapping[str, float], *, token: float, batch: int, most: int, hint: float
+    ) -> Tick:
+        """One tick of this worker's clock; spans in seconds."""
+        script_keys = [keys.CLOCK, keys.TICK, keys.CHORES, keys.LIMIT, keys.GATE, keys.WISHES, keys.ERASE]
+        for lane in lanes:
+            script_keys += [keys.due(lane), keys.PREFIX + f"hints:{lane}"]
+        arguments: list[Any] = [worker, ms(token), batch, most, ms(hint), len(chores)]
+        for name, period in chores.items():
+            arguments += [name, ms(period)]
+        told = await self._run("tick", script_keys, [*arguments, *lanes])
+        if told[0] == b"0":
+            return Tick(False, {})
+        self.clock.heard(int(told[1]))
+        hints = {lane: int(n) for lane, n in zip(lanes, told[2:], strict=False)}
+        return Tick(True, hints, tuple(name.decode() for name in told[2 + len(lanes) :]))
+
+    async def release_clock(self, worker: str) -> None:
+        """Hand the clock's token back, so that the next worker need not wait for it to lapse."""
+        if await _reached(self._redis.get(keys.CLOCK)) == worker.encode():
+            await _reached(self._redis.delete(keys.CLOCK))
+
+    async def reconcile(self, caller_id: str, start: int, batch: int) -> tuple[int, list[str]]:
+        """Walk a caller's open orders from rank `start`: (how many were walked, ids that had lost their wake-up)."""
+        script_keys = [keys.caller(caller_id, "open"), *(keys.due(lane) for lane in codec.LANES)]
+        told = await self._run("reconcile", script_keys, [start, start + batch - 1])
+        return int(told[0]), [order_id.decode() for order_id in told[1:]]
+
+    async def callers(self) -> list[str]:
+        """The ids of all callers."""
+        return sorted(one.decode() for one in await _reached(self._redis.smembers(keys.CALLERS)))
+
+    async def mark_verified(self, caller_id: str) -> None:
+        """Remember that a caller's callback acknowledged a ping; a caller that is gone is not brought back."""
+        if await _reached(self._redis.exists(keys.caller(caller_id))):
+            await _reached(self._redis.hset(keys.caller(caller_id), "verified_at", repr(self.clock.now())))
+
+    async def caller(self, caller_id: str) -> dict[str, str]:
+        """A caller's record, sealed parts still sealed; empty when there is none."""
+        stored = await _reached(self._redis.hgetall(keys.caller(caller_id)))
+        return {k.decode(): v.decode("latin-1") for k, v in stored.items()}
+
+    async def trim_indexes(self, caller_id: str, before: float) -> None:
+        """Take orders accepted before a moment, and events that are gone, out of a caller's indexes."""
+        await _reached(self._redis.zremrangebyscore(keys.caller(caller_id, "orders"), "-inf", ms(before)))
+        index = keys.caller(caller_id, "events")
+        for event_id in await _reached(self._redis.zrange(index, 0, 199)):
+            if await _reached(self._redis.exists(keys.event(event_id.decode()))):
+                return
+            await _reached(self._redis.zrem(index, event_id))
+
+    async def add_counts(self, counts: Mapping[str, float]) -> None:
+        """Add to the counters that all workers share."""
+        pipe = self._redis.pipeline(transaction=False)
+        for name, amount in counts.items():
+            pipe.hincrbyfloat(keys.COUNTERS, name, amount)
+        await _reached(pipe.execute())
+
+    async def depths(self) -> dict[str, int]:
+        """How many entries each lane holds."""
+        lanes = (*codec.LANES, "deliver")
+        return {lane: await _reached(self._redis.zcard(keys.due(lane))) for lane in lanes}
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
+
+
+async def _reached(call: Awaitable[T]) -> T:
+    try:
+        return await call
+    except PASSING as error:
+        raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from None
+    except ResponseError as error:
+        if str(error).split(" ")[0] in {"LOADING", "MASTERDOWN", "TRYAGAIN", "BUSY", "MISCONF"}:
+            raise StoreUnavailable(f"the store is not ready ({str(error).split(' ')[0]})") from None
+        raise
+    except RedisError as error:
+        raise StoreUnavailable(f"the store failed ({type(error).__name__})") from None
+
+
+async def _patiently(call: Callable[[], Awaitable[T]], patience: float) -> T:
+    """Call until it succeeds, for `patience` seconds; waits double from 50 ms to 1 s."""
+    until, wait = time.monotonic() + patience, 0.05
+    while True:
+        try:
+            return await call()
+        except StoreUnavailable:
+            if time.monotonic() + wait > until:
+                raise
+        await asyncio.sleep(wait)
+        wait = min(1.0, wait * 2)

@@ -1,0 +1,5 @@
+-- Write an event's record anew without touching its delivery, unless it was changed since it was read.
+-- KEYS 1 event.  ARGV 1 expected version · 2 new version · 3 sealed record.  Gives 1 or 0
+if redis.call("HGET", KEYS[1], "v") ~= ARGV[1] then return 0 end
+redis.call("HSET", KEYS[1], "v", ARGV[2], "d", ARGV[3])
+return 1

@@ -1,0 +1,45 @@
+-- One tick of the clock: one worker holds the token; it counts what is due and tops the hints up to it.
+-- KEYS 1 token · 2 last tick · 3 chores · 4 limit · 5 gate · 6 wishes · 7 erase · then due:<lane>, hints:<lane> per lane
+-- ARGV 1 worker · 2 token ms · 3 batch · 4 most hints a lane · 5 hint ms · 6 chores n, then name, period ms · then lanes
+-- Gives { "0" } to those without the token, else { "1", now, hints per lane…, names of due chores… }
+local time = redis.call("TIME")
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local holder = redis.call("GET", KEYS[1])
+if holder and holder ~= ARGV[1] then return { "0" } end
+redis.call("SET", KEYS[1], ARGV[1], "PX", tonumber(ARGV[2]))
+redis.call("SET", KEYS[2], now)
+
+-- A chore is due when its period is over, or after a second when there is something for it to do.
+local function asked(name)
+  if name == "account" then return redis.call("EXISTS", KEYS[5], KEYS[6]) > 0 end
+  return name == "erase" and redis.call("ZCOUNT", KEYS[7], "-inf", now) > 0
+end
+local batch, most = tonumber(ARGV[3]), tonumber(ARGV[4])
+local told, chores, place = { "1", now }, {}, 7
+for _ = 1, tonumber(ARGV[6]) do
+  local name, period = ARGV[place], tonumber(ARGV[place + 1])
+  local last = tonumber(redis.call("HGET", KEYS[3], name) or "0")
+  if now - last >= period or (now - last >= 1000 and asked(name)) then
+    redis.call("HSET", KEYS[3], name, now)
+    chores[#chores + 1] = name
+  end
+  place = place + 2
+end
+
+local held = tonumber(redis.call("HGET", KEYS[4], "hold") or "0") > now
+local key = 8
+for lane = place, #ARGV do
+  local wanted = 0
+  if not (held and (ARGV[lane] == "poll" or ARGV[lane] == "buy")) then
+    local due = redis.call("ZCOUNT", KEYS[key], "-inf", now)
+    if due > 0 then
+      local hinted = tonumber(redis.call("GET", KEYS[key + 1]) or "0")
+      wanted = math.max(0, math.min(most, math.ceil(due / batch)) - hinted)
+      if wanted > 0 then redis.call("SET", KEYS[key + 1], hinted + wanted, "PX", tonumber(ARGV[5])) end
+    end
+  end
+  told[#told + 1] = wanted
+  key = key + 2
+end
+for _, name in ipairs(chores) do told[#told + 1] = name end
+return told

@@ -1,0 +1,62 @@
+"""What a webhook says: its body and its headers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+OTP_ERASED = "otp_erased"
+"""The flag that says: there was a code, and it is no longer kept."""
+
+
+def render(type: str, timestamp: float, data: Mapping[str, object]) -> bytes:
+    """The body: compact UTF-8 JSON of `type`, `timestamp` (when it happened, epoch seconds) and `data`.
+
+    Raises ValueError for a number that JSON cannot carry.
+    """
+    return _compact({"type": type, "timestamp": rfc3339(timestamp), "data": dict(data)})
+
+
+def headers(event_id: str, timestamp: int, signature: str) -> dict[str, str]:
+    """The headers of one attempt; `timestamp` is the attempt's, in whole epoch seconds.
+
+    What names the sender and the transport (User-Agent, Host, lengths) is the sender's to add.
+    """
+    return {
+        "webhook-id": event_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": signature,
+        "content-type": "application/json",
+    }
+
+
+def rfc3339(epoch_seconds: float) -> str:
+    """`2026-11-22T10:00:00.000Z`: RFC 3339 in UTC, with milliseconds."""
+    moment = datetime.fromtimestamp(epoch_seconds, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def without_code(body: bytes) -> bytes:
+    """The same message with its code erased: `data.otp` null and `otp_erased` among `data.flags`.
+
+    A message that carries no code comes back as it is. Raises ValueError when `body` is not a message.
+    """
+    message = json.loads(body)
+    data = message["data"]
+    if data.get("otp") is None:
+        return body
+    data["otp"] = None
+    data["flags"] = [*data.get("flags", ()), OTP_ERASED]
+    return _compact(message)
+
+
+def _compact(value: object) -> bytes:
+    try:
+        return _dumped(value, ascii=False).encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can spell and UTF-8 cannot
+        return _dumped(value, ascii=True).encode()
+
+
+def _dumped(value: object, *, ascii: bool) -> str:
+    return json.dumps(value, ensure_ascii=ascii, allow_nan=False, separators=(",", ":"))

@@ -1,0 +1,81 @@
+"""What came of one attempt; pure."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+
+from worker.webhooks.target import Refusal
+
+EXCERPT_BYTES = 1024
+MAX_RETRY_AFTER = 3600.0
+"""Seconds; a receiver cannot put a perishable code off for longer."""
+
+_REFUSALS = frozenset(map(str, Refusal))
+
+
+class Verdict(StrEnum):
+    """What follows from an attempt."""
+
+    delivered = "delivered"
+    """2xx, and the whole answer came in time: acknowledged."""
+    retry = "retry"
+    """Anything else that may go better later."""
+    gone = "gone"
+    """410: the receiver wants no more of this event."""
+    refused = "refused"
+    """The guard let nothing out. Worth another try: what a name resolves to may change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One attempt, classified."""
+
+    verdict: Verdict
+    status: int | None
+    """The HTTP status, when one came."""
+    error: str | None
+    """What went wrong below HTTP, in our words: `dns`, `tls`, `timeout`, `blocked_address`, …"""
+    duration: float
+    """Seconds, from before the look-up to the last byte read."""
+    excerpt: str = field(default="", repr=False)
+    """The start of the answer. Not in the repr: an answer may echo the code."""
+    retry_after: float | None = None
+    """Seconds that a failing answer asks us to wait, at most `MAX_RETRY_AFTER`."""
+
+
+def verdict(status: int | None, error: str | None) -> Verdict:
+    """An answer counts only if it came whole; then its status decides. A refusal's code is an error too."""
+    if error in _REFUSALS:
+        return Verdict.refused
+    if error is not None or status is None:
+        return Verdict.retry
+    if status == 410:
+        return Verdict.gone
+    return Verdict.delivered if 200 <= status <= 299 else Verdict.retry
+
+
+def excerpt(answer: bytes) -> str:
+    """The first KiB as text that is safe to show: no control characters but line feed and tab."""
+    text = answer[:EXCERPT_BYTES].decode("utf-8", "replace")
+    return "".join(char for char in text if char in "\n\t" or unicodedata.category(char) != "Cc")
+
+
+def retry_after(value: str | None, now: float) -> float | None:
+    """Seconds to wait by a Retry-After header (seconds or an HTTP date, RFC 9110); nonsense is None."""
+    if value is None:
+        return None
+    text = value.strip()
+    seconds = float(text) if text.isascii() and text.isdigit() else _seconds_until(text, now)
+    return None if seconds is None else min(max(seconds, 0.0), MAX_RETRY_AFTER)
+
+
+def _seconds_until(date: str, now: float) -> float | None:
+    try:
+        moment = parsedate_to_datetime(date)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
+    except (ValueError, TypeError, OverflowError):
+        return None
