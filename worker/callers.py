@@ -36,7 +36,7 @@ class Caller:
     secrets: tuple[Secret, ...] = field(repr=False)
     created_at: float
     callback_url: str | None = None
-    caps: Caps = Caps()
+    caps: Caps = field(default_factory=Caps)
     revoked_at: float | None = None
     verify_callback: bool = False
     """Orders are refused until a ping was acknowledged (`--verify-callback`)."""
@@ -94,7 +94,13 @@ class Callers:
         self._vault = vault
 
     def create(
-        self, name: str, now: float, *, callback_url: str | None = None, caps: Caps | None = None, verify_callback: bool = False
+        self,
+        name: str,
+        now: float,
+        *,
+        callback_url: str | None = None,
+        caps: Caps | None = None,
+        verify_callback: bool = False,
     ) -> tuple[Caller, str, str]:
         """A new caller, its API key and its webhook secret: the only time that they are shown."""
         api_key, secret = KEY_PREFIX + secrets.token_urlsafe(32), new_secret()

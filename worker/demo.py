@@ -18,22 +18,20 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import Empty
 from types import FrameType
 from typing import Any, NoReturn
 
 import httpx
 from cryptography.fernet import Fernet
 from rich.console import Console
-from standardwebhooks import Webhook
 
 from worker.children import ROOT, Supervisor, answers
 from worker.embedded import EmbeddedStore
 from worker.errors import RingbackError
 from worker.processes import free_port
+from worker.receiver import Received, Receiver, json_object
 from worker.supervisor import Environment, Ports, service
 
 DEADLINE = 90.0
@@ -56,57 +54,6 @@ class DemoFailed(RingbackError):
     """The demo did not get as far as a verified webhook; the message says where it stopped."""
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A webhook as it came in, and whether the official library accepts its signature."""
-
-    type: str
-    data: Mapping[str, Any] = field(repr=False)
-    verified: bool
-
-
-class Receiver:
-    """A receiver of webhooks on this machine, as a customer would write one: verify, note, answer 204."""
-
-    def __init__(self) -> None:
-        self.events: SimpleQueue[Received] = SimpleQueue()
-        self.secret = ""
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                verified = receiver.take(dict(self.headers.items()), body)
-                self.send_response(204 if verified else 400)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                """Nothing: the demo tells its own story."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/ringback"
-
-    def take(self, headers: dict[str, str], body: bytes) -> bool:
-        """Check a webhook with the official library and put it into the queue."""
-        event = _json_object(body)
-        try:
-            Webhook(self.secret).verify(body, headers)
-            verified = True
-        except Exception:  # whatever the library objects to, it is not verified
-            verified = False
-        self.events.put(Received(str(event.get("type")), event.get("data") or {}, verified))
-        return verified
-
-    def __enter__(self) -> Receiver:
-        threading.Thread(target=self._server.serve_forever, name="receiver", daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
 def run(*, console: Console | None = None, deadline: float = DEADLINE) -> int:
     """Play the demo; 0 if it ended with a verified webhook, else 1 and why. Ctrl-C leaves with 130."""
     console = console or Console(highlight=False)
@@ -127,9 +74,7 @@ def _play(console: Console, log: io.StringIO, until: float) -> None:
     started = time.monotonic()
     with ExitStack() as stack:
         folder = Path(
-            stack.enter_context(
-                tempfile.TemporaryDirectory(prefix="ringback-demo-", ignore_cleanup_errors=True)
-            )
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="ringback-demo-", ignore_cleanup_errors=True))
         )
         store = stack.enter_context(EmbeddedStore(folder))
         receiver = stack.enter_context(Receiver())
@@ -139,9 +84,7 @@ def _play(console: Console, log: io.StringIO, until: float) -> None:
         stack.enter_context(_running(ports, settings, log))
         with console.status("starting the sandbox provider, web and a worker ..."):
             _wait_until_ready(ports, until)
-        _tell(
-            console, started, f"service   web on http://127.0.0.1:{ports.web}, a worker, the sandbox provider"
-        )
+        _tell(console, started, f"service   web on http://127.0.0.1:{ports.web}, a worker, the sandbox provider")
         caller = _create_caller(receiver, settings)
         receiver.secret = caller["webhook_secret"]
         _tell(console, started, "caller    demo, with an API key and a webhook secret of its own")
@@ -191,21 +134,15 @@ def _create_caller(receiver: Receiver, settings: Environment) -> dict[str, str]:
         timeout=30,
         check=False,
     )
-    caller = _json_object(done.stdout)
+    caller = json_object(done.stdout)
     if done.returncode or not {"api_key", "webhook_secret"} <= caller.keys():
-        raise DemoFailed(
-            f"`ringback caller create` left with {done.returncode}: {done.stderr.strip()[-500:]}"
-        )
+        raise DemoFailed(f"`ringback caller create` left with {done.returncode}: {done.stderr.strip()[-500:]}")
     return caller
 
 
-def _follow(
-    console: Console, started: float, ports: Ports, api_key: str, receiver: Receiver, until: float
-) -> None:
+def _follow(console: Console, started: float, ports: Ports, api_key: str, receiver: Receiver, until: float) -> None:
     headers = {"Authorization": f"Bearer {api_key}"}
-    with httpx.Client(
-        base_url=f"http://127.0.0.1:{ports.web}", headers=headers, timeout=10, trust_env=False
-    ) as http:
+    with httpx.Client(base_url=f"http://127.0.0.1:{ports.web}", headers=headers, timeout=10, trust_env=False) as http:
         order = _place(http, receiver)
         _tell(console, started, f"order     POST /v1/orders → 202, {order['id']}")
         order = _watch(console, started, http, order, until)
@@ -221,12 +158,10 @@ def _place(http: httpx.Client, receiver: Receiver) -> dict[str, Any]:
     answer = http.post("/v1/orders", json=order, headers={"Idempotency-Key": secrets.token_hex(8)})
     if answer.status_code != 202:
         raise DemoFailed(f"POST /v1/orders was answered with {answer.status_code}: {answer.text[:500]}")
-    return _json_object(answer.content)
+    return json_object(answer.content)
 
 
-def _watch(
-    console: Console, started: float, http: httpx.Client, order: dict[str, Any], until: float
-) -> dict[str, Any]:
+def _watch(console: Console, started: float, http: httpx.Client, order: dict[str, Any], until: float) -> dict[str, Any]:
     """Print every change of the order until it has ended."""
     shown = ""
     with console.status("the order is on its way ...") as spinner:
@@ -239,7 +174,7 @@ def _watch(
                 return order
             _check_time(until, f"the order was still {shown}")
             time.sleep(GLANCE)
-            order = _json_object(http.get(f"/v1/orders/{order['id']}").raise_for_status().content)
+            order = json_object(http.get(f"/v1/orders/{order['id']}").raise_for_status().content)
 
 
 def _findings(order: Mapping[str, Any]) -> str:
@@ -254,11 +189,7 @@ def _wait_for_webhook(console: Console, started: float, receiver: Receiver, unti
             event = receiver.events.get(timeout=max(0.0, until - time.monotonic()))
         except Empty:
             raise DemoFailed("no webhook with the code came in time") from None
-        mark = (
-            "[green]signature verified by standardwebhooks[/]"
-            if event.verified
-            else "[red]signature refused[/]"
-        )
+        mark = "[green]signature verified by standardwebhooks[/]" if event.verified else "[red]signature refused[/]"
         _tell(console, started, f"webhook   {event.type}, {mark}")
         if not event.verified:
             raise DemoFailed(f"the signature of {event.type} does not verify")
@@ -281,14 +212,6 @@ def _tell_failure(console: Console, error: Exception, log: str) -> None:
 def _check_time(until: float, otherwise: str) -> None:
     if time.monotonic() > until:
         raise DemoFailed(otherwise)
-
-
-def _json_object(text: str | bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 @contextmanager

@@ -20,9 +20,9 @@ from structlog.contextvars import bound_contextvars
 
 from worker.errors import StoreUnavailable
 from worker.event import Event
-from worker.lifecycle import STILL_WAITING, Again, Gone, Outcome, Saved
 from worker.logs import get_logger
 from worker.services import Services
+from worker.steps import STILL_WAITING, Again, Gone, Outcome, Saved
 
 T = TypeVar("T")
 log = get_logger(__name__)
@@ -67,8 +67,10 @@ class Lane:
 class Engine:
     """Runs the lanes and the clock on one loop in a thread of its own."""
 
-    def __init__(self, services: Callable[[], Awaitable[Services]], hint: Callable[[str], None], *, worker: str) -> None:
-        """`services` builds the services on the loop; `hint` publishes one hint for a lane or a chore (and may block)."""
+    def __init__(
+        self, services: Callable[[], Awaitable[Services]], hint: Callable[[str], None], *, worker: str
+    ) -> None:
+        """`services` builds the services on the loop; `hint` publishes a hint for a lane or a chore (and may block)."""
         self._build = services
         self._hint = hint
         self._worker = worker
@@ -101,7 +103,7 @@ class Engine:
         self.loop = _new_loop()
         asyncio.set_event_loop(self.loop)
         try:
-            self.services = self.loop.run_until_complete(self._build())  # type: ignore[arg-type]
+            self.services = self.loop.run_until_complete(self._build())
         except BaseException as error:
             self._ready.set_exception(error)
             return
@@ -204,7 +206,12 @@ class Engine:
         with bound_contextvars(order=order_id, lane=lane.name):
             match outcome:
                 case Saved(order):
-                    log.info("order", status=order.status.value, settlement=order.settlement.value, version=order.version)
+                    log.info(
+                        "order",
+                        status=order.status.value,
+                        settlement=order.settlement.value,
+                        version=order.version,
+                    )
                 case Again(at, why):
                     await self.services.store.postpone(lane.name, order_id, at)
                     log.debug("again", why=why)

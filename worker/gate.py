@@ -112,7 +112,9 @@ class Gate:
     async def _judge_low_balance(self, low: dict[str, Any], balance: Decimal, now: float) -> None:
         """Buying goes on once the balance has risen, or after a minute to let one order try."""
         if "balance" not in low:
-            await self._store.pause(Pause.INSUFFICIENT_BALANCE, {**low, "balance": str(balance), "probe_at": now + low["wait"]})
+            await self._store.pause(
+                Pause.INSUFFICIENT_BALANCE, {**low, "balance": str(balance), "probe_at": now + low["wait"]}
+            )
         elif balance > Decimal(low["balance"]) or now >= low["since"] + SLOWEST_PROBE:
             await self._lift(Pause.INSUFFICIENT_BALANCE)
         else:

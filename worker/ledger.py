@@ -1,4 +1,4 @@
-"""The ledger: what the journal of money says became of every purchase, and whether the balances bear it out. Pure.
+"""The ledger: what became of every purchase by the journal, and whether the balances bear it out. Pure.
 
 The provider names no prices, so they are inferred: a balance that fell between two readings with exactly one
 purchase in between fell by its price. Where that cannot be told, the report says so and guesses nothing.
@@ -69,7 +69,11 @@ class Account:
     at: float
     """When its fate was last written, in epoch seconds."""
     refunded: bool = False
+    code_came: bool = False
+    """A number whose code came is owed for: its finish may fail, its money is not in doubt."""
     price: Decimal | None = None
+    shown: str = ""
+    """What the balance shows of an order in doubt: charged, not charged, refunded or not refunded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +116,9 @@ class Stretch:
         return {
             "from": rfc3339(self.start), "to": rfc3339(self.end),
             "balance_before": str(self.before), "balance_after": str(self.after), "change": str(self.change),
-            "purchases": len(self.bought), "refunds": len(self.refunded), "doubtful": list(self.doubtful),
-            "unexplained": None if self.unexplained is None else str(self.unexplained), "verdict": self.verdict,
+            "purchases": len(self.bought), "refunds": len(self.refunded), "doubtful": self.doubtful,
+            "unexplained": None if self.unexplained is None else str(self.unexplained),
+            "verdict": self.verdict,
         }  # fmt: skip
 
 
@@ -157,7 +162,7 @@ class Report:
 
 
 def reconcile(lines: Iterable[Line], now: float) -> Report:
-    """Go through the journal, oldest line first, and account for every order and every change of the balance."""
+    """Go through the journal, oldest line first, and account for every order and change of the balance."""
     book = _Book()
     for at, fields in lines:
         book.enter(at, fields)
@@ -174,8 +179,8 @@ class _Book:
         self._stretches: list[Stretch] = []
         self._moved: tuple[list[str], list[str], list[str]] = ([], [], [])
         """Orders bought, refunded and doubtful since the last usable reading."""
-        self._in_motion: set[str] = set()
-        """Orders with a purchase or cancel under way: a reading meanwhile may or may not hold its money."""
+        self._in_motion: dict[str, float] = {}
+        """Orders with a purchase or cancel under way, since when: a reading meanwhile may miss their money."""
         self._reading: tuple[float, Decimal] | None = None
         self._uncovered = 0
         self._price: Decimal | None = None
@@ -187,53 +192,72 @@ class _Book:
         if kind == "balance":
             self._read_balance(at, Decimal(fields["balance"]))
         elif order := fields.get("order"):
-            self._note_motion(order, kind)
+            self._note_motion(at, order, kind)
+            self._note_money(order, kind, fields.get("status", ""))
             self._note_fate(at, order, kind, fields.get("caller", ""))
 
     def _read_balance(self, at: float, balance: Decimal) -> None:
-        if self._in_motion:
+        if any(at - since < LONGEST_LIFE for since in self._in_motion.values()):
             return
-        bought, refunded, doubtful = self._moved
         if self._reading is None:
-            self._uncovered += len(bought) + len(refunded)
+            self._uncovered += len(self._moved[0]) + len(self._moved[1])
         else:
-            self._stretches.append(Stretch(self._reading[0], at, self._reading[1], balance, bought, refunded, doubtful))
+            self._stretches.append(Stretch(self._reading[0], at, self._reading[1], balance, *self._moved))
         self._reading, self._moved = (at, balance), ([], [], [])
 
-    def _note_motion(self, order: str, kind: str) -> None:
-        bought, refunded, doubtful = self._moved
+    def _note_motion(self, at: float, order: str, kind: str) -> None:
         if kind in ("intent", "cancel"):
-            self._in_motion.add(order)
+            self._in_motion.setdefault(order, at)
         elif kind != "caller_cancel":
-            self._in_motion.discard(order)
-        if kind == "bought":
+            self._in_motion.pop(order, None)
+
+    def _note_money(self, order: str, kind: str, status: str) -> None:
+        bought, refunded, doubtful = self._moved
+        if kind == "bought" and not self._bought_after_all(order):
             bought.append(order)
         elif kind == "refunded":
             refunded.append(order)
-        elif kind in ("purchase_unknown", "unconfirmed"):
+        elif kind == "purchase_unknown" or (kind == "unconfirmed" and status != "received"):
             doubtful.append(order)
 
+    def _bought_after_all(self, order: str) -> bool:
+        """Whether a purchase was given up as unknown before: its money moved then."""
+        known = self._accounts.get(order)
+        if known is None or known.fate is not Fate.UNKNOWN:
+            return False
+        moved = [(one.bought, one.doubtful) for one in self._stretches]
+        for bought, doubtful in [*moved, (self._moved[0], self._moved[2])]:
+            if order in doubtful:
+                doubtful.remove(order)
+                bought.append(order)
+                return True
+        return False
+
     def _note_fate(self, at: float, order: str, kind: str, caller: str) -> None:
-        if kind not in _FATES:
-            return
         account = self._accounts.setdefault(order, Account(order, caller, Fate.UNDER_WAY, at))
-        account.fate, account.at = _FATES[kind], at
+        account.fate, account.at = _FATES.get(kind, account.fate), at
         account.refunded |= kind == "refunded"
+        account.code_came |= kind == "received"
 
     # Judging.
 
     def infer_prices(self) -> None:
-        """A stretch with one purchase, or one refund, and nothing doubtful in it shows a price."""
-        for stretch in self._stretches:
-            unpriced = self._unpriced(stretch)
-            if len(unpriced) != 1 or stretch.doubtful:
-                continue
-            known = self._expected(stretch, Decimal(0))
-            price = stretch.change - known if unpriced[0] in stretch.refunded else known - stretch.change
-            if price > 0:
-                self._accounts[unpriced[0]].price = price
+        """Find the prices that the balances show; each may help to find the next."""
+        while sum(map(self._infer_price, self._stretches)):
+            pass
         prices = {account.price for account in self._accounts.values() if account.price is not None}
         self._price = prices.pop() if len(prices) == 1 else None
+
+    def _infer_price(self, stretch: Stretch) -> bool:
+        """A stretch with one movement of unknown price, and nothing doubtful, shows that price."""
+        unpriced = self._unpriced(stretch)
+        if len(unpriced) != 1 or stretch.doubtful:
+            return False
+        rest = stretch.change - self._expected(stretch, Decimal(0))
+        price = rest if unpriced[0] in stretch.refunded else -rest
+        if price > 0:
+            self._accounts[unpriced[0]].price = price
+        return price > 0
 
     def judge(self) -> None:
         """Say of every stretch what explains it."""
@@ -244,8 +268,24 @@ class _Book:
                 stretch.verdict = f"cannot be told: {_count(len(unpriced), 'movement')} of unknown price"
                 continue
             rest = stretch.change - self._expected(stretch, self._price or Decimal(0))
-            stretch.unexplained = rest
-            stretch.verdict = _verdict(stretch, rest, guessed=len(unpriced))
+            stretch.unexplained = Decimal(0) if self._settles_doubt(stretch, rest) else rest
+            stretch.verdict = _verdict(stretch, rest, self._found(stretch), guessed=bool(unpriced))
+
+    def _settles_doubt(self, stretch: Stretch, rest: Decimal) -> bool:
+        """Whether the rest shows what became of the one order in doubt."""
+        if len(stretch.doubtful) != 1:
+            return False
+        account = self._accounts[stretch.doubtful[0]]
+        price = account.price or self._price
+        if account.fate is Fate.UNKNOWN:
+            account.shown = "not charged" if rest == 0 else "charged" if rest == -(price or 0) else ""
+        elif account.fate is Fate.UNCONFIRMED:
+            account.shown = "not refunded" if rest == 0 else "refunded" if rest == price else ""
+        return bool(account.shown)
+
+    def _found(self, stretch: Stretch) -> list[str]:
+        told = [(order, self._accounts[order].shown) for order in stretch.doubtful]
+        return [f"{order} was {shown}" for order, shown in told if shown]
 
     def _expected(self, stretch: Stretch, otherwise: Decimal) -> Decimal:
         """The change that purchases and refunds make, those of unknown price at `otherwise`."""
@@ -257,7 +297,7 @@ class _Book:
         return [one for one in _net(stretch) if self._accounts[one].price is None]
 
     def report(self, now: float) -> Report:
-        kept = [one for one in self._accounts.values() if not one.refunded and one.fate in _CHARGED]
+        kept = [one for one in self._accounts.values() if _paid_for(one)]
         prices = [one.price if one.price is not None else self._price for one in kept]
         return Report(
             fates=Counter(one.fate for one in self._accounts.values()),
@@ -270,18 +310,21 @@ class _Book:
         )
 
 
-_CHARGED = (Fate.OPEN, Fate.FINISHED, Fate.UNCONFIRMED)
+def _paid_for(account: Account) -> bool:
+    """Whether it was charged and, as far as known, not refunded."""
+    charged = account.fate in (Fate.OPEN, Fate.FINISHED, Fate.UNCONFIRMED) or account.shown == "charged"
+    return charged and not account.refunded and account.shown != "refunded"
 
 
 def _net(stretch: Stretch) -> list[str]:
-    """Orders whose money moved one way only: bought and refunded in one stretch leaves no trace in the balance."""
+    """Orders whose money moved one way only: bought and refunded leaves no trace in the balance."""
     return sorted(set(stretch.bought) ^ set(stretch.refunded))
 
 
-def _verdict(stretch: Stretch, rest: Decimal, *, guessed: int) -> str:
-    if rest == 0:
+def _verdict(stretch: Stretch, rest: Decimal, found: Sequence[str], *, guessed: bool) -> str:
+    if rest == 0 or found:
         moved = f"{_count(len(stretch.bought), 'purchase')}, {_count(len(stretch.refunded), 'refund')}"
-        return f"explained: {moved}" + (" at the usual price" if guessed else "")
+        return "; ".join([f"explained: {moved}" + (" at the usual price" if guessed else ""), *found])
     if stretch.doubtful:
         way = "may have been charged" if rest < 0 else "may have been refunded"
         return f"{abs(rest)} unexplained; {way}: {', '.join(stretch.doubtful)}"
@@ -291,14 +334,14 @@ def _verdict(stretch: Stretch, rest: Decimal, *, guessed: int) -> str:
 
 
 def _doubtful(account: Account, now: float) -> bool:
-    if account.refunded:
-        return False
+    settled = account.refunded or account.code_came or account.shown in ("not charged", "refunded")
     patience = {Fate.OPEN: LONGEST_LIFE, Fate.UNDER_WAY: LONGEST_CALL}.get(account.fate, 0.0)
-    return account.fate in _DOUBTS and now - account.at >= patience
+    return not settled and account.fate in _DOUBTS and now - account.at >= patience
 
 
 def _doubt(account: Account) -> Doubt:
-    return Doubt(account.order, account.caller, account.at, _DOUBTS[account.fate])
+    shown = f"; the balance shows that it was {account.shown}" if account.shown else ""
+    return Doubt(account.order, account.caller, account.at, _DOUBTS[account.fate] + shown)
 
 
 def _count(number: int, what: str) -> str:

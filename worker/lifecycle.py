@@ -8,7 +8,7 @@ every number without a code is cancelled; `refunded` is said only on the provide
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
@@ -17,9 +17,8 @@ from worker import schedule
 from worker.event import Event
 from worker.gate import Gate, Pause
 from worker.metrics import Counters
-from worker.order import Ending, ErrorCode, EventType, Order, Refused, Settlement, Status, caused_event
+from worker.order import Ending, ErrorCode, EventType, Order, Settlement, Status
 from worker.provider.protocol import (
-    WAITING,
     Balance,
     BalanceReply,
     Bought,
@@ -40,14 +39,14 @@ from worker.provider.protocol import (
     Waiting,
     Word,
 )
+from worker.provider.replies import WAITING
+from worker.steps import STILL_WAITING, Again, Gone, Nothing, Outcome, Saved, Writer
 from worker.store import EngineStore, Wake, Written
 
 PURCHASE_GRACE = 5.0
 """Seconds past the buy deadline after which a purchase that nobody recorded is unknown."""
 BAD_KEY_RETRY = 30.0
 """Seconds until an order whose poll was answered with BAD_KEY is polled again."""
-PATIENCE = 600.0
-"""Seconds for which the result of a provider call is held in memory while the store cannot be reached."""
 CANCEL_RESERVE = 60.0
 """Seconds before a number's expiry from which its cancel goes out however long the provider asks to wait."""
 MISSING_IN_A_ROW = 3
@@ -76,37 +75,8 @@ class Rules:
     min_balance: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """The order was changed and written."""
-
-    order: Order
-
-
-@dataclass(frozen=True, slots=True)
-class Again:
-    """Nothing changed: look again at `at` (epoch seconds)."""
-
-    at: float
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Nothing:
-    """Nothing to do: somebody else was faster, or the claim has already set the next look."""
-
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Gone:
-    """The order no longer exists; its wake-up can be dropped."""
-
-
-Outcome = Saved | Again | Nothing | Gone
-Change = Callable[[Order], Order]
-STILL_WAITING = Nothing("still waiting")
 _READABLE = (Waiting, Missing, Cancelled)
+"""Replies that say where a number stands, if not with a code."""
 
 
 class Lifecycle:
@@ -128,7 +98,7 @@ class Lifecycle:
         self._gate = gate
         self._rules = rules
         self._counters = counters
-        self._announce = announce
+        self._writer = Writer(store, counters, announce)
         self._chance = chance
 
     # Buying.
@@ -143,13 +113,13 @@ class Lifecycle:
         if order.status is not Status.QUEUED:
             return Nothing(f"already {order.status}")
         if order.cancel_requested:
-            return await self._write(order, lambda o: o.withdraw(self._now()), wake=None)
+            return await self._writer.write(order, lambda o: o.withdraw(self._now()), wake=None)
         if held := await self._not_now(order):
             return held
         return await self._purchase(order)
 
     async def _not_now(self, order: Order) -> Outcome | None:
-        """Why this order may not be bought just now, if so: it waits, and fails with the reason when its budget ends."""
+        """Why this order may not be bought just now, if so: it waits, and fails with the reason at its budget's end."""
         reason = await self._gate.closed() or await self._below_floor()
         if reason is None:
             return None
@@ -197,7 +167,9 @@ class Lifecycle:
             case Unreached():
                 return await self._put_off(order, reply)
             case Unclear():
-                return await self._purchase_unknown(order, f"the answer to the purchase could not be read ({reply.reason})")
+                return await self._purchase_unknown(
+                    order, f"the answer to the purchase could not be read ({reply.reason})"
+                )
 
     async def _assign(self, order: Order, bought: Bought) -> Outcome:
         """Record the number before anything else happens to it."""
@@ -209,7 +181,12 @@ class Lifecycle:
             timeout = 0.0 if current.cancel_requested else current.timeout
             after = schedule.cancel_after(timeout, bought.life, rules.earliest_cancel)
             return current.assign(
-                bought.activation, bought.number, now, life=bought.life, cancel_after=after, flags=bought.flags
+                bought.activation,
+                bought.number,
+                now,
+                life=bought.life,
+                cancel_after=after,
+                flags=bought.flags,
             )
 
         def wake(after: Order) -> Wake:
@@ -218,10 +195,12 @@ class Lifecycle:
             return Wake("poll", now + rules.poll_interval)
 
         journal = {"kind": "bought", "activation": bought.activation}
-        saved = await self._write(order, adopt, wake=wake, journal=journal)
+        saved = await self._writer.write(order, adopt, wake=wake, journal=journal)
         if isinstance(saved, Nothing) and saved.why == Written.DUPLICATE:
             self._gate.alert("duplicate_activation", order=order.id)
-            return await self._purchase_unknown(order, "the provider gave a number that belongs to another order", "duplicate_activation")
+            return await self._purchase_unknown(
+                order, "the provider gave a number that belongs to another order", "duplicate_activation"
+            )
         if isinstance(saved, Saved) and saved.order.status is Status.FAILED:
             self._gate.alert("adopted_late", order=order.id)
         return saved
@@ -247,19 +226,23 @@ class Lifecycle:
         if at is None:
             return await self._reject(order, *_spent(reply))
         journal = {"kind": "not_bought", "reply": _name(reply)}
-        saved = await self._write(order, lambda o: o.put_off(), wake=lambda _: Wake("buy", at), journal=journal)
+        saved = await self._writer.write(order, lambda o: o.put_off(), wake=lambda _: Wake("buy", at), journal=journal)
         if isinstance(saved, Saved) and saved.order.cancel_requested:
-            return await self._write(saved.order, lambda o: o.withdraw(self._now()), wake=None)
+            return await self._writer.write(saved.order, lambda o: o.withdraw(self._now()), wake=None)
         return saved
 
     async def _reject(self, order: Order, code: ErrorCode, message: str) -> Outcome:
         journal = {"kind": "not_bought", "reply": code.value}
-        return await self._write(order, lambda o: o.reject(code, message, self._now()), wake=None, journal=journal)
+        return await self._writer.write(
+            order, lambda o: o.reject(code, message, self._now()), wake=None, journal=journal
+        )
 
     async def _purchase_unknown(self, order: Order, why: str, *flags: str) -> Outcome:
         """Nobody knows whether money was spent: say so, and never buy again for this order."""
         journal = {"kind": "purchase_unknown"}
-        saved = await self._write(order, lambda o: o.lose_purchase(why, self._now(), *flags), wake=None, journal=journal)
+        saved = await self._writer.write(
+            order, lambda o: o.lose_purchase(why, self._now(), *flags), wake=None, journal=journal
+        )
         if isinstance(saved, Saved):
             self._gate.alert("purchase_unknown", order=order.id)
         return saved
@@ -301,10 +284,14 @@ class Lifecycle:
             return Gone()
         if order.received_at is not None or order.otp == code.text:
             return Nothing("the code is known")
-        return await self._write(
+        return await self._writer.write(
             order,
-            lambda o: o.keep_late_code(code.text, *code.flags) if o.ended else o.receive(code.text, self._now(), *code.flags),
-            wake=lambda o: Wake("settle") if o.status is Status.RECEIVED and o.settlement is Settlement.PENDING else None,
+            lambda o: (
+                o.keep_late_code(code.text, *code.flags) if o.ended else o.receive(code.text, self._now(), *code.flags)
+            ),
+            wake=lambda o: (
+                Wake("settle") if o.status is Status.RECEIVED and o.settlement is Settlement.PENDING else None
+            ),
             journal={"kind": "received"},
         )
 
@@ -317,7 +304,7 @@ class Lifecycle:
             return Nothing(f"already {order.status}")
         self._gate.alert("cancelled_by_provider", order=order_id)
         at = max(order.bought_at + self._rules.earliest_cancel, self._now() + self._rules.poll_interval)
-        return await self._write(
+        return await self._writer.write(
             order,
             lambda o: o.lose("the provider cancelled the number by itself", self._now()),
             wake=lambda _: Wake("settle", at),
@@ -325,7 +312,7 @@ class Lifecycle:
         )
 
     async def _number_missing(self, order_id: str) -> Outcome:
-        """"No such activation" may be replication lag; several in a row after the grace mean that the number is lost."""
+        """It may be replication lag; several such answers in a row after the grace mean that the number is lost."""
         seen = await self._store.count_missing(order_id, 1.9 * self._rules.poll_interval)
         order = await self._store.load(order_id)
         if order is None:
@@ -338,7 +325,7 @@ class Lifecycle:
             return STILL_WAITING
         self._gate.alert("number_missing", order=order_id)
         wake = Wake("settle", now + self._rules.poll_interval)
-        return await self._write(order, lambda o: o.begin_cancel(Ending.LOST), wake=lambda _: wake)
+        return await self._writer.write(order, lambda o: o.begin_cancel(Ending.LOST), wake=lambda _: wake)
 
     # Settling.
 
@@ -361,9 +348,11 @@ class Lifecycle:
     async def _finish(self, order: Order, activation: str) -> Outcome:
         """Tell the provider that the code has arrived: best effort, the caller has it already."""
         if order.finishes >= schedule.FINISH_TRIES:
-            return await self._write(order, lambda o: o.settle(Settlement.UNCONFIRMED), wake=None, journal={"kind": "unconfirmed"})
+            return await self._writer.write(
+                order, lambda o: o.settle(Settlement.UNCONFIRMED), wake=None, journal={"kind": "unconfirmed"}
+            )
         again = Wake("settle", self._now() + self._rules.poll_interval)
-        counted = await self._write(order, lambda o: o.try_finish(), wake=lambda _: again)
+        counted = await self._writer.write(order, lambda o: o.try_finish(), wake=lambda _: again)
         if not isinstance(counted, Saved):
             return counted
         reply = await self._provider.finish(activation)
@@ -372,7 +361,9 @@ class Lifecycle:
             await self._gate.throttled(reply)
         if not isinstance(reply, Done):
             return Nothing(f"not finished yet: {_name(reply)}")
-        return await self._write(counted.order, lambda o: o.settle(Settlement.FINISHED), wake=None, journal={"kind": "finished"})
+        return await self._writer.write(
+            counted.order, lambda o: o.settle(Settlement.FINISHED), wake=None, journal={"kind": "finished"}
+        )
 
     async def _give_back(self, order: Order, activation: str, bought_at: float, expires_at: float) -> Outcome:
         """Look, cancel, look again, until the money is back or can no longer be had."""
@@ -385,23 +376,18 @@ class Lifecycle:
             return await self._told_to_wait(look, next_look, expires_at)
         if order.settlement is Settlement.REFUNDED:
             return await self._after_refund(order, look, next_look)
-        if isinstance(look, Cancelled):
-            if order.cancels:
-                return await self._refunded(order, concluded=True)
-            if not order.ended:
-                return await self._cancelled_unasked_or_lost(order)
+        if isinstance(look, Cancelled) and (ended := await self._seen_cancelled(order)):
+            return ended
         if looked_at >= expires_at:
             return await self._expired(order, look, next_look, expires_at)
         if order.status is Status.WAITING:
-            begun = await self._write(
-                order,
-                lambda o: o.begin_cancel(Ending.CALLER if o.cancel_requested else Ending.TIMEOUT),
-                wake=lambda _: Wake("settle", next_look),
-            )
+            begun = await self._writer.write(order, _begin_cancel, wake=lambda _: Wake("settle", next_look))
             if not isinstance(begun, Saved):
                 return begun
             order = begun.order
-        cancel_at = max(bought_at + self._rules.earliest_cancel, (order.cancel_sent_at or 0.0) + self._rules.cancel_retry)
+        cancel_at = max(
+            bought_at + self._rules.earliest_cancel, (order.cancel_sent_at or 0.0) + self._rules.cancel_retry
+        )
         if looked_at < cancel_at:
             return Again(max(next_look, min(cancel_at, expires_at)), "the next cancel is not due yet")
         return await self._cancel(order, activation, look, next_look)
@@ -409,7 +395,7 @@ class Lifecycle:
     async def _cancel(self, order: Order, activation: str, look: StatusReply, next_look: float) -> Outcome:
         """Send one cancel, counted before it goes out."""
         now = self._now()
-        counted = await self._write(
+        counted = await self._writer.write(
             order,
             lambda o: o.try_cancel(now),
             wake=lambda o: Wake("settle", max(next_look, min(now + self._rules.cancel_retry, o.expires_at or 0.0))),
@@ -430,7 +416,9 @@ class Lifecycle:
                 return Nothing("too early to cancel; the retry is set")
             case Done():
                 return await self._unconfirmed(order)
-            case Missing() if isinstance(look, Missing | Cancelled) and (order.error or order.ending is Ending.LOST or order.cancels > 1):
+            case Missing() if isinstance(look, Missing | Cancelled) and (
+                order.error or order.ending is Ending.LOST or order.cancels > 1
+            ):
                 return await self._unconfirmed(order)
             case CodeExists() | Missing() | Unclear() | Unreached():
                 return Again(next_look, f"the cancel was answered with {_name(reply)}: look again")
@@ -440,11 +428,14 @@ class Lifecycle:
     async def _told_to_wait(self, reply: Throttled, next_look: float, expires_at: float) -> Outcome:
         """Obey the provider's wait where it does not run past the number's last moments."""
         held = await self._gate.throttled(reply)
-        return Again(max(next_look, min(self._now() + held, expires_at - CANCEL_RESERVE)), "the provider asked for less")
+        return Again(
+            max(next_look, min(self._now() + held, expires_at - CANCEL_RESERVE)),
+            "the provider asked for less",
+        )
 
     def _proves_refund(self, order: Order, reply: Done) -> bool:
         """A number that the provider ended by itself was refunded only if it says so anew."""
-        return reply.word is Word.ACCESS_CANCEL or order.error is not ErrorCode.ORDER_LOST or order.cancels > 1
+        return reply.word is Word.ACCESS_CANCEL or order.error is not ErrorCode.ORDER_LOST
 
     async def _refunded(self, order: Order, *, next_look: float = 0.0, concluded: bool = False) -> Outcome:
         """The money is back. A code may still have come in between: look once more before the end."""
@@ -454,7 +445,7 @@ class Lifecycle:
             noted = current.note_refund(now)
             return noted.conclude(now) if concluded and not current.ended else noted
 
-        return await self._write(
+        return await self._writer.write(
             order,
             change,
             wake=lambda o: None if o.ended else Wake("settle", next_look),
@@ -462,17 +453,21 @@ class Lifecycle:
         )
 
     async def _after_refund(self, order: Order, look: StatusReply, next_look: float) -> Outcome:
-        """The look after a confirmed cancel found no code: the end. An unreadable answer is asked again, not for ever."""
+        """The look after a confirmed cancel found no code: the end. An unreadable answer is asked again for a while."""
         limit = (order.refunded_at or 0.0) + schedule.LOOKS_AFTER_CANCEL * self._rules.poll_interval
         if not isinstance(look, _READABLE) and self._now() < limit:
             return Again(next_look, "the look after the cancel could not be read")
-        return await self._write(order, lambda o: o.conclude(self._now()), wake=None)
+        return await self._writer.write(order, lambda o: o.conclude(self._now()), wake=None)
 
-    async def _cancelled_unasked_or_lost(self, order: Order) -> Outcome:
-        """The provider ended the number before any cancel of ours was sent."""
+    async def _seen_cancelled(self, order: Order) -> Outcome | None:
+        """What a cancelled number means: ours went through, or the provider ended it by itself (which proves nothing)."""
+        if order.error is ErrorCode.ORDER_LOST:
+            return None
+        if order.cancels:
+            return await self._refunded(order, concluded=True)
         if order.status is Status.WAITING:
             return await self._cancelled_unasked(order.id)
-        return await self._unconfirmed(order)
+        return None if order.ended else await self._unconfirmed(order)
 
     async def _expired(self, order: Order, look: StatusReply, next_look: float, expires_at: float) -> Outcome:
         """The number's life is over: nothing can be cancelled any more, a code may still be read for a moment."""
@@ -486,50 +481,17 @@ class Lifecycle:
 
         def change(current: Order) -> Order:
             if current.status is Status.WAITING:
-                current = current.begin_cancel(Ending.CALLER if current.cancel_requested else Ending.TIMEOUT)
+                current = _begin_cancel(current)
             return current.settle(Settlement.UNCONFIRMED) if current.ended else current.conclude(self._now())
 
-        return await self._write(order, change, wake=None, journal={"kind": "unconfirmed"})
-
-    # Writing.
-
-    async def _write(
-        self,
-        order: Order,
-        change: Change,
-        *,
-        wake: Callable[[Order], Wake | None] | None,
-        journal: Mapping[str, str] | None = None,
-    ) -> Outcome:
-        """Apply a change and save it with its wake-up and webhook; on a lost version check, apply it to what is there now.
-
-        A change that no longer fits is dropped: that is ordinary. The store is given time to come back, because what
-        the provider said cannot be asked for again.
-        """
-        while True:
-            try:
-                after = change(order)
-            except Refused as refused:
-                return Nothing(str(refused))
-            kind = caused_event(order, after)
-            events = (self._announce(kind, after, self._now()),) if kind else ()
-            written = await self._store.save(
-                order, after, wake=wake(after) if wake else None, events=events, patience=PATIENCE,
-                journal={**journal, "settlement": after.settlement.value} if journal else None,
-            )  # fmt: skip
-            if written is Written.SAVED:
-                if after.ended and not order.ended:
-                    self._counters.add("orders_ended", status=after.status.value)
-                return Saved(after)
-            if written is not Written.CONFLICT:
-                return Gone() if written is Written.MISSING else Nothing(written)
-            fresh = await self._store.load(order.id)
-            if fresh is None:
-                return Gone()
-            order = fresh
+        return await self._writer.write(order, change, wake=None, journal={"kind": "unconfirmed"})
 
     def _now(self) -> float:
         return self._store.clock.now()
+
+
+def _begin_cancel(order: Order) -> Order:
+    return order.begin_cancel(Ending.CALLER if order.cancel_requested else Ending.TIMEOUT)
 
 
 def _name(reply: object) -> str:
@@ -543,7 +505,13 @@ def _spent(reply: BuyReply) -> tuple[ErrorCode, str]:
     if isinstance(reply, Declined) and reply.word is Word.NO_NUMBERS:
         return ErrorCode.NO_NUMBERS, "the provider had no numbers until the buy budget was spent"
     if isinstance(reply, Declined):
-        return ErrorCode.PROVIDER_REJECTED, f"the provider answered {reply.word} until the buy budget was spent"
+        return (
+            ErrorCode.PROVIDER_REJECTED,
+            f"the provider answered {reply.word} until the buy budget was spent",
+        )
     if isinstance(reply, Throttled):
         return ErrorCode.PROVIDER_REJECTED, "the provider asked for patience until the buy budget was spent"
-    return ErrorCode.PROVIDER_REJECTED, "the provider could not be reached within the buy budget; nothing was bought"
+    return (
+        ErrorCode.PROVIDER_REJECTED,
+        "the provider could not be reached within the buy budget; nothing was bought",
+    )

@@ -30,7 +30,6 @@ QUIET = (
     "h2",
     "urllib3",
     "asyncio",
-    "pyreqwest",
     "celery.worker.strategy",
     "celery.app.trace",
 )

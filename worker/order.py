@@ -20,19 +20,19 @@ class Status(StrEnum):
     QUEUED = "queued"
     """Accepted, nothing bought. Left by `intend`, `reject` or `withdraw`. A crash here: the wake-up is still due."""
     BUYING = "buying"
-    """The purchase may be on its way. Left by its answer; a crash here ends as `purchase_unknown`, never a second buy."""
+    """The purchase may be on its way. Left by its answer; a crash ends as `purchase_unknown`, never a second buy."""
     WAITING = "waiting"
     """A number is bought and polled. Left by a code, its deadline or the caller. A crash here costs one poll."""
     CANCELLING = "cancelling"
-    """The number is being given back. Left by a code, or when the refund is known or can no longer be had."""
+    """The number is being given back. Left by a code, or when the refund is known or out of reach."""
     RECEIVED = "received"
-    """Terminal: the code has arrived. The purchase is then finished at the provider, which changes only `settlement`."""
+    """Terminal: the code has arrived. The purchase is then finished, which changes only `settlement`."""
     EXPIRED = "expired"
     """Terminal: no code arrived in time; `settlement` says what became of the money."""
     CANCELLED = "cancelled"
     """Terminal: the caller cancelled."""
     FAILED = "failed"
-    """Terminal: `error` says why. A number that turns up afterwards is still cancelled, which changes only `settlement`."""
+    """Terminal: `error` says why. A number that turns up later is cancelled, which changes only `settlement`."""
 
 
 TERMINAL = frozenset({Status.RECEIVED, Status.EXPIRED, Status.CANCELLED, Status.FAILED})
@@ -116,8 +116,20 @@ TRANSITIONS: Mapping[str, Transition] = {
         Transition("receive", (_W, _C), _R, "the code arrived", EventType.OTP_RECEIVED),
         Transition("try_finish", (_R,), None, "a finish is about to be sent"),
         Transition("settle", (_R, _F), None, "the purchase is finished, or its end could not be confirmed"),
-        Transition("expire", (_C,), _E, "no code in time; the cancel is settled or can no longer be", EventType.EXPIRED),
-        Transition("conclude_cancel", (_C,), _X, "the caller's cancel is settled or can no longer be", EventType.CANCELLED),
+        Transition(
+            "expire",
+            (_C,),
+            _E,
+            "no code in time; the cancel is settled or can no longer be",
+            EventType.EXPIRED,
+        ),
+        Transition(
+            "conclude_cancel",
+            (_C,),
+            _X,
+            "the caller's cancel is settled or can no longer be",
+            EventType.CANCELLED,
+        ),
         Transition("lose", (_W, _C), _F, "the provider lost or cancelled the number by itself", EventType.FAILED),
         Transition("keep_late_code", (_E, _X, _F), None, "a code was seen after the end; kept, not delivered"),
         Transition("erase", (_R, _E, _X, _F), None, "the code's time is over"),
@@ -210,7 +222,14 @@ class Order:
         return self._move("withdraw", ending=Ending.CALLER, cancel_requested=True, ended_at=now)
 
     def assign(
-        self, activation: str, number: str | None, now: float, *, life: float, cancel_after: float, flags: tuple[str, ...] = ()
+        self,
+        activation: str,
+        number: str | None,
+        now: float,
+        *,
+        life: float,
+        cancel_after: float,
+        flags: tuple[str, ...] = (),
     ) -> Order:
         """Record the bought number, `life` seconds long, to be cancelled `cancel_after` seconds from now."""
         return self._move(
@@ -280,7 +299,12 @@ class Order:
     def lose(self, why: str, now: float) -> Order:
         """End it: the provider lost or cancelled the number by itself."""
         return self._move(
-            "lose", error=ErrorCode.ORDER_LOST, error_message=why, ending=Ending.LOST, settlement=self._final(), ended_at=now
+            "lose",
+            error=ErrorCode.ORDER_LOST,
+            error_message=why,
+            ending=Ending.LOST,
+            settlement=self._final(),
+            ended_at=now,
         )
 
     def keep_late_code(self, code: str, *flags: str) -> Order:

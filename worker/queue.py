@@ -1,4 +1,4 @@
-"""The Celery app and its queues. Messages are hints: without ids, acknowledged early, soon expired, never waited for."""
+"""The Celery app and its queues. Messages are hints: no ids, acknowledged early, soon expired, never waited for."""
 
 from __future__ import annotations
 
@@ -24,9 +24,13 @@ def make_app(settings: Settings) -> Celery:
     app.conf.update(
         imports=("worker.tasks",),
         broker_transport_options={
-            "socket_timeout": 5, "socket_connect_timeout": 3, "socket_keepalive": True, "health_check_interval": 5,
-            "visibility_timeout": 60, **options,
-        },  # fmt: skip
+            "socket_timeout": 5,
+            "socket_connect_timeout": 3,
+            "socket_keepalive": True,
+            "health_check_interval": 5,
+            "visibility_timeout": 60,
+            **options,
+        },
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_pool_limit=4,

@@ -34,10 +34,10 @@ def cancel_after(timeout: float, life: float, earliest: float) -> float:
 
 
 def next_ask(asks: int, now: float, budget_ends: float, chance: Chance) -> float | None:
-    """When to ask for a number again after `asks` refusals: doubling from 1 s, jittered; None once the budget is spent."""
+    """When to ask for a number again after `asks` refusals: doubling from 1 s, jittered; None past the budget."""
     if now >= budget_ends:
         return None
-    wait = min(SLOWEST_ASK, 2.0**min(asks, 10)) * (1 + 0.25 * chance())
+    wait = min(SLOWEST_ASK, 2.0 ** min(asks, 10)) * (1 + 0.25 * chance())
     return min(now + wait, budget_ends)
 
 

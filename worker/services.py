@@ -1,4 +1,4 @@
-"""The composition root: the settings become the objects that a worker works with. Everything else is handed what it needs."""
+"""The composition root: settings become the objects that a worker works with; all else is handed what it needs."""
 
 from __future__ import annotations
 
@@ -59,19 +59,29 @@ async def build(settings: Settings) -> Services:
     counters = Counters()
     floor = None if settings.min_balance is None else Decimal(str(settings.min_balance))
     store = EngineStore(
-        connect_async(settings.store_url), vault,
-        retention=settings.retention, otp_ttl=settings.otp_ttl, max_rps=settings.otpget_max_rps,
-    )  # fmt: skip
+        connect_async(settings.store_url),
+        vault,
+        retention=settings.retention,
+        otp_ttl=settings.otp_ttl,
+        max_rps=settings.otpget_max_rps,
+    )
     key = settings.otpget_api_key.get_secret_value() if settings.otpget_api_key else ""
     provider = Provider(
-        settings.otpget_base_url, key, poll_deadline=settings.status_deadline, buy_deadline=settings.buy_deadline
+        settings.otpget_base_url,
+        key,
+        poll_deadline=settings.status_deadline,
+        buy_deadline=settings.buy_deadline,
     )
     sender = Sender(guard_of(settings), timeout=settings.webhook_timeout, version=version("ringback"))
     gate = Gate(store, counters)
     rules = Rules(
-        poll_interval=settings.poll_interval, buy_deadline=settings.buy_deadline, buy_budget=settings.buy_budget,
-        earliest_cancel=settings.earliest_cancel, cancel_retry=settings.cancel_retry, min_balance=floor,
-    )  # fmt: skip
+        poll_interval=settings.poll_interval,
+        buy_deadline=settings.buy_deadline,
+        buy_budget=settings.buy_budget,
+        earliest_cancel=settings.earliest_cancel,
+        cancel_retry=settings.cancel_retry,
+        min_balance=floor,
+    )
     return Services(
         store=store,
         provider=provider,
@@ -79,9 +89,14 @@ async def build(settings: Settings) -> Services:
         gate=gate,
         lifecycle=Lifecycle(store, provider, gate, rules, counters, announce=announce, chance=random.random),
         outbox=Outbox(
-            store, sender, gate, counters,
-            secrets_of=secrets_of(store, vault), waits=settings.webhook_schedule, chance=random.random,
-        ),  # fmt: skip
+            store,
+            sender,
+            gate,
+            counters,
+            secrets_of=secrets_of(store, vault),
+            waits=settings.webhook_schedule,
+            chance=random.random,
+        ),
         account=Account(store, provider, gate, min_balance=floor),
         housekeeping=Housekeeping(store, gate, counters, retention=settings.retention),
         counters=counters,

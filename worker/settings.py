@@ -26,31 +26,65 @@ STORE_SCHEMES = ("redis", "rediss", "unix", "sentinel", "rediss+sentinel", "redi
 class Settings(BaseSettings):
     """Everything that can be set, in the contract's order. Spans are seconds, money is PKR."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     redis_url: SecretStr | None = Field(None, description="the store; `redis://`, `rediss://`, `unix://`, Sentinel")
     broker_url: SecretStr | None = Field(None, description="Celery's broker; the store unless set")
     otpget_base_url: str = Field("https://www.otpget.com/stubs", description="`cheap_handler.php` lies under it")
     otpget_api_key: SecretStr | None = Field(None, description="workers only: the web process runs without it")
-    otpget_max_rps: Annotated[float, Field(gt=0, le=100_000)] | None = Field(None, description="hard cap on calls to the provider per second, over all workers")
-    encryption_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field((), description="comma-separated, first encrypts, all decrypt; `ringback keygen` makes one")
-    poll_interval: Seconds = Field(5.0, description="seconds between two polls of an order; under 5 is allowed with a warning")
-    poll_deadline: Seconds = Field(4.0, description="seconds for one whole status call; never more than 0.8 of the poll interval is used")
+    otpget_max_rps: Annotated[float, Field(gt=0, le=100_000)] | None = Field(
+        None, description="hard cap on calls to the provider per second, over all workers"
+    )
+    encryption_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), description="comma-separated, first encrypts, all decrypt; `ringback keygen` makes one"
+    )
+    poll_interval: Seconds = Field(
+        5.0, description="seconds between two polls of an order; under 5 is allowed with a warning"
+    )
+    poll_deadline: Seconds = Field(
+        4.0, description="seconds for one whole status call; never more than 0.8 of the poll interval is used"
+    )
     buy_deadline: Seconds = Field(20.0, description="seconds for one whole buy call")
     buy_budget: Seconds = Field(120.0, description="seconds an order may keep asking while the provider has no numbers")
-    order_timeout: Seconds = Field(540.0, description="seconds after the purchase at which an order without an OTP is cancelled; an order may ask for less or more, at most its number's life minus 30 s")
-    earliest_cancel: Annotated[float, Field(ge=0, le=86_400)] = Field(125.0, description="seconds after the purchase before which no cancel is sent")
+    order_timeout: Seconds = Field(
+        540.0,
+        description="seconds after the purchase at which an order without an OTP is cancelled; "
+        "an order may ask for less or more, at most its number's life minus 30 s",
+    )
+    earliest_cancel: Annotated[float, Field(ge=0, le=86_400)] = Field(
+        125.0, description="seconds after the purchase before which no cancel is sent"
+    )
     cancel_retry: Seconds = Field(25.0, description="seconds between two cancel attempts")
     webhook_timeout: Seconds = Field(10.0, description="seconds for one whole delivery attempt")
-    webhook_schedule: Annotated[tuple[Seconds, ...], NoDecode] = Field((1, 2, 5, 10, 20, 40, 60, 120, 300, 600, 1200, 1800), description="waits after a failed attempt; the first attempt is at once")
+    webhook_schedule: Annotated[tuple[Seconds, ...], NoDecode] = Field(
+        (1, 2, 5, 10, 20, 40, 60, 120, 300, 600, 1200, 1800),
+        description="waits after a failed attempt; the first attempt is at once",
+    )
     callback_allow_http: bool = Field(False, description="allow `http://` callbacks")
-    callback_allowed_networks: Annotated[tuple[str, ...], NoDecode] = Field((), description="CIDRs that the address guard lets through (tests, private networks)")
-    callback_allowed_ports: Annotated[tuple[int, ...], NoDecode] = Field((), description="ports a callback may name besides the scheme's own")
-    otp_ttl: Seconds = Field(86_400.0, description="seconds after which a stored OTP is erased at the latest; 900 s after the caller acknowledged it")
+    callback_allowed_networks: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="CIDRs that the address guard lets through (tests, private networks)"
+    )
+    callback_allowed_ports: Annotated[tuple[int, ...], NoDecode] = Field(
+        (), description="ports a callback may name besides the scheme's own"
+    )
+    otp_ttl: Seconds = Field(
+        86_400.0,
+        description="seconds after which a stored OTP is erased at the latest; 900 s after the caller acknowledged it",
+    )
     retention: Seconds = Field(604_800.0, description="seconds an ended order stays readable")
-    min_balance: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(None, description="stop buying below this balance")
+    min_balance: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        None, description="stop buying below this balance"
+    )
 
-    @field_validator("encryption_keys", "webhook_schedule", "callback_allowed_networks", "callback_allowed_ports", mode="before")
+    @field_validator(
+        "encryption_keys",
+        "webhook_schedule",
+        "callback_allowed_networks",
+        "callback_allowed_ports",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -62,7 +96,9 @@ class Settings(BaseSettings):
             try:
                 Fernet(key.get_secret_value())
             except ValueError:
-                raise ValueError(f"key {place} is not 32 bytes in URL-safe base64; `ringback keygen` makes one") from None
+                raise ValueError(
+                    f"key {place} is not 32 bytes in URL-safe base64; `ringback keygen` makes one"
+                ) from None
         return keys
 
     @field_validator("callback_allowed_networks")
@@ -82,7 +118,11 @@ class Settings(BaseSettings):
     @field_validator("redis_url", "broker_url")
     @classmethod
     def _is_store_url(cls, url: SecretStr | None, info: Any) -> SecretStr | None:
-        if url is not None and info.field_name == "redis_url" and urlsplit(url.get_secret_value()).scheme not in STORE_SCHEMES:
+        if (
+            url is not None
+            and info.field_name == "redis_url"
+            and urlsplit(url.get_secret_value()).scheme not in STORE_SCHEMES
+        ):
             raise ValueError("starts with redis://, rediss://, unix:// or sentinel://")
         return url
 
@@ -121,13 +161,18 @@ class Settings(BaseSettings):
         if self.poll_interval < 5:
             told.append("RINGBACK_POLL_INTERVAL is under 5 s: the vendor asks for 5 to 10 s between two polls.")
         if self.poll_deadline > self.status_deadline:
-            told.append(f"RINGBACK_POLL_DEADLINE is more than 0.8 of the poll interval: {self.status_deadline:g} s is used.")
+            told.append(
+                f"RINGBACK_POLL_DEADLINE is more than 0.8 of the poll interval: {self.status_deadline:g} s is used."
+            )
         if self.earliest_cancel < 125:
             told.append("RINGBACK_EARLIEST_CANCEL is under 125 s: the provider may refuse the first cancels.")
         if self.callback_allow_http:
             told.append("RINGBACK_CALLBACK_ALLOW_HTTP is on: codes may cross the network in clear.")
         if not self.encryption_keys:
-            told.append("RINGBACK_ENCRYPTION_KEYS is unset: codes and webhook secrets lie unencrypted in the store; `ringback keygen` makes a key.")
+            told.append(
+                "RINGBACK_ENCRYPTION_KEYS is unset: codes and webhook secrets lie unencrypted in the store; "
+                "`ringback keygen` makes a key."
+            )
         return told
 
     def masked(self) -> dict[str, Any]:
@@ -144,11 +189,13 @@ def load(role: Role, environ: Mapping[str, str] | None = None) -> Settings:
     if role == "web":
         source.pop(PREFIX + "OTPGET_API_KEY", None)
     values = {
-        name: source[PREFIX + name.upper()] for name in Settings.model_fields if source.get(PREFIX + name.upper(), "") != ""
+        name: source[PREFIX + name.upper()]
+        for name in Settings.model_fields
+        if source.get(PREFIX + name.upper(), "") != ""
     }
     problems = _missing(role, values)
     try:
-        settings = _Explicit(**values)
+        settings = _Explicit.model_validate(values)
     except ValidationError as error:
         problems += [_problem(dict(one)) for one in error.errors(include_input=False, include_url=False)]
     if problems:
@@ -166,12 +213,20 @@ class _Explicit(Settings):
 
 def _missing(role: Role, values: Mapping[str, str]) -> list[str]:
     needed = {"web": ("redis_url",), "worker": ("redis_url", "otpget_api_key"), "tool": ()}[role]
-    return [f"{PREFIX}{name.upper()}: is not set, and the {role} process needs it" for name in needed if name not in values]
+    return [
+        f"{PREFIX}{name.upper()}: is not set, and the {role} process needs it" for name in needed if name not in values
+    ]
 
 
 def _problem(error: dict[str, Any]) -> str:
     where = error["loc"]
-    name = PREFIX + str(where[0]).upper() + (f" (item {where[1] + 1})" if len(where) > 1 and isinstance(where[1], int) else "") if where else ""
+    name = (
+        PREFIX
+        + str(where[0]).upper()
+        + (f" (item {where[1] + 1})" if len(where) > 1 and isinstance(where[1], int) else "")
+        if where
+        else ""
+    )
     message = error["msg"].removeprefix("Value error, ")
     return f"{name}: {message}" if name else message
 

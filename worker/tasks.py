@@ -1,4 +1,4 @@
-"""The Celery edge: two tasks that hand hints to the engine, and the bootstep that starts and stops it with the worker."""
+"""The Celery edge: two tasks that hand hints to the engine, and the bootstep that runs it with the worker."""
 
 from __future__ import annotations
 

@@ -2,11 +2,11 @@
 
 Read in this order:
 
-1. `run.py`: the one command; which figures are taken, in which order.
-2. `figures.py`: how CPU time and memory are read, and what a figure with its goal is.
-3. `provider.py` and `arrivals.py`: the provider (and webhook receiver) that everybody polls, and what it notes.
+1. `run.py` and `plan.py`: the one command; which figures are taken, in which order, at which loads.
+2. `figures.py` and `results.py`: how CPU and memory are read, and the rows with their goals.
+3. `provider.py` and `arrivals.py`: the provider and webhook receiver that everybody uses, and what it notes.
 4. `peers/`: what other people would have written for the same job, and the floor under all of them.
-5. `rivals.py` and `engine.py`: one function per measurement, of the peers and of ringback.
+5. `stage.py`, `rivals.py`, `engine.py`: what a measurement stands on; one function for each.
 6. `report.py` and `plots.py`: the table on the screen, `docs/performance.md` and its pictures.
 7. `guard.py`: the small check for CI.
 """

@@ -15,8 +15,8 @@ BINS = 600
 class Arrivals:
     """When each order was last asked about, and how far apart its polls came.
 
-    A gap is the time between two polls of one order. An order that is not polled at all makes no gap, so an open gap
-    (last poll until now) that is already too long counts as well when the window is read.
+    A gap is the time between two polls of one order. An order that is not polled at all makes no gap, so an
+    open gap (last poll until now) that is already too long counts as well when the window is read.
     """
 
     last: dict[bytes, float] = field(default_factory=dict)
@@ -31,7 +31,7 @@ class Arrivals:
         self.opened = now
 
     def note(self, activation: bytes, now: float) -> None:
-        """Count one poll of `activation` that arrived at `now` (seconds, any clock that only goes forward)."""
+        """Count one poll of `activation` that arrived at `now` (seconds, a clock that only goes forward)."""
         self.polls += 1
         before = self.last.get(activation)
         self.last[activation] = now
@@ -64,7 +64,7 @@ class Arrivals:
 
 @dataclass(slots=True)
 class Codes:
-    """Which orders shall get a code, when they were told it, and how long the caller waited for the webhook."""
+    """Which orders shall get a code, when it was told, and how long the caller waited for the webhook."""
 
     due: dict[bytes, float] = field(default_factory=dict)
     told: dict[str, float] = field(default_factory=dict)

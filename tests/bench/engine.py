@@ -8,7 +8,6 @@ import shlex
 import subprocess
 import sys
 import time
-import urllib.request
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,7 +52,7 @@ class Engine:
         self.key = self.new_caller()
 
     def settings(self) -> dict[str, str]:
-        """The environment of ringback's processes: the bench's provider, and orders that outlive the bench."""
+        """The environment of ringback's processes: the bench's provider, orders that outlive the bench."""
         return {
             "PORT": str(self.port),
             "RINGBACK_BIND": "127.0.0.1",
@@ -92,10 +91,9 @@ class Engine:
         return bool(self.get("/readyz"))
 
     def get(self, path: str) -> dict[str, Any]:
-        """A JSON answer of the door; raises OSError on anything but 2xx."""
-        request = urllib.request.Request(self.url(path), headers=self.headers())
-        with urllib.request.urlopen(request, timeout=5) as reply:
-            answer: dict[str, Any] = json.load(reply)
+        """A JSON answer of the door; raises httpx.HTTPError on anything but 2xx."""
+        reply = self.stage.http.get(self.url(path), headers=self.headers()).raise_for_status()
+        answer: dict[str, Any] = reply.json()
         return answer
 
     def url(self, path: str) -> str:
@@ -161,14 +159,17 @@ class Engine:
         return post(self.url("/v1/orders"), ORDER, self.headers(), seconds=seconds)
 
     def code_waits(self, *, codes: int, spread: float) -> list[float]:
-        """Let `codes` orders get a code within `spread` seconds; the waits from that answer to the webhook's first byte."""
+        """Let `codes` orders get a code within `spread` seconds.
+
+        Returns the seconds from each answer with the code to the first byte of its webhook.
+        """
         self.stage.ask("/bench/window")
         self.stage.ask(f"/bench/codes?count={codes}&spread={spread}")
         until(lambda: len(self.stage.figures()["waits"]) >= codes, "all codes' webhooks", seconds=spread + 30)
         return [float(wait) for wait in self.stage.figures()["waits"]]
 
     def deliver(self, count: int) -> float:
-        """CPU microseconds per webhook: `count` pings are waiting when a worker of the deliver queue alone takes them."""
+        """CPU microseconds per webhook: a worker of the deliver queue alone, and `count` pings for it."""
         self.stop_workers()
         worker = self.add_worker(queues="deliver")
         time.sleep(4)
@@ -184,10 +185,7 @@ class Engine:
 def bare_flask(stage: Stage, *, seconds: float) -> Posted:
     """Post orders to a Flask endpoint that does nothing, under the very command line that serves ringback."""
     port = free_port()
-    argv = [
-        "tests.bench.peers.bare_flask:create_app()" if "create_app" in word else word
-        for word in procfile("web")
-    ]
+    argv = ["tests.bench.peers.bare_flask:create_app()" if "create_app" in word else word for word in procfile("web")]
     process = stage.run(argv, name="flask", PORT=str(port), RINGBACK_BIND="127.0.0.1")
     url = f"http://127.0.0.1:{port}/v1/orders"
     until(lambda: post(url, ORDER, {}, count=1, connections=1).accepted, "bare Flask")
@@ -198,6 +196,4 @@ def bare_flask(stage: Stage, *, seconds: float) -> Posted:
 
 def exists() -> bool:
     """Whether the engine's processes can be started from this checkout."""
-    return all(
-        (ROOT / part).exists() for part in ("Procfile", "worker/queue.py", "worker/cli.py", "web/__init__.py")
-    )
+    return all((ROOT / part).exists() for part in ("Procfile", "worker/queue.py", "worker/cli.py", "web/__init__.py"))

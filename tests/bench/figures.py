@@ -26,7 +26,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """User and system time of these processes, their living descendants and their ended, waited-for children."""
+    """User and system time of these processes, their living descendants and their ended children."""
     return sum(_own_seconds(pid) for root in pids for pid in descendants(root))
 
 
@@ -131,19 +131,15 @@ class Figure:
     @property
     def verdict(self) -> str:
         """In a word: met, missed or not measured."""
-        return {True: "met", False: "missed", None: "–"}[self.met]
+        return {True: "met", False: "missed", None: "-"}[self.met]
 
 
-def at_least(
-    name: str, value: float, goal: float, *, unit: str = "×", peer: str = "", note: str = ""
-) -> Figure:
+def at_least(name: str, value: float, goal: float, *, unit: str = " times", peer: str = "", note: str = "") -> Figure:
     """A figure that is better the larger it is."""
     return Figure(name, f"≥ {goal:g}{unit}", peer, value, shown(value, unit), value >= goal, note)
 
 
-def at_most(
-    name: str, value: float, goal: float, *, unit: str = "×", peer: str = "", note: str = ""
-) -> Figure:
+def at_most(name: str, value: float, goal: float, *, unit: str = " times", peer: str = "", note: str = "") -> Figure:
     """A figure that is better the smaller it is."""
     return Figure(name, f"≤ {goal:g}{unit}", peer, value, shown(value, unit), value <= goal, note)
 

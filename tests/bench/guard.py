@@ -1,8 +1,8 @@
 """The check for CI: `python -m tests.bench.guard [--record]`.
 
-Measures CPU per poll of ringback and of the bare loop one after the other on the same machine, and fails when their ratio
-has grown by half over the one in `recorded.json`. It compares ratios, never times, so a slow or busy machine passes.
-`--record` writes the ratio of this run, for when it has changed on purpose.
+Measures CPU per poll of ringback and of the bare loop one after the other on the same machine, and fails when
+their ratio has grown by half over the one in `recorded.json`. It compares ratios, never times, so a slow or
+busy machine passes. `--record` writes the ratio of this run, for when it has changed on purpose.
 """
 
 from __future__ import annotations
@@ -66,10 +66,8 @@ def check() -> int:
         if judge(best, reference):
             break
     fine = judge(best, reference)
-    verdict = "within" if fine else "ABOVE"
-    console.print(
-        f"CPU per poll: {best:.2f} times the bare loop's, {verdict} {GROWTH:g} × the recorded {reference:.2f}"
-    )
+    limit = f"{GROWTH:g} times the recorded {reference:.2f}"
+    console.print(f"CPU per poll: {best:.2f} times the bare loop's, {'within' if fine else 'ABOVE'} {limit}")
     return 0 if fine else 1
 
 

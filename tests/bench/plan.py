@@ -12,7 +12,7 @@ class Plan:
     window: float
     bare_orders: int
     peer_orders: int
-    """A load that the plain Celery worker carries on two cores without falling behind; ten times as much it cannot."""
+    """A load that the plain Celery worker carries on two cores; ten times as much it cannot."""
     small: int
     codes_at: int
     middle: int

@@ -61,9 +61,7 @@ def lines(
         parts.append(f'<line x1="{left}" y1="{y:.1f}" x2="{left + wide}" y2="{y:.1f}" stroke="{GRID}"/>')
         parts.append(_text(left - 8, y + 4, f"{tallest * (1 - step / 4):,.4g}", anchor="end", colour=GREY))
         parts.append(
-            _text(
-                left + wide * step / 4, height - 28, f"{widest * step / 4:,.4g}", anchor="middle", colour=GREY
-            )
+            _text(left + wide * step / 4, height - 28, f"{widest * step / 4:,.4g}", anchor="middle", colour=GREY)
         )
     for index, (name, line) in enumerate(series):
         colour = COLOURS[index % len(COLOURS)]
@@ -102,9 +100,8 @@ def _text(
 
 def _page(height: int, title: str, parts: Sequence[str]) -> str:
     head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
+        f'width="{WIDTH}" height="{height}" '
         f'role="img" aria-label="{escape(title)}" font-family="system-ui, sans-serif">'
     )
-    return "\n".join(
-        [head, f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>', *parts, "</svg>", ""]
-    )
+    return "\n".join([head, f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>', *parts, "</svg>", ""])

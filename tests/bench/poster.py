@@ -1,4 +1,4 @@
-"""A small HTTP client that posts the same body over many kept-alive connections: for filling up and for the door."""
+"""A small HTTP client that posts one body over many kept-alive connections: to fill up, and for the door."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def post(
     seconds: float = 60.0,
     connections: int = CONNECTIONS,
 ) -> Posted:
-    """Post `body` to `url` until `count` requests were sent or `seconds` are over, `connections` at a time."""
+    """Post `body` to `url` until `count` were sent or `seconds` are over, `connections` at a time."""
     return asyncio.run(_post(url, body, headers, count, seconds, connections))
 
 

@@ -1,4 +1,4 @@
-"""The bench's provider and webhook receiver: a raw asyncio protocol on uvloop, so that it is nobody's bottleneck.
+"""The bench's provider and webhook receiver: a raw asyncio protocol on uvloop, nobody's bottleneck.
 
 `python -m tests.bench.provider PORT` speaks the provider's text protocol under any path that ends in
 `cheap_handler.php`, takes webhooks on `POST /hook`, and is asked for what it saw under `/bench/`:
@@ -8,8 +8,8 @@
     /bench/codes?count=500&spread=8  let so many waiting orders get a code within the next seconds
     /bench/mode?delay=0&silent=0     answer polls after `delay` seconds, and a share of `silent` never
 
-It answers every purchase at once with a number that lives a day, and every poll with "still waiting". There is no
-ledger and there are no rules: `web.sandbox` is the provider to be correct against.
+It answers every purchase at once with a number that lives a day, and every poll with "still waiting". There
+is no ledger and there are no rules: `web.sandbox` is the provider to be correct against.
 """
 
 from __future__ import annotations

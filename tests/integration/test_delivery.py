@@ -131,9 +131,7 @@ async def test_request_carries_exactly_what_was_given():
     assert (outcome.verdict, outcome.status, outcome.error) == (Verdict.delivered, 200, None)
     assert (outcome.excerpt, body) == ("ok", BODY)
     assert line == "post /a%2fb?t=%20x&u=%c3%bc http/1.1"
-    assert {"webhook-id: evt_1", "content-type: application/json", "accept-encoding: identity"} <= set(
-        headers
-    )
+    assert {"webhook-id: evt_1", "content-type: application/json", "accept-encoding: identity"} <= set(headers)
     assert {"user-agent: ringback/1.2.3", f"host: 127.0.0.1:{receiver.port}"} <= set(headers)
     assert not any(header.startswith(("cookie", "authorization", "expect")) for header in headers)
 
@@ -443,9 +441,7 @@ async def test_url_and_body_are_in_no_log_record(caplog: pytest.LogCaptureFixtur
     """A callback's query may hold a secret and the body holds the code: no logger gets either."""
     caplog.set_level(logging.DEBUG)
     async with receiving(hangs_up_after(b"junk")) as receiver, sending() as sender:
-        outcome = await sender.send(
-            receiver.url("/?token=s3cret", "hooks.test"), HEADERS, b'{"otp":"493221"}'
-        )
+        outcome = await sender.send(receiver.url("/?token=s3cret", "hooks.test"), HEADERS, b'{"otp":"493221"}')
     told = caplog.text + repr(outcome)
     assert "s3cret" not in told
     assert "493221" not in told
@@ -498,9 +494,7 @@ async def test_self_signed_certificate_is_refused(server_tls: ssl.SSLContext):
     assert receiver.requests == []
 
 
-async def test_name_is_kept_while_the_judged_address_is_connected_to(
-    server_tls: ssl.SSLContext, certificate: Path
-):
+async def test_name_is_kept_while_the_judged_address_is_connected_to(server_tls: ssl.SSLContext, certificate: Path):
     """Certificate, SNI and Host are for the callback's name, the connection is to the judged address."""
     names: list[str | None] = []
     server_tls.sni_callback = lambda _, name, __: names.append(name)

@@ -92,9 +92,7 @@ def test_wrapped_address_is_judged_as_the_one_inside(address: IPv4Address):
 @given(st.ip_addresses())
 def test_nothing_python_calls_private_is_allowed(address: IPv4Address | IPv6Address):
     """Our table is nowhere wider than the standard library's, but for the two wrappings it cannot judge."""
-    wrapped = address.version == 6 and (
-        address.ipv4_mapped is not None or address.packed[:4] == b"\0\x64\xff\x9b"
-    )
+    wrapped = address.version == 6 and (address.ipv4_mapped is not None or address.packed[:4] == b"\0\x64\xff\x9b")
     assert wrapped or address.is_global or not Guard().allows(address)
 
 
@@ -208,9 +206,7 @@ def test_odd_spelling_of_an_address_is_refused(host: str):
     assert refusal(Guard(resolve=answers(*PUBLIC)), f"https://{host}/") == "bad_host"
 
 
-@pytest.mark.parametrize(
-    "host", ["127.0.0.1", "169.254.169.254", "[::1]", "[::ffff:7f00:1]", "[fd00:ec2::254]"]
-)
+@pytest.mark.parametrize("host", ["127.0.0.1", "169.254.169.254", "[::1]", "[::ffff:7f00:1]", "[fd00:ec2::254]"])
 def test_address_in_the_url_is_judged(host: str):
     """Without a look-up there is still a judgement."""
     assert refusal(Guard(), f"https://{host}/") == "blocked_address"

@@ -15,7 +15,12 @@ from worker.store.vault import Vault
 
 LANES = ("buy", "poll", "settle")
 _DEFAULTS = {f.name: f.default for f in fields(Order)}
-_ENUMS: dict[str, type[Any]] = {"status": Status, "settlement": Settlement, "error": ErrorCode, "ending": Ending}
+_ENUMS: dict[str, type[Any]] = {
+    "status": Status,
+    "settlement": Settlement,
+    "error": ErrorCode,
+    "ending": Ending,
+}
 _OUTSIDE = ("id", "caller", "status", "version")
 
 
@@ -55,7 +60,11 @@ def unpack(order_id: str, stored: Mapping[bytes, bytes], vault: Vault) -> Order:
     if "flags" in record:
         record["flags"] = tuple(record["flags"])
     return Order(
-        id=order_id, caller=stored[b"c"].decode(), status=Status(stored[b"s"].decode()), version=int(stored[b"v"]), **record
+        id=order_id,
+        caller=stored[b"c"].decode(),
+        status=Status(stored[b"s"].decode()),
+        version=int(stored[b"v"]),
+        **record,
     )
 
 

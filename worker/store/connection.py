@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 import redis
@@ -13,9 +13,19 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-WORKER_LIMITS = {"socket_timeout": 5.0, "socket_connect_timeout": 3.0, "health_check_interval": 5, "socket_keepalive": True}
+WORKER_LIMITS = {
+    "socket_timeout": 5.0,
+    "socket_connect_timeout": 3.0,
+    "health_check_interval": 5,
+    "socket_keepalive": True,
+}
 """Seconds; defaults never notice a half-open connection."""
-DOOR_LIMITS = {"socket_timeout": 2.0, "socket_connect_timeout": 1.0, "health_check_interval": 10, "socket_keepalive": True}
+DOOR_LIMITS = {
+    "socket_timeout": 2.0,
+    "socket_connect_timeout": 1.0,
+    "health_check_interval": 10,
+    "socket_keepalive": True,
+}
 """Shorter: somebody is waiting for the answer."""
 
 
@@ -24,8 +34,8 @@ def connect(url: str) -> redis.Redis:
     limits: dict[str, Any] = {**DOOR_LIMITS, "retry": Retry(NoBackoff(), 1)}
     if _is_sentinel(url):
         hosts, name, options = _sentinel(url)
-        client = Sentinel(hosts, sentinel_kwargs=DOOR_LIMITS, **options, **limits).master_for(name)
-        return client  # type: ignore[no-any-return]
+        made: Any = Sentinel
+        return cast(redis.Redis, made(hosts, sentinel_kwargs=DOOR_LIMITS, **options, **limits).master_for(name))
     return redis.Redis.from_url(url, **_fitting(url, limits))
 
 
@@ -34,9 +44,13 @@ def connect_async(url: str, *, connections: int = 64) -> redis.asyncio.Redis:
     limits: dict[str, Any] = {**WORKER_LIMITS, "retry": AsyncRetry(NoBackoff(), 1)}
     if _is_sentinel(url):
         hosts, name, options = _sentinel(url)
-        client = AsyncSentinel(hosts, sentinel_kwargs=WORKER_LIMITS, **options, **limits).master_for(name)
-        return client  # type: ignore[no-any-return]
-    pool = redis.asyncio.BlockingConnectionPool.from_url(url, max_connections=connections, timeout=5, **_fitting(url, limits))
+        made: Any = AsyncSentinel
+        return cast(
+            redis.asyncio.Redis, made(hosts, sentinel_kwargs=WORKER_LIMITS, **options, **limits).master_for(name)
+        )
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
+        url, max_connections=connections, timeout=5, **_fitting(url, limits)
+    )
     return redis.asyncio.Redis.from_pool(pool)
 
 
@@ -49,7 +63,9 @@ def broker_options(url: str) -> tuple[str, dict[str, Any]]:
     if _is_sentinel(url):
         hosts, name, options = _sentinel(url)
         login = f":{parts.password}@" if parts.password else ""
-        return ";".join(f"sentinel://{login}{host}:{port}/{options['db']}" for host, port in hosts), {"master_name": name}
+        return ";".join(f"sentinel://{login}{host}:{port}/{options['db']}" for host, port in hosts), {
+            "master_name": name
+        }
     return url, {}
 
 
@@ -71,4 +87,8 @@ def _sentinel(url: str) -> tuple[list[tuple[str, int]], str, dict[str, Any]]:
         del options["ssl"]
     if parts.password:
         options["password"] = unquote(parts.password)
-    return [(host or port, int(port) if host else 26379) for host, _, port in hosts], name or "mymaster", options
+    return (
+        [(host or port, int(port) if host else 26379) for host, _, port in hosts],
+        name or "mymaster",
+        options,
+    )

@@ -45,7 +45,10 @@ class Caps:
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """What became of a new order: "created" · "replay" (answer) · "mismatch" · "closed" (reason) · "capped" (reason, retry_after s)."""
+    """What became of a new order.
+
+    "created" · "replay" (answer) · "mismatch" · "closed" (reason) · "capped" (reason, retry_after in seconds)
+    """
 
     outcome: str
     answer: bytes = b""
@@ -57,7 +60,7 @@ class DoorStore:
     """All that the door and the command line ask of Redis. Methods raise StoreUnavailable when it cannot be reached."""
 
     def __init__(self, client: redis.Redis, vault: Vault, *, retention: float, otp_ttl: float) -> None:
-        self._redis = client
+        self._redis: Any = client  # redis-py types replies as bytes or str; ours are bytes
         self._vault = vault
         self._retention = retention
         self._otp_ttl = otp_ttl
@@ -75,17 +78,18 @@ class DoorStore:
             keys.order(order.id), keys.caller(caller, "open"), keys.caller(caller, "orders"), keys.due("buy"),
             keys.idempotency(caller, idempotency.key) if idempotency else "", keys.GATE,
         ]  # fmt: skip
-        arguments = [
+        arguments: list[Any] = [
             order.id, caller, ms(order.created_at), codec.pack(order, self._vault), secrets.token_hex(8),
             idempotency.body if idempotency else "", self._vault.seal(idempotency.answer) if idempotency else "",
-            IDEMPOTENCY_TTL, *("" if cap is None else cap for cap in (caps.max_in_flight, caps.orders_per_minute, caps.orders_per_day)),
+            IDEMPOTENCY_TTL, _or_none(caps.max_in_flight), _or_none(caps.orders_per_minute), _or_none(caps.orders_per_day),
         ]  # fmt: skip
         with _reaching():
             told: list[Any] = self._create(keys=script_keys, args=arguments)
         outcome = told[0].decode()
         if outcome == "replay":
             return Created(outcome, answer=self._vault.open(told[1]))
-        return Created(outcome, b"", *(_text_or_int(part) for part in told[1:]))
+        reason = told[1].decode() if len(told) > 1 else ""
+        return Created(outcome, reason=reason, retry_after=int(told[2]) if len(told) > 2 else 0)
 
     def replayed(self, caller_id: str, idempotency: Idempotency) -> Created | None:
         """What an already used idempotency key answers, or None for a new one."""
@@ -107,7 +111,13 @@ class DoorStore:
             return int(self._redis.hget(keys.order(order_id), "v") or 0)
 
     def save(
-        self, before: Order, after: Order, *, wake: Wake | None, events: Sequence[Event] = (), journal: Mapping[str, str] | None = None
+        self,
+        before: Order,
+        after: Order,
+        *,
+        wake: Wake | None,
+        events: Sequence[Event] = (),
+        journal: Mapping[str, str] | None = None,
     ) -> Written:
         """Write a change with its wake-up and events in one script, under the version that was read."""
         script_keys, arguments = codec.save_call(
@@ -117,9 +127,17 @@ class DoorStore:
         with _reaching():
             return Written(self._save(keys=script_keys, args=arguments)[0].decode())
 
-    def orders(self, caller_id: str, *, status: str | None, limit: int, before: str | None) -> tuple[list[Order], str | None]:
+    def orders(
+        self, caller_id: str, *, status: str | None, limit: int, before: str | None
+    ) -> tuple[list[Order], str | None]:
         """A page of a caller's orders, newest first, and the cursor of the next one."""
-        return self._page(keys.caller(caller_id, "orders"), limit, before, self._load_many, lambda o: status is None or o.status == status)
+        return self._page(
+            keys.caller(caller_id, "orders"),
+            limit,
+            before,
+            self._load_many,
+            lambda o: status is None or o.status == status,
+        )
 
     def _load_many(self, ids: Sequence[str]) -> list[Order | None]:
         with _reaching():
@@ -145,7 +163,9 @@ class DoorStore:
     def events_after(self, caller_id: str, sequence: int, limit: int) -> list[Event]:
         """A caller's events after a sequence number, oldest first: for one that was down to catch up."""
         with _reaching():
-            ids = self._redis.zrange(keys.caller(caller_id, "events"), f"({sequence}", "+inf", byscore=True, offset=0, num=limit)  # type: ignore[call-overload]
+            ids = self._redis.zrange(
+                keys.caller(caller_id, "events"), f"({sequence}", "+inf", byscore=True, offset=0, num=limit
+            )
         return [event for event in self._load_events([one.decode() for one in ids]) if event is not None]
 
     def _load_events(self, ids: Sequence[str]) -> list[Event | None]:
@@ -154,20 +174,38 @@ class DoorStore:
             for event_id in ids:
                 pipe.hgetall(keys.event(event_id))
             found = pipe.execute()
-        return [codec.unpack_event(i, stored, self._vault) if stored else None for i, stored in zip(ids, found, strict=True)]
+        return [
+            codec.unpack_event(i, stored, self._vault) if stored else None for i, stored in zip(ids, found, strict=True)
+        ]
 
     def add_event(self, event: Event) -> None:
         """Owe a webhook that belongs to no order (a ping)."""
-        script_keys = [keys.event(event.id), keys.caller(event.caller, "events"), keys.caller(event.caller, "sequence"), keys.due("deliver")]
-        arguments = [event.id, event.caller, event.type, codec.host_of(event.url), codec.pack_event(event, self._vault), int(self._retention) or 1]
+        script_keys = [
+            keys.event(event.id),
+            keys.caller(event.caller, "events"),
+            keys.caller(event.caller, "sequence"),
+            keys.due("deliver"),
+        ]
+        arguments: list[Any] = [
+            event.id,
+            event.caller,
+            event.type,
+            codec.host_of(event.url),
+            codec.pack_event(event, self._vault),
+            int(self._retention) or 1,
+        ]
         with _reaching():
             self._add_event(keys=script_keys, args=arguments)
 
     def redeliver(self, event: Event, now: float) -> bool:
         """Send an event once more, now. False when an attempt is under way, which is left to end."""
         again = event.again(now)
-        script_keys = [keys.event(event.id), keys.due("deliver"), f"{keys.PREFIX}host:{codec.host_of(event.url)}"]
-        arguments = [event.id, event.version, again.version, codec.pack_event(again, self._vault)]
+        script_keys = [
+            keys.event(event.id),
+            keys.due("deliver"),
+            f"{keys.PREFIX}host:{codec.host_of(event.url)}",
+        ]
+        arguments: list[Any] = [event.id, event.version, again.version, codec.pack_event(again, self._vault)]
         with _reaching():
             return bool(self._redeliver(keys=script_keys, args=arguments))
 
@@ -232,7 +270,10 @@ class DoorStore:
         for lane in (*codec.LANES, "deliver"):
             with _reaching():
                 first = self._redis.zrange(keys.due(lane), 0, 0, withscores=True)
-                held, due = self._redis.zcard(keys.due(lane)), self._redis.zcount(keys.due(lane), "-inf", ms(now))
+                held, due = (
+                    self._redis.zcard(keys.due(lane)),
+                    self._redis.zcount(keys.due(lane), "-inf", ms(now)),
+                )
             late = max(0.0, now - first[0][1] / 1000) if first else 0.0
             told[lane] = {"held": held, "due": due, "late": late}
         return told
@@ -254,7 +295,14 @@ class DoorStore:
         with _reaching():
             return {k.decode(): v.decode("latin-1") for k, v in self._redis.hgetall(keys.caller(caller_id)).items()}
 
-    def put_caller(self, caller_id: str, record: Mapping[str, str], *, add_key: str | None = None, drop_key: str | None = None) -> None:
+    def put_caller(
+        self,
+        caller_id: str,
+        record: Mapping[str, str],
+        *,
+        add_key: str | None = None,
+        drop_key: str | None = None,
+    ) -> None:
         """Write a caller's whole record, and give or take the SHA-256 of an API key."""
         with _reaching(), self._redis.pipeline(transaction=True) as pipe:
             pipe.delete(keys.caller(caller_id))
@@ -273,19 +321,24 @@ class DoorStore:
         return owner.decode() if owner else None
 
     def _page(
-        self, index: str, limit: int, before: str | None, load: Callable[[Sequence[str]], list[Any]], fits: Callable[[Any], bool]
+        self,
+        index: str,
+        limit: int,
+        before: str | None,
+        load: Callable[[Sequence[str]], list[Any]],
+        fits: Callable[[Any], bool],
     ) -> tuple[list[Any], str | None]:
         """Walk an index from its newest end, past members that are gone."""
         found: list[Any] = []
         with _reaching():
-            rank = 0 if before is None else self._redis.zrevrank(index, before)
-        start = 0 if rank is None else rank + (before is not None)
+            rank = None if before is None else self._redis.zrevrank(index, before)
+        start = 0 if rank is None else rank + 1
         while len(found) <= limit:
             with _reaching():
                 ids = [one.decode() for one in self._redis.zrevrange(index, start, start + 99)]
             if not ids:
                 return found, None
-            for item_id, item in zip(ids, load(ids), strict=True):
+            for item in load(ids):
                 if item is not None and fits(item):
                     found.append(item)
                 if len(found) > limit:
@@ -302,5 +355,6 @@ def _reaching() -> Iterator[None]:
         raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from None
 
 
-def _text_or_int(part: bytes | int) -> str | int:
-    return part if isinstance(part, int) else part.decode()
+def _or_none(cap: int | None) -> int | str:
+    """A cap as a script reads it: an empty argument is no cap."""
+    return "" if cap is None else cap

@@ -87,13 +87,23 @@ class EngineStore:
         clock: ServerClock | None = None,
         max_rps: float | None = None,
     ) -> None:
-        self._redis = client
+        self._redis: Any = client  # redis-py types replies as bytes or str; ours are bytes
         self._vault = vault
         self._retention = retention
         self._otp_ttl = otp_ttl
         self._cap = "" if max_rps is None else repr(max_rps)
         self.clock = clock or ServerClock()
-        names = ("claim", "save", "reserve", "throttle", "tick", "claim_events", "record_attempt", "rewrite_event", "reconcile")
+        names = (
+            "claim",
+            "save",
+            "reserve",
+            "throttle",
+            "tick",
+            "claim_events",
+            "record_attempt",
+            "rewrite_event",
+            "reconcile",
+        )
         self._scripts = {name: client.register_script(source(name)) for name in names}
 
     async def _run(self, script: str, script_keys: Sequence[str], arguments: Sequence[Any]) -> Any:
@@ -102,7 +112,7 @@ class EngineStore:
     # Claims.
 
     async def claim(self, lane: str, most: int, again: float) -> Claim:
-        """Claim up to `most` due orders of a lane; each is due again in `again` seconds whatever happens to this claim."""
+        """Claim up to `most` due orders of a lane; each is due again in `again` seconds whatever becomes of this claim."""
         told = await self._run(
             "claim",
             [keys.due(lane), keys.due("settle"), keys.PREFIX + f"hints:{lane}", keys.LIMIT, keys.due("poll")],
@@ -113,7 +123,9 @@ class EngineStore:
         entries = tuple(zip(ids[::2], ids[1::2], strict=True)) if lane == "poll" else tuple((one, "") for one in ids)
         return Claim(entries, float(told[1]) / 1000, int(told[2]) / 1000)
 
-    async def claim_events(self, most: int, lease: float, *, per_host: int, probe_after: int, put_off: float) -> list[Event]:
+    async def claim_events(
+        self, most: int, lease: float, *, per_host: int, probe_after: int, put_off: float
+    ) -> list[Event]:
         """Claim up to `most` due webhooks for `lease` seconds, at most `per_host` in flight for one receiving host."""
         told = await self._run(
             "claim_events",
@@ -160,6 +172,7 @@ class EngineStore:
 
     async def count_missing(self, order_id: str, within: float) -> int:
         """Count a "no such activation"; the count starts anew when the last one is older than `within` seconds."""
+
         async def counted() -> int:
             pipe = self._redis.pipeline(transaction=True)
             pipe.incr(keys.order(order_id) + ":missing")
@@ -175,7 +188,13 @@ class EngineStore:
     # Webhooks.
 
     async def record_attempt(
-        self, before: Event, after: Event, *, host_is_up: bool | None, erase_after: float | None, patience: float
+        self,
+        before: Event,
+        after: Event,
+        *,
+        host_is_up: bool | None,
+        erase_after: float | None,
+        patience: float,
     ) -> bool:
         """Record an attempt; `host_is_up` is what it says of the receiving host. False when the event was changed.
 
@@ -203,13 +222,15 @@ class EngineStore:
         return [event for event in events if event is not None]
 
     async def rewrite_event(self, before: Event, after: Event) -> bool:
-        """Write an event's record anew without touching its delivery (used to erase a code). False when it was changed."""
+        """Write an event's record anew without touching its delivery. False when it was changed meanwhile."""
         arguments = [before.version, after.version, codec.pack_event(after, self._vault)]
         return bool(await self._run("rewrite_event", [keys.event(before.id)], arguments))
 
     async def orders_to_erase(self, most: int) -> list[str]:
         """Orders whose code is to be erased by now."""
-        due = await _reached(self._redis.zrange(keys.ERASE, "-inf", ms(self.clock.now()), byscore=True, offset=0, num=most))
+        due = await _reached(
+            self._redis.zrange(keys.ERASE, "-inf", ms(self.clock.now()), byscore=True, offset=0, num=most)
+        )
         return [order_id.decode() for order_id in due]
 
     async def forget_erasure(self, order_id: str) -> None:
@@ -267,7 +288,7 @@ class EngineStore:
 
     async def journal(self, **fields: str) -> None:
         """Add a line to the journal of money that belongs to no order's change."""
-        await _reached(self._redis.xadd(keys.JOURNAL, dict(fields)))  # type: ignore[arg-type]
+        await _reached(self._redis.xadd(keys.JOURNAL, dict(fields)))
 
     async def trim_journal(self, older_than: float) -> None:
         """Drop the journal's lines older than so many seconds."""
@@ -276,7 +297,15 @@ class EngineStore:
     # Clock and callers.
 
     async def tick(
-        self, worker: str, lanes: Sequence[str], chores: Mapping[str, float], *, token: float, batch: int, most: int, hint: float
+        self,
+        worker: str,
+        lanes: Sequence[str],
+        chores: Mapping[str, float],
+        *,
+        token: float,
+        batch: int,
+        most: int,
+        hint: float,
     ) -> Tick:
         """One tick of this worker's clock; spans in seconds."""
         script_keys = [keys.CLOCK, keys.TICK, keys.CHORES, keys.LIMIT, keys.GATE, keys.WISHES, keys.ERASE]

@@ -1,32 +1,32 @@
-"""The dictionary of Redis keys. Nobody outside `worker.store` knows them; scores are milliseconds of the server's clock.
+"""The dictionary of Redis keys. Only `worker.store` knows them; scores are milliseconds of the server's clock.
 
-    rb:order:<id>            hash  v version · s status · c caller · a activation · k cancel_at ms · w last writer · d sealed record
-    rb:order:<id>:events     list  ids of its events, oldest first
-    rb:order:<id>:missing    int   "no such activation" answers in a row
-    rb:event:<id>            hash  v version · s status · c caller · o order · t type · h receiving host · q sequence · d sealed record
-    rb:due:<lane>            zset  what is due when: orders in buy, poll, settle; events in deliver
-    rb:hints:<lane>          int   hints under way, so that the clock tops up instead of piling up
-    rb:activation:<id>       str   the order that a provider's id belongs to
-    rb:caller:<id>           hash  one caller (worker.callers)
-    rb:caller:<id>:orders    zset  its orders by creation
-    rb:caller:<id>:open      zset  its orders that still need attention
-    rb:caller:<id>:events    zset  its events by sequence
-    rb:caller:<id>:sequence  int   the last sequence given
-    rb:caller:<id>:count:<m|d>:<n>  int  orders accepted in that minute or day
-    rb:callers               set   all callers
-    rb:apikey:<sha256>       str   the caller an API key belongs to
-    rb:idem:<caller>:<sha256>  hash  b body hash · r sealed first answer
-    rb:host:<host>           zset  deliveries in flight to a host, by the end of their lease
-    rb:host:<host>:failures  int   failures in a row
-    rb:erase                 zset  orders whose code is to be erased when
-    rb:gate                  hash  why buying is paused: reason → JSON
-    rb:limit                 hash  hold · rate · since · next: the provider's limiter
-    rb:account               hash  balance, servers:<type>, each with …:at, and …:wanted
-    rb:wishes                hash  readings of the account that the door asks for
-    rb:clock                 str   the worker whose clock ticks;  rb:clock:tick  ms of the last tick
-    rb:chores                hash  chore → ms when it is next due
-    rb:counters              hash  counters of all workers, summed
-    rb:journal               stream  every intent, purchase, cancel, finish and refund
+rb:order:<id>            hash  v version · s status · c caller · a activation · k cancel_at · w writer · d sealed
+rb:order:<id>:events     list  ids of its events, oldest first
+rb:order:<id>:missing    int   "no such activation" answers in a row
+rb:event:<id>            hash  v version · s status · c caller · o order · t type · h host · q sequence · d sealed
+rb:due:<lane>            zset  what is due when: orders in buy, poll, settle; events in deliver
+rb:hints:<lane>          int   hints under way, so that the clock tops up instead of piling up
+rb:activation:<id>       str   the order that a provider's id belongs to
+rb:caller:<id>           hash  one caller (worker.callers)
+rb:caller:<id>:orders    zset  its orders by creation
+rb:caller:<id>:open      zset  its orders that still need attention
+rb:caller:<id>:events    zset  its events by sequence
+rb:caller:<id>:sequence  int   the last sequence given
+rb:caller:<id>:count:<m|d>:<n>  int  orders accepted in that minute or day
+rb:callers               set   all callers
+rb:apikey:<sha256>       str   the caller an API key belongs to
+rb:idem:<caller>:<sha256>  hash  b body hash · r sealed first answer
+rb:host:<host>           zset  deliveries in flight to a host, by the end of their lease
+rb:host:<host>:failures  int   failures in a row
+rb:erase                 zset  orders whose code is to be erased when
+rb:gate                  hash  why buying is paused: reason → JSON
+rb:limit                 hash  hold · rate · since · next: the provider's limiter
+rb:account               hash  balance, servers:<type>, each with …:at, and …:wanted
+rb:wishes                hash  readings of the account that the door asks for
+rb:clock                 str   the worker whose clock ticks;  rb:clock:tick  ms of the last tick
+rb:chores                hash  chore → ms when it is next due
+rb:counters              hash  counters of all workers, summed
+rb:journal               stream  every intent, purchase, cancel, finish and refund
 """
 
 from __future__ import annotations

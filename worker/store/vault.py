@@ -17,7 +17,7 @@ class VaultLocked(RingbackError):
 
 
 class Vault:
-    """Seals with the first of its Fernet keys and opens with any; without keys records lie in clear (a warning says so).
+    """Seals with the first of its Fernet keys and opens with any; without keys records lie in clear.
 
     A token is kept as its raw bytes: Fernet's base64 would cost a third more memory for each waiting order.
     """

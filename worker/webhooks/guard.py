@@ -101,9 +101,7 @@ class Guard:
         if not found:
             raise _unresolvable()
         if not all(map(self.allows, found)):
-            raise CallbackRefused(
-                Refusal.blocked_address, "the callback's host has an address that is not public"
-            )
+            raise CallbackRefused(Refusal.blocked_address, "the callback's host has an address that is not public")
         if port not in self._ports and not all(map(self._exempt, found)):
             raise CallbackRefused(Refusal.port, f"the callback's port is not one of {sorted(self._ports)}")
         return list(found)

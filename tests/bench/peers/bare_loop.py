@@ -1,9 +1,9 @@
 """The floor: nothing but a loop over kept-alive connections, no store, no queue, no state.
 
-`python -m tests.bench.peers.bare_loop asyncio|uvloop ORDERS [INTERVAL]` polls every order once per interval over
-`CONNECTIONS` asyncio streams. Each connection asks for its share of the orders one after the other and then sleeps
-until the next round, so even the timers are almost free. With an interval of 0 it asks as fast as it can, which is
-how the provider's own ceiling is found.
+`python -m tests.bench.peers.bare_loop asyncio|uvloop ORDERS [INTERVAL]` polls every order once per interval
+over `CONNECTIONS` asyncio streams. Each connection asks for its share of the orders one after the other and
+then sleeps until the next round, so even the timers are almost free. With an interval of 0 it asks as fast as
+it can, which is how the provider's own ceiling is found.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, messag
 
 
 async def rounds(share: range, interval: float, phase: float) -> None:
-    """Poll one connection's share of the orders for ever, one round per interval, the first one after `phase`."""
+    """Poll one connection's share of the orders for ever, one round per interval, first after `phase`."""
     where = urlsplit(settings.PROVIDER_URL)
     reader, writer = await asyncio.open_connection(where.hostname, where.port)
     messages = [request(where.netloc, f"peer_{index}") for index in share]
@@ -52,9 +52,7 @@ async def work(orders: int, interval: float) -> None:
     """Poll `orders` over all connections, each starting at its own moment of the interval."""
     shares = [range(first, orders, CONNECTIONS) for first in range(CONNECTIONS)]
     phases = [index * interval / CONNECTIONS for index in range(CONNECTIONS)]
-    await asyncio.gather(
-        *(rounds(share, interval, phase) for share, phase in zip(shares, phases, strict=True))
-    )
+    await asyncio.gather(*(rounds(share, interval, phase) for share, phase in zip(shares, phases, strict=True)))
 
 
 if __name__ == "__main__":

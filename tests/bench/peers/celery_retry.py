@@ -1,7 +1,7 @@
 """The plain worker: one Celery task per order that polls and retries itself until there is a code.
 
-In its favour: no result backend, acknowledged early, one kept-alive client per worker process, and the log at WARNING,
-which saves it a line for every retry. Its pool is Celery's default, prefork with a process per core.
+In its favour: no result backend, acknowledged early, one kept-alive client per worker process, and the log at
+WARNING, which saves it a line for every retry. Its pool is Celery's default, prefork with a process per core.
 """
 
 from __future__ import annotations
@@ -34,6 +34,4 @@ def post(url: str, body: str) -> None:
 
 
 if __name__ == "__main__":
-    settings.spread(
-        settings.asked(), lambda activation, delay: poll.apply_async((activation,), countdown=delay)
-    )
+    settings.spread(settings.asked(), lambda activation, delay: poll.apply_async((activation,), countdown=delay))

@@ -1,7 +1,8 @@
 """The same job on dramatiq: an actor that polls and sends itself again, delayed.
 
-In its favour: sending again is cheaper than raising for a retry, and the middleware that a poll does not need (age and
-time limits, callbacks, pipelines, retries) is left out. Processes and threads are dramatiq's defaults.
+In its favour: sending again is cheaper than raising for a retry, and the middleware that a poll does not need
+(age and time limits, callbacks, pipelines, retries) is left out. Processes and threads are dramatiq's
+defaults.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The same job on SAQ: a coroutine that polls and enqueues itself again for later.
 
-In its favour: results are not kept, one `httpx.AsyncClient` serves the process, and it runs on uvloop. SAQ schedules in
-whole seconds and looks for what is due once a second; that is its own grain and stays.
+In its favour: results are not kept, one `httpx.AsyncClient` serves the process, and it runs on uvloop. SAQ
+schedules in whole seconds and looks for what is due once a second; that is its own grain and stays.
 """
 
 from __future__ import annotations

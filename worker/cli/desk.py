@@ -1,0 +1,214 @@
+"""Where a command meets the settings, the store and the terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from typer.core import TyperGroup
+
+from worker.callers import Caller, Callers
+from worker.errors import RingbackError, SettingsInvalid, StoreUnavailable
+from worker.settings import Settings, load
+from worker.store import DoorStore, Vault, connect
+
+STORE_URL, KEYS = "RINGBACK_REDIS_URL", "RINGBACK_ENCRYPTION_KEYS"
+WIDE = 200
+"""Columns of a table that goes into a file or a pipe."""
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Reveal = Annotated[bool, typer.Option("--reveal", help="Show numbers, codes and answers in full.")]
+
+
+class Commands(TyperGroup):
+    """The commands: whatever ringback itself complains about is one message on stderr and exit code 1."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)  # type: ignore[arg-type]
+        except RingbackError as error:
+            complain(str(error))
+            raise typer.Exit(1) from None
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The settings, and what they lead to, made when it is first needed."""
+
+    settings: Settings
+
+    @cached_property
+    def vault(self) -> Vault:
+        """Opens and seals what is encrypted in the store."""
+        return Vault([key.get_secret_value() for key in self.settings.encryption_keys])
+
+    @cached_property
+    def store(self) -> DoorStore:
+        """The store, known to answer. Raises StoreUnavailable with what to check."""
+        settings = self.settings
+        store = DoorStore(
+            connect(settings.store_url), self.vault, retention=settings.retention, otp_ttl=settings.otp_ttl
+        )
+        try:
+            store.now()
+        except StoreUnavailable as error:
+            raise StoreUnavailable(f"{error}; {_what_to_check(settings.store_url)}") from None
+        return store
+
+    @cached_property
+    def callers(self) -> Callers:
+        """The callers in the store."""
+        return Callers(self.store, self.vault)
+
+    def now(self) -> float:
+        """The store's clock, in epoch seconds."""
+        return self.store.now()
+
+    def chosen(self, caller_id: str | None) -> list[Caller]:
+        """The caller that was asked for, or all of them. Raises NotFound."""
+        return self.callers.all() if caller_id is None else [self.callers.get(caller_id)]
+
+
+def open_desk() -> Desk:
+    """The desk by the environment. Raises SettingsInvalid with every problem, a missing store among them."""
+    settings = load("tool", surroundings())
+    if not settings.store_url:
+        raise SettingsInvalid(f"no store: set {STORE_URL}, or start `ringback up` in this folder first")
+    return Desk(settings)
+
+
+def surroundings() -> Mapping[str, str]:
+    """The environment, with what a `ringback up` running in this folder made for itself where nothing is set."""
+    environ = dict(os.environ)
+    if environ.get(STORE_URL) and environ.get(KEYS):
+        return environ
+    found = {name: value for name, value in _of_running_service().items() if not environ.get(name)}
+    if found:
+        complain(f"using the store of the `ringback up` that runs in this folder ({', '.join(sorted(found))})")
+    return environ | found
+
+
+def _of_running_service() -> dict[str, str]:
+    from worker.supervisor import FOLDER, environment
+
+    if not (FOLDER / "up.json").exists():
+        return {}
+    found = environment()
+    theirs = EmbeddedAddress.of(FOLDER)
+    elsewhere = os.environ.get(STORE_URL)
+    return {} if elsewhere and theirs and elsewhere != theirs else found
+
+
+class EmbeddedAddress:
+    """Where the embedded store of a folder lies."""
+
+    @staticmethod
+    def of(folder: Any) -> str | None:
+        from worker.embedded import EmbeddedStore
+
+        return EmbeddedStore.known_url(folder)
+
+
+def _what_to_check(url: str) -> str:
+    parts = urlsplit(url)
+    where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return f"check that it runs and that {STORE_URL} ({where}) names its address, password and TLS as they are"
+
+
+# What is shown.
+
+
+def complain(text: str) -> None:
+    """A line on stderr."""
+    typer.echo(printable(text, keep="\n"), err=True)
+
+
+def say(text: str) -> None:
+    """A line on stdout."""
+    typer.echo(printable(text, keep="\n"))
+
+
+def show_json(value: Any) -> None:
+    """JSON on stdout, readable."""
+    typer.echo(json.dumps(value, indent=2))
+
+
+def show_table(head: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
+    """A table on stdout; `empty` is said when there are no rows."""
+    table = Table(*head, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*(Text(cell(one), overflow="fold") for one in row))
+    show(table) if table.row_count else say(empty)
+
+
+def show_fields(fields: Mapping[str, object]) -> None:
+    """Names and values, one a line."""
+    width = max(map(len, fields), default=0)
+    for name, value in fields.items():
+        say(f"{name:<{width}}  {cell(value)}")
+
+
+def show(table: Table) -> None:
+    """The table as wide as the terminal; into a pipe, as wide as it needs."""
+    console = Console(file=sys.stdout, highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = WIDE
+    console.print(table)
+
+
+def cell(value: object) -> str:
+    """A value as a table shows it: nothing as a dash, and no control characters (others wrote these texts)."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, Mapping | list | tuple):
+        return printable(json.dumps(value, ensure_ascii=False))
+    return printable(str(value))
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    """The text without what could steer a terminal."""
+    return "".join(char if char.isprintable() or char in keep else "\ufffd" for char in text)
+
+
+def without_query(url: str | None) -> str | None:
+    """An address as it may be shown: what is behind the question mark may be a secret."""
+    if url is None or "?" not in url:
+        return url
+    return url.partition("?")[0] + "?***"
+
+
+# What is read from the command line.
+
+
+def option(read: Callable[[str], Any], **more: Any) -> Any:
+    """An option read by `read`, whose ValueError is a usage error."""
+
+    def parse(text: str) -> Any:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+
+    return typer.Option(parser=parse, **more)
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def seconds(text: str) -> float:
+    """A span like `90s`, `15m`, `24h`, `7d` or a plain number of seconds. Raises ValueError."""
+    digits, unit = (text[:-1], text[-1:]) if text[-1:] in _UNITS else (text, "s")
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 10):
+        raise ValueError("is a span like 90s, 15m, 24h or 7d")
+    return float(digits) * _UNITS[unit]
