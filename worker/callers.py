@@ -53,13 +53,13 @@ def key_hash(api_key: str) -> str:
     return hashlib.sha256(api_key.encode()).hexdigest()
 
 
-def pack(caller: Caller, vault: Vault) -> dict[str, str]:
-    """A caller as its Redis hash; sealed parts are bytes read as Latin-1."""
+def pack(caller: Caller, vault: Vault) -> dict[str, str | bytes]:
+    """A caller as its Redis hash."""
     hidden = {"secrets": [asdict(one) for one in caller.secrets], "callback_url": caller.callback_url}
-    record = {
+    record: dict[str, str | bytes] = {
         "name": caller.name,
         "key": caller.key_hash,
-        "hidden": vault.seal(json.dumps(hidden).encode()).decode("latin-1"),
+        "hidden": vault.seal(json.dumps(hidden).encode()),
         "created_at": repr(caller.created_at),
         "caps": json.dumps(asdict(caller.caps)),
         "verify_callback": "1" if caller.verify_callback else "",
@@ -69,12 +69,13 @@ def pack(caller: Caller, vault: Vault) -> dict[str, str]:
     return {name: value for name, value in record.items() if value}
 
 
-def unpack(caller_id: str, record: Mapping[str, str], vault: Vault) -> Caller:
+def unpack(caller_id: str, stored: Mapping[bytes, bytes], vault: Vault) -> Caller:
     """A caller from its Redis hash."""
-    hidden = json.loads(vault.open(record["hidden"].encode("latin-1")))
+    hidden = json.loads(vault.open(stored[b"hidden"]))
+    record = {name.decode(): value.decode() for name, value in stored.items() if name != b"hidden"}
     return Caller(
         id=caller_id,
-        name=record["name"].encode("latin-1").decode(),
+        name=record["name"],
         key_hash=record["key"],
         secrets=tuple(Secret(**one) for one in hidden["secrets"]),
         callback_url=hidden["callback_url"],
@@ -127,8 +128,8 @@ class Callers:
         digest = key_hash(api_key)
         caller_id = self._store.caller_of_key(digest)
         record = self._store.caller(caller_id) if caller_id else {}
-        known = hmac.compare_digest(record.get("key", "-"), digest)
-        if caller_id is None or not known or "revoked_at" in record:
+        known = hmac.compare_digest(record.get(b"key", b"-"), digest.encode())
+        if caller_id is None or not known or b"revoked_at" in record:
             return None
         return unpack(caller_id, record, self._vault)
 
@@ -162,6 +163,4 @@ class Callers:
         return caller
 
     def _put(self, caller: Caller, *, add_key: str | None = None, drop_key: str | None = None) -> None:
-        record = pack(caller, self._vault)
-        record["name"] = caller.name.encode().decode("latin-1")
-        self._store.put_caller(caller.id, record, add_key=add_key, drop_key=drop_key)
+        self._store.put_caller(caller.id, pack(caller, self._vault), add_key=add_key, drop_key=drop_key)

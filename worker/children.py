@@ -99,11 +99,7 @@ class Supervisor:
             watched.signal(signal.SIGTERM)
         asked = time.monotonic()
         for watched in self._watched:
-            while (
-                watched.lives()
-                and not self._hurry.is_set()
-                and time.monotonic() < asked + watched.child.stop_grace
-            ):
+            while watched.lives() and not self._hurry.is_set() and time.monotonic() < asked + watched.child.stop_grace:
                 time.sleep(TICK / 2)
             watched.finish()
 

@@ -40,17 +40,14 @@ TOKEN = 1.0
 """Seconds for which the clock's token holds: a killed worker delays nothing for longer."""
 HINT = 2.0
 """Seconds after which a hint that nobody took is forgotten, in the queue and in the count."""
+COMPANY = 0.04
+"""Share of the poll interval for which due polls wait until a batch is full: fewer hints, evenly late."""
 MOST_HINTS = 50
 """Hints of one lane under way at most."""
 CHORES = {"account": 30.0, "erase": 3600.0, "mend": 60.0, "trim": 3600.0}
 """Seconds between two runs of each chore; `account` and `erase` also run when there is something for them to do."""
 DELIVERY_MARGIN = 10.0
 """Seconds by which an event's lease outlives the attempt's deadline: two attempts of one event never overlap."""
-PER_HOST = 8
-PROBE_AFTER = 5
-"""Failures in a row after which a receiving host gets one attempt at a time."""
-PUT_OFF = 0.5
-"""Seconds for which a delivery is put off that finds no room at its host."""
 DRAIN = 30.0
 """Seconds that work under way is given to end when the process is told to stop."""
 
@@ -62,6 +59,8 @@ class Lane:
     name: str
     capacity: int
     running: int = 0
+    more: bool = False
+    """Whether more is due than there was room for."""
 
 
 class Engine:
@@ -141,17 +140,37 @@ class Engine:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout)
 
     async def _take(self, lane: Lane) -> int:
-        room = min(BATCH, lane.capacity - lane.running)
-        if room <= 0 or self._stopping.is_set():
-            return 0
+        """Claim and start entries while there is room and more is due."""
+        started = 0
+        while not self._stopping.is_set():
+            room = min(BATCH, lane.capacity - lane.running)
+            lane.more = room <= 0
+            if lane.more:
+                break
+            claimed = await self._claim(lane, room)
+            started += claimed
+            if claimed < room:
+                break
+        return started
+
+    async def _claim(self, lane: Lane, room: int) -> int:
         lane.running += room
+        claimed = 0
         try:
-            started = await (self._take_events(lane, room) if lane.name == "deliver" else self._take_orders(lane, room))
+            claimed = await (self._take_events(lane, room) if lane.name == "deliver" else self._take_orders(lane, room))
         except StoreUnavailable as error:
             log.warning("claim_failed", lane=lane.name, why=str(error))
-            started = 0
-        lane.running -= room - started
-        return started
+        finally:
+            lane.running -= room - claimed
+        return claimed
+
+    def _ended(self, lane: Lane, *, more: bool = False) -> None:
+        """An entry has ended; a lane that was full, or whose end made more due, goes on by itself."""
+        lane.running -= 1
+        lane.more = lane.more or more
+        if lane.more and lane.capacity - lane.running >= min(BATCH, lane.capacity // 2):
+            lane.more = False
+            self._spawn(self._take(lane))
 
     async def _take_orders(self, lane: Lane, room: int) -> int:
         services = self.services
@@ -167,11 +186,8 @@ class Engine:
         return len(claim.entries)
 
     async def _take_events(self, lane: Lane, room: int) -> int:
-        lease = self.services.lease["deliver"]
         stale_at = self.loop.time() + DELIVERY_MARGIN / 2
-        events = await self.services.store.claim_events(
-            room, lease, per_host=PER_HOST, probe_after=PROBE_AFTER, put_off=PUT_OFF
-        )
+        events = await self.services.store.claim_events(room, self.services.lease["deliver"])
         for event in events:
             self._spawn(self._delivery(lane, event, stale_at))
         return len(events)
@@ -199,7 +215,7 @@ class Engine:
             self.services.counters.add("failures", lane=lane.name)
             log.exception("step_failed", lane=lane.name, order=order_id)
         finally:
-            lane.running -= 1
+            self._ended(lane)
 
     async def _conclude(self, lane: Lane, order_id: str, outcome: Outcome) -> None:
         """Do what the step asked for, and say in one line what happened."""
@@ -221,10 +237,11 @@ class Engine:
                     log.debug("nothing", why=outcome.why)
 
     async def _delivery(self, lane: Lane, event: Event, stale_at: float) -> None:
+        woken = 0
         try:
             if self.loop.time() > stale_at:
                 return
-            after = await self.services.outbox.deliver(event)
+            after, woken = await self.services.outbox.deliver(event)
             last = after.attempts[-1]
             log.info(
                 "webhook", event_id=event.id, type=event.type, order=event.order, status=after.status.value,
@@ -236,7 +253,7 @@ class Engine:
             self.services.counters.add("failures", lane=lane.name)
             log.exception("delivery_failed", event_id=event.id)
         finally:
-            lane.running -= 1
+            self._ended(lane, more=woken > 0)
 
     async def _chore(self, name: str) -> None:
         services = self.services
@@ -257,12 +274,18 @@ class Engine:
 
     async def _clock(self) -> None:
         """Tick while this worker holds the token; look for the token otherwise."""
+        stood = False
         while not self._stopping.is_set():
             held = False
             try:
                 held = await self._tick()
+                if stood:
+                    log.info("clock_ticks_again")
+                stood = False
             except StoreUnavailable as error:
-                log.warning("clock_stands", why=str(error))
+                if not stood:
+                    log.warning("clock_stands", why=str(error))
+                stood = True
                 await asyncio.sleep(IDLE_TICK)
             except Exception:
                 log.exception("clock_failed")
@@ -270,7 +293,15 @@ class Engine:
 
     async def _tick(self) -> bool:
         tick = await self.services.store.tick(
-            self._worker, LANES, CHORES, token=TOKEN, batch=BATCH, most=MOST_HINTS, hint=HINT / 2
+            self._worker,
+            LANES,
+            CHORES,
+            token=TOKEN,
+            batch=BATCH,
+            most=MOST_HINTS,
+            hint=HINT / 2,
+            company=COMPANY * self.services.lease["poll"],
+            queues_here=self.services.queues_here,
         )
         wanted = [lane for lane, hints in tick.hints.items() for _ in range(hints)] + list(tick.chores)
         if wanted:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -30,7 +30,7 @@ class Attempt:
     status: int | None
     error: str | None
     duration: float
-    excerpt: str = ""
+    excerpt: str = field(default="", repr=False)
 
     def public(self) -> dict[str, Any]:
         """The attempt as the API shows it; `duration` in seconds."""
@@ -51,8 +51,8 @@ class Event:
     type: str
     caller: str
     order: str | None
-    url: str
-    body: bytes
+    url: str = field(repr=False)
+    body: bytes = field(repr=False)
     created_at: float
     status: EventStatus = EventStatus.PENDING
     version: int = 1

@@ -45,8 +45,8 @@ from worker.store import EngineStore, Wake, Written
 
 PURCHASE_GRACE = 5.0
 """Seconds past the buy deadline after which a purchase that nobody recorded is unknown."""
-BAD_KEY_RETRY = 30.0
-"""Seconds until an order whose poll was answered with BAD_KEY is polled again."""
+SLOW_RETRY = 6
+"""Poll intervals until an order whose poll was declined (BAD_KEY) is polled again."""
 CANCEL_RESERVE = 60.0
 """Seconds before a number's expiry from which its cancel goes out however long the provider asks to wait."""
 MISSING_IN_A_ROW = 3
@@ -133,6 +133,7 @@ class Lifecycle:
         floor = self._rules.min_balance
         if floor is None:
             return None
+        await self._gate.slot()
         reply = await self._provider.balance()
         balance = reply.amount if isinstance(reply, Balance) else None
         if balance is not None and balance >= floor:
@@ -272,7 +273,7 @@ class Lifecycle:
             case Declined():
                 self._gate.alert("status_declined", word=reply.word.value, order=order_id)
                 await self._gate.wish_balance()
-                return Again(now + BAD_KEY_RETRY, f"the provider answered {reply.word}")
+                return Again(now + SLOW_RETRY * self._rules.poll_interval, f"the provider answered {reply.word}")
             case Throttled():
                 await self._gate.throttled(reply)
         return STILL_WAITING
@@ -460,7 +461,7 @@ class Lifecycle:
         return await self._writer.write(order, lambda o: o.conclude(self._now()), wake=None)
 
     async def _seen_cancelled(self, order: Order) -> Outcome | None:
-        """What a cancelled number means: ours went through, or the provider ended it by itself (which proves nothing)."""
+        """What a cancelled number means: our cancel went through, or the provider ended it by itself."""
         if order.error is ErrorCode.ORDER_LOST:
             return None
         if order.cancels:

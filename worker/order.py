@@ -162,7 +162,7 @@ class Order:
     caller: str
     server: str
     type: str
-    callback_url: str
+    callback_url: str = field(repr=False)
     timeout: float
     created_at: float
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -170,9 +170,9 @@ class Order:
     status: Status = Status.QUEUED
     settlement: Settlement = Settlement.NONE
     version: int = 1
-    number: str | None = None
+    number: str | None = field(default=None, repr=False)
     activation: str | None = None
-    otp: str | None = None
+    otp: str | None = field(default=None, repr=False)
     error: ErrorCode | None = None
     error_message: str | None = None
     flags: tuple[str, ...] = ()

@@ -49,21 +49,24 @@ class Outbox:
         self._waits = waits
         self._chance = chance
 
-    async def deliver(self, event: Event) -> Event:
-        """One attempt to deliver a claimed event. Gives the event as it was written."""
+    async def deliver(self, event: Event) -> tuple[Event, int]:
+        """One attempt to deliver a claimed event.
+
+        Gives the event as it was written, and how many that waited for the same host are due now.
+        """
         started = self._store.clock.now()
         secrets = await self._secrets_of(event.caller)
         outcome = await self._sender.send(event.url, self._signed(event, secrets, started), event.body)
         after = self._judged(event, outcome, started)
         acknowledged = after.status is EventStatus.DELIVERED
-        await self._store.record_attempt(
+        woken = await self._store.record_attempt(
             event, after, host_is_up=_host_is_up(outcome), patience=PATIENCE,
             erase_after=ERASE_AFTER_ACK if acknowledged and event.type == EventType.OTP_RECEIVED else None,
         )  # fmt: skip
         if acknowledged and event.type == EventType.PING:
             await self._store.mark_verified(event.caller)
         self._count(after, outcome)
-        return after
+        return after, woken
 
     def _signed(self, event: Event, secrets: Sequence[str], at: float) -> dict[str, str]:
         timestamp = int(at)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
+from typing import Any
 
 from celery import Celery
+from celery.worker.consumer import Consumer
 
 from worker.errors import SettingsInvalid
 from worker.settings import Settings, load
@@ -15,6 +18,17 @@ CHORE_QUEUE = {"account": "buy", "erase": "deliver", "mend": "settle", "trim": "
 """The queue each chore travels on."""
 HINT_EXPIRES = 2.0
 """Seconds after which a hint that nobody took is worthless."""
+
+
+class PromptConsumer(Consumer):
+    """Celery's consumer, which after an outage of the broker looks for it again within a second, not within thirty."""
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connect, trying again after 0.2 s, 0.5 s, 0.8 s and then every second."""
+        conn.ensure_connection = partial(
+            conn.ensure_connection, interval_start=0.2, interval_step=0.3, interval_max=1.0
+        )
+        return super().ensure_connected(conn)
 
 
 def make_app(settings: Settings) -> Celery:
@@ -35,6 +49,7 @@ def make_app(settings: Settings) -> Celery:
         broker_connection_max_retries=None,
         broker_pool_limit=4,
         worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_consumer="worker.queue:PromptConsumer",
         worker_pool="threads",
         worker_prefetch_multiplier=1,
         worker_enable_remote_control=False,

@@ -45,6 +45,8 @@ class Services:
     housekeeping: Housekeeping
     counters: Counters
     lease: dict[str, float]
+    queues_here: bool
+    """Whether the broker's queues lie in the store's database."""
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -100,6 +102,7 @@ async def build(settings: Settings) -> Services:
         account=Account(store, provider, gate, min_balance=floor),
         housekeeping=Housekeeping(store, gate, counters, retention=settings.retention),
         counters=counters,
+        queues_here=settings.broker == settings.store_url,
         lease={
             "buy": settings.buy_deadline + PURCHASE_GRACE + LEASE_MARGIN,
             "poll": settings.poll_interval,

@@ -123,15 +123,11 @@ def _web(port: int, env: Environment) -> Child:
     plain = ["--bind", f"127.0.0.1:{port}", "--worker-class", "gthread", "--threads", "32"]
     given = ["--config", str(config)] if config.exists() else plain
     argv = [sys.executable, "-m", "gunicorn", *given, "web:create_app()"]
-    return Child(
-        "web", argv, {**env, "RINGBACK_OTPGET_API_KEY": None}, ready_url=f"http://127.0.0.1:{port}/readyz"
-    )
+    return Child("web", argv, {**env, "RINGBACK_OTPGET_API_KEY": None}, ready_url=f"http://127.0.0.1:{port}/readyz")
 
 
 def _worker(name: str, env: Environment) -> Child:
-    return Child(
-        name, [sys.executable, "-m", "celery", *WORKER_ARGUMENTS.split(), "--hostname", f"{name}@%h"], env
-    )
+    return Child(name, [sys.executable, "-m", "celery", *WORKER_ARGUMENTS.split(), "--hostname", f"{name}@%h"], env)
 
 
 class _NoStore(FolderLock):

@@ -19,6 +19,8 @@ from tests.bench.poster import Posted, post
 from tests.bench.stage import ROOT, NotReady, Stage, free_port, until
 
 FILL_CONNECTIONS = 32
+SEEDED_FROM = 1_000_000
+"""Seeded activations are numbered from here on, clear of those that the provider sells."""
 SETTLE = 2.0
 """Seconds without a new webhook after which the number_assigned webhooks count as delivered."""
 
@@ -37,7 +39,9 @@ class Engine:
     stage: Stage
     port: int = field(default_factory=free_port)
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    caller: str = ""
     key: str = ""
+    seeded: int = 0
     env: dict[str, str] = field(default_factory=dict)
 
     def start(self, **settings: str) -> None:
@@ -49,7 +53,7 @@ class Engine:
             until(self.healthy, "the door and a worker", seconds=30)
         except NotReady as error:
             raise NotReady(f"{error}; {self.stage.log('web', 3)}; {self.stage.log('worker', 3)}") from None
-        self.key = self.new_caller()
+        self.make_caller()
 
     def settings(self) -> dict[str, str]:
         """The environment of ringback's processes: the bench's provider, orders that outlive the bench."""
@@ -78,7 +82,7 @@ class Engine:
     def reset(self) -> None:
         """Empty the store and make the caller anew; for when no worker runs."""
         self.stage.store.flushall()
-        self.key = self.new_caller()
+        self.make_caller()
 
     def stop_workers(self) -> None:
         """End all workers; the orders stay."""
@@ -104,16 +108,31 @@ class Engine:
         """The caller's credentials."""
         return {"Authorization": f"Bearer {self.key}"}
 
-    def new_caller(self) -> str:
-        """Make a caller whose webhooks go to the bench's receiver, and return its key."""
+    @property
+    def callback_url(self) -> str:
+        """The bench's receiver of webhooks."""
+        return f"{self.stage.provider_url}/hook"
+
+    def make_caller(self) -> None:
+        """Make the one caller, with its webhooks going to the bench's receiver."""
         command = [sys.executable, "-c", "from worker.cli import main; main()", "caller", "create", "bench"]
-        command += ["--callback-url", f"{self.stage.provider_url}/hook", "--json"]
+        command += ["--callback-url", self.callback_url, "--json"]
         done = subprocess.run(
             command, cwd=ROOT, env=os.environ | self.env, capture_output=True, timeout=60, check=False
         )
         if done.returncode:
             raise NotReady(f"no caller: {done.stderr.decode(errors='replace')[-300:]}")
-        return str(json.loads(done.stdout)["api_key"])
+        made = json.loads(done.stdout)
+        self.caller, self.key = made["id"], made["api_key"]
+
+    def seed(self, orders: int) -> None:
+        """Put orders straight into the store until `orders` are in flight; see `seed.py`."""
+        missing = orders - int(self.stage.figures()["orders"])
+        words = [str(missing), str(SEEDED_FROM + self.seeded), self.caller, self.callback_url]
+        if self.stage.run([sys.executable, "-m", "tests.bench.seed", *words], name="seed", **self.env).wait(200):
+            raise NotReady(f"seeding failed: {self.stage.log('seed')}")
+        self.seeded += missing
+        until(lambda: self.stage.figures()["orders"] >= orders, f"{orders} polled orders", seconds=30)
 
     def fill(self, orders: int) -> None:
         """Post orders until `orders` are in flight, bought, and their number_assigned webhooks delivered."""

@@ -15,6 +15,7 @@ class Plan:
     """A load that the plain Celery worker carries on two cores; ten times as much it cannot."""
     small: int
     codes_at: int
+    """Up to this load orders come in by `POST` and are bought; beyond it they are put into the store."""
     middle: int
     large: int
     huge: int

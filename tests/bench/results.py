@@ -136,7 +136,13 @@ def _redis(results: Results) -> Iterator[Figure]:
 
 def _memory(results: Results) -> Iterator[Figure]:
     """Redis memory per waiting order."""
-    yield at_most("Redis memory per waiting order", _have(results.order_bytes) / 1024, 2, unit=" KB")
+    yield at_most(
+        "Redis memory per waiting order",
+        _have(results.order_bytes) / 1024,
+        2,
+        unit=" KB",
+        note="with its number_assigned event",
+    )
 
 
 def _door(results: Results) -> Iterator[Figure]:

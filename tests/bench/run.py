@@ -103,17 +103,17 @@ class Bench:
         empty, _ = ours.memory()
         for orders in self.plan.loads:
             with self.step(f"ringback at {orders:,} orders"):
-                ours.fill(orders)
+                put = ours.fill if orders <= self.plan.codes_at else ours.seed
+                put(orders)
                 self.results.loads[orders] = ours.window(seconds=self.plan.window)
-                if orders == self.plan.middle:
-                    self.results.order_bytes = (ours.memory()[0] - empty) / orders
             if orders == self.plan.small:
-                self.codes(ours)
+                self.codes(ours, empty)
 
-    def codes(self, ours: engine.Engine) -> None:
-        """How soon a code is passed on."""
+    def codes(self, ours: engine.Engine, empty: int) -> None:
+        """What a waiting order takes in the store with all that belongs to it, and how soon its code is passed on."""
         with self.step(f"ringback passes codes on at {self.plan.codes_at:,} orders"):
             ours.fill(self.plan.codes_at)
+            self.results.order_bytes = (ours.memory()[0] - empty) / self.plan.codes_at
             self.results.waits = ours.code_waits(codes=self.plan.codes, spread=self.plan.codes_spread)
 
     def second_worker(self, ours: engine.Engine) -> None:

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+import redis
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -33,10 +34,10 @@ Reveal = Annotated[bool, typer.Option("--reveal", help="Show numbers, codes and 
 class Commands(TyperGroup):
     """The commands: whatever ringback itself complains about is one message on stderr and exit code 1."""
 
-    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+    def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         try:
-            return super().invoke(ctx)  # type: ignore[arg-type]
+            return super().invoke(ctx)
         except RingbackError as error:
             complain(str(error))
             raise typer.Exit(1) from None
@@ -58,7 +59,7 @@ class Desk:
         """The store, known to answer. Raises StoreUnavailable with what to check."""
         settings = self.settings
         store = DoorStore(
-            connect(settings.store_url), self.vault, retention=settings.retention, otp_ttl=settings.otp_ttl
+            _client(settings.store_url), self.vault, retention=settings.retention, otp_ttl=settings.otp_ttl
         )
         try:
             store.now()
@@ -100,24 +101,20 @@ def surroundings() -> Mapping[str, str]:
 
 
 def _of_running_service() -> dict[str, str]:
+    from worker.embedded import EmbeddedStore
     from worker.supervisor import FOLDER, environment
 
     if not (FOLDER / "up.json").exists():
         return {}
-    found = environment()
-    theirs = EmbeddedAddress.of(FOLDER)
-    elsewhere = os.environ.get(STORE_URL)
-    return {} if elsewhere and theirs and elsewhere != theirs else found
+    asked, embedded = os.environ.get(STORE_URL), EmbeddedStore.known_url(FOLDER)
+    return {} if asked and embedded and asked != embedded else environment()
 
 
-class EmbeddedAddress:
-    """Where the embedded store of a folder lies."""
-
-    @staticmethod
-    def of(folder: Any) -> str | None:
-        from worker.embedded import EmbeddedStore
-
-        return EmbeddedStore.known_url(folder)
+def _client(url: str) -> redis.Redis:
+    try:
+        return connect(url)
+    except ValueError:
+        raise SettingsInvalid(f"{STORE_URL} is no address of a store, like redis://host:6379/0") from None
 
 
 def _what_to_check(url: str) -> str:

@@ -48,12 +48,12 @@ def pack(order: Order, vault: Vault) -> bytes:
         for name in _DEFAULTS
         if name not in _OUTSIDE and (value := getattr(order, name)) != _DEFAULTS[name] and value not in ({}, ())
     }
-    return vault.seal(json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode())
+    return vault.seal(_dumped(record))
 
 
-def unpack(order_id: str, stored: Mapping[bytes, bytes], vault: Vault) -> Order:
-    """An order from its hash."""
-    record = json.loads(vault.open(stored[b"d"]))
+def unpack(order_id: str, stored: Mapping[bytes, bytes], sealed: bytes, vault: Vault) -> Order:
+    """An order from its hash and its sealed record."""
+    record = json.loads(vault.open(sealed))
     for name, enum in _ENUMS.items():
         if record.get(name) is not None:
             record[name] = enum(record[name])
@@ -78,12 +78,12 @@ def pack_event(event: Event, vault: Vault) -> bytes:
         "due_at": event.due_at,
         "attempts": [asdict(attempt) for attempt in event.attempts],
     }
-    return vault.seal(json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode())
+    return vault.seal(_dumped(record))
 
 
-def unpack_event(event_id: str, stored: Mapping[bytes, bytes], vault: Vault) -> Event:
-    """An event from its hash."""
-    record = json.loads(vault.open(stored[b"d"]))
+def unpack_event(event_id: str, stored: Mapping[bytes, bytes], sealed: bytes, vault: Vault) -> Event:
+    """An event from its hash and its sealed record."""
+    record = json.loads(vault.open(sealed))
     return Event(
         id=event_id,
         type=stored[b"t"].decode(),
@@ -99,6 +99,11 @@ def unpack_event(event_id: str, stored: Mapping[bytes, bytes], vault: Vault) -> 
         due_at=record["due_at"],
         attempts=tuple(Attempt(**attempt) for attempt in record["attempts"]),
     )
+
+
+def _dumped(record: object) -> bytes:
+    """Compact JSON. Half a surrogate pair, which a caller's JSON can spell and UTF-8 cannot, is kept all the same."""
+    return json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 def host_of(url: str) -> str:
@@ -126,7 +131,6 @@ def save_call(
         keys.caller(after.caller, "open"),
         *(keys.due(lane) for lane in LANES),
         keys.due("deliver"),
-        keys.order_events(after.id),
         keys.caller(after.caller, "events"),
         keys.caller(after.caller, "sequence"),
         keys.JOURNAL,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
-from worker.errors import StoreUnavailable
+from worker.errors import NotFound, StoreUnavailable
 from worker.event import Event
 from worker.order import Order
 from worker.store import codec, keys
@@ -23,6 +23,8 @@ from worker.store.vault import Vault
 
 IDEMPOTENCY_TTL = 86_400
 """Seconds an idempotency key is remembered (contract.md)."""
+MOST_WALKED = 2_000
+"""Orders or events looked at for one page: one that fits may be rare among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,8 @@ class DoorStore:
         arguments: list[Any] = [
             order.id, caller, ms(order.created_at), codec.pack(order, self._vault), secrets.token_hex(8),
             idempotency.body if idempotency else "", self._vault.seal(idempotency.answer) if idempotency else "",
-            IDEMPOTENCY_TTL, _or_none(caps.max_in_flight), _or_none(caps.orders_per_minute), _or_none(caps.orders_per_day),
+            IDEMPOTENCY_TTL,
+            *(_or_none(cap) for cap in (caps.max_in_flight, caps.orders_per_minute, caps.orders_per_day)),
         ]  # fmt: skip
         with _reaching():
             told: list[Any] = self._create(keys=script_keys, args=arguments)
@@ -101,9 +104,7 @@ class DoorStore:
 
     def load(self, order_id: str) -> Order | None:
         """The order, or None when there is none."""
-        with _reaching():
-            stored = self._redis.hgetall(keys.order(order_id))
-        return codec.unpack(order_id, stored, self._vault) if stored else None
+        return self._load_many([order_id])[0]
 
     def version(self, order_id: str) -> int:
         """The order's version; 0 when there is none. The cheapest way to notice a change."""
@@ -130,7 +131,10 @@ class DoorStore:
     def orders(
         self, caller_id: str, *, status: str | None, limit: int, before: str | None
     ) -> tuple[list[Order], str | None]:
-        """A page of a caller's orders, newest first, and the cursor of the next one."""
+        """A page of a caller's orders, newest first, and the cursor of the next one.
+
+        Raises NotFound for a cursor that is not among them (any more).
+        """
         return self._page(
             keys.caller(caller_id, "orders"),
             limit,
@@ -140,12 +144,20 @@ class DoorStore:
         )
 
     def _load_many(self, ids: Sequence[str]) -> list[Order | None]:
+        return [
+            codec.unpack(order_id, stored, sealed, self._vault) if stored else None
+            for order_id, (stored, sealed) in zip(ids, self._read([keys.order(one) for one in ids]), strict=True)
+        ]
+
+    def _read(self, names: Sequence[str]) -> list[tuple[dict[bytes, bytes], bytes]]:
+        """Hashes, each with the sealed record beside it, as of one moment."""
         with _reaching():
-            pipe = self._redis.pipeline(transaction=False)
-            for order_id in ids:
-                pipe.hgetall(keys.order(order_id))
+            pipe = self._redis.pipeline(transaction=True)
+            for name in names:
+                pipe.hgetall(name)
+                pipe.get(keys.record(name))
             found = pipe.execute()
-        return [codec.unpack(i, stored, self._vault) if stored else None for i, stored in zip(ids, found, strict=True)]
+        return list(zip(found[::2], found[1::2], strict=True))
 
     # Events.
 
@@ -156,9 +168,27 @@ class DoorStore:
     def events(
         self, caller_id: str, *, order: str | None, status: str | None, limit: int, before: str | None
     ) -> tuple[list[Event], str | None]:
-        """A page of a caller's events, newest first, and the cursor of the next one."""
-        fits = lambda e: (order is None or e.order == order) and (status is None or e.status == status)  # noqa: E731 - read once, below
-        return self._page(keys.caller(caller_id, "events"), limit, before, self._load_events, fits)
+        """A page of a caller's events, newest first, and the cursor of the next one; all of one order's on one page.
+
+        Raises NotFound for a cursor that is not among them (any more).
+        """
+        if order is not None:
+            mine = [one for one in self._events_of(order) if one.caller == caller_id and status in (None, one.status)]
+            return mine[:limit], None
+        return self._page(
+            keys.caller(caller_id, "events"),
+            limit,
+            before,
+            self._load_events,
+            lambda e: status is None or e.status == status,
+        )
+
+    def _events_of(self, order_id: str) -> list[Event]:
+        """An order's events, newest first; they are few."""
+        with _reaching():
+            ids = (self._redis.hget(keys.order(order_id), "e") or b"").split()
+        found = self._load_events([one.decode() for one in reversed(ids)])
+        return [event for event in found if event is not None]
 
     def events_after(self, caller_id: str, sequence: int, limit: int) -> list[Event]:
         """A caller's events after a sequence number, oldest first: for one that was down to catch up."""
@@ -169,13 +199,9 @@ class DoorStore:
         return [event for event in self._load_events([one.decode() for one in ids]) if event is not None]
 
     def _load_events(self, ids: Sequence[str]) -> list[Event | None]:
-        with _reaching():
-            pipe = self._redis.pipeline(transaction=False)
-            for event_id in ids:
-                pipe.hgetall(keys.event(event_id))
-            found = pipe.execute()
         return [
-            codec.unpack_event(i, stored, self._vault) if stored else None for i, stored in zip(ids, found, strict=True)
+            codec.unpack_event(event_id, stored, sealed, self._vault) if stored else None
+            for event_id, (stored, sealed) in zip(ids, self._read([keys.event(one) for one in ids]), strict=True)
         ]
 
     def add_event(self, event: Event) -> None:
@@ -263,6 +289,17 @@ class DoorStore:
             seconds, micros = self._redis.time()
         return float(seconds) + float(micros) / 1e6
 
+    def info(self) -> dict[str, str]:
+        """What the server says of its version, memory and disk (names as in INFO); what it will not say is left out."""
+        told: dict[str, Any] = {}
+        with _reaching():
+            with suppress(ResponseError):
+                told |= self._redis.info()
+            with suppress(ResponseError):
+                told |= self._redis.config_get("appendfsync")
+        told["version"] = told.get("valkey_version") or told.get("redis_version")
+        return {name: str(value) for name, value in told.items() if name in _INFO and value is not None}
+
     def depths(self) -> dict[str, dict[str, float]]:
         """Per lane: how many entries it holds, how many are due, and by how many seconds the oldest is late."""
         now = self.now()
@@ -290,15 +327,15 @@ class DoorStore:
         with _reaching():
             return sorted(one.decode() for one in self._redis.smembers(keys.CALLERS))
 
-    def caller(self, caller_id: str) -> dict[str, str]:
+    def caller(self, caller_id: str) -> dict[bytes, bytes]:
         """A caller's record, sealed parts still sealed; empty when there is none."""
         with _reaching():
-            return {k.decode(): v.decode("latin-1") for k, v in self._redis.hgetall(keys.caller(caller_id)).items()}
+            return dict(self._redis.hgetall(keys.caller(caller_id)))
 
     def put_caller(
         self,
         caller_id: str,
-        record: Mapping[str, str],
+        record: Mapping[str, str | bytes],
         *,
         add_key: str | None = None,
         drop_key: str | None = None,
@@ -306,7 +343,7 @@ class DoorStore:
         """Write a caller's whole record, and give or take the SHA-256 of an API key."""
         with _reaching(), self._redis.pipeline(transaction=True) as pipe:
             pipe.delete(keys.caller(caller_id))
-            pipe.hset(keys.caller(caller_id), mapping={k: v.encode("latin-1") for k, v in record.items()})
+            pipe.hset(keys.caller(caller_id), mapping=dict(record))
             pipe.sadd(keys.CALLERS, caller_id)
             if drop_key:
                 pipe.delete(keys.api_key(drop_key))
@@ -328,12 +365,10 @@ class DoorStore:
         load: Callable[[Sequence[str]], list[Any]],
         fits: Callable[[Any], bool],
     ) -> tuple[list[Any], str | None]:
-        """Walk an index from its newest end, past members that are gone."""
+        """Walk an index from its newest end, past members that are gone; a page that would take long ends early."""
         found: list[Any] = []
-        with _reaching():
-            rank = None if before is None else self._redis.zrevrank(index, before)
-        start = 0 if rank is None else rank + 1
-        while len(found) <= limit:
+        first = start = self._place_after(index, before)
+        while True:
             with _reaching():
                 ids = [one.decode() for one in self._redis.zrevrange(index, start, start + 99)]
             if not ids:
@@ -342,9 +377,27 @@ class DoorStore:
                 if item is not None and fits(item):
                     found.append(item)
                 if len(found) > limit:
-                    break
+                    return found[:limit], found[limit - 1].id
             start += len(ids)
-        return found[:limit], found[limit - 1].id
+            if start - first >= MOST_WALKED:
+                return found, ids[-1]
+
+    def _place_after(self, index: str, cursor: str | None) -> int:
+        if cursor is None:
+            return 0
+        with _reaching():
+            rank = self._redis.zrevrank(index, cursor)
+        if rank is None:
+            raise NotFound("the cursor is not (or no longer) in this list")
+        return int(rank) + 1
+
+
+_INFO = frozenset(
+    (
+        "version aof_enabled appendfsync aof_last_write_status rdb_last_bgsave_status "
+        "maxmemory maxmemory_policy used_memory"
+    ).split()
+)
 
 
 @contextmanager

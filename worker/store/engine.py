@@ -28,6 +28,11 @@ T = TypeVar("T")
 PASSING = (RedisConnectionError, RedisTimeout, ReadOnlyError, OSError)
 """What a store that is restarting, failing over or frozen raises: trying again is the answer."""
 
+PER_HOST = 8
+"""Deliveries in flight to one receiving host, over all workers."""
+PROBE_AFTER = 5
+"""Failures in a row after which a receiving host gets one attempt at a time."""
+
 
 class Written(StrEnum):
     """What became of a save."""
@@ -109,10 +114,18 @@ class EngineStore:
     async def _run(self, script: str, script_keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         return await _reached(self._scripts[script](keys=list(script_keys), args=list(arguments)))
 
+    async def _read(self, key: str) -> tuple[dict[bytes, bytes], bytes]:
+        """A hash and the sealed record beside it, as of one moment."""
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.hgetall(key)
+        pipe.get(keys.record(key))
+        stored, sealed = await _reached(pipe.execute())
+        return stored, sealed
+
     # Claims.
 
     async def claim(self, lane: str, most: int, again: float) -> Claim:
-        """Claim up to `most` due orders of a lane; each is due again in `again` seconds whatever becomes of this claim."""
+        """Claim up to `most` due orders of a lane; each is due again in `again` seconds whatever happens."""
         told = await self._run(
             "claim",
             [keys.due(lane), keys.due("settle"), keys.PREFIX + f"hints:{lane}", keys.LIMIT, keys.due("poll")],
@@ -123,26 +136,25 @@ class EngineStore:
         entries = tuple(zip(ids[::2], ids[1::2], strict=True)) if lane == "poll" else tuple((one, "") for one in ids)
         return Claim(entries, float(told[1]) / 1000, int(told[2]) / 1000)
 
-    async def claim_events(
-        self, most: int, lease: float, *, per_host: int, probe_after: int, put_off: float
-    ) -> list[Event]:
-        """Claim up to `most` due webhooks for `lease` seconds, at most `per_host` in flight for one receiving host."""
+    async def claim_events(self, most: int, lease: float) -> list[Event]:
+        """Claim up to `most` due webhooks for `lease` seconds, at most PER_HOST in flight for one receiving host."""
         told = await self._run(
             "claim_events",
             [keys.due("deliver"), keys.PREFIX + "hints:deliver"],
-            [most, most * 5, ms(lease), per_host, probe_after, ms(put_off)],
+            [most, most * 5, ms(lease), PER_HOST, PROBE_AFTER],
         )
         self.clock.heard(int(told[0]))
         return [
-            codec.unpack_event(told[i].decode(), codec.paired(told[i + 1]), self._vault) for i in range(1, len(told), 2)
+            codec.unpack_event(told[i].decode(), codec.paired(told[i + 1]), told[i + 2], self._vault)
+            for i in range(1, len(told), 3)
         ]
 
     # Orders.
 
     async def load(self, order_id: str) -> Order | None:
         """The order, or None when there is none."""
-        stored = await _reached(self._redis.hgetall(keys.order(order_id)))
-        return codec.unpack(order_id, stored, self._vault) if stored else None
+        stored, sealed = await self._read(keys.order(order_id))
+        return codec.unpack(order_id, stored, sealed, self._vault) if stored else None
 
     async def save(
         self,
@@ -188,37 +200,34 @@ class EngineStore:
     # Webhooks.
 
     async def record_attempt(
-        self,
-        before: Event,
-        after: Event,
-        *,
-        host_is_up: bool | None,
-        erase_after: float | None,
-        patience: float,
-    ) -> bool:
-        """Record an attempt; `host_is_up` is what it says of the receiving host. False when the event was changed.
+        self, before: Event, after: Event, *, host_is_up: bool | None, erase_after: float | None, patience: float
+    ) -> int:
+        """Record an attempt; `host_is_up` is what it says of the receiving host.
 
-        `erase_after` seconds from now the code of its order may be erased.
+        `erase_after` seconds from now the code of its order may be erased. Gives how many webhooks that waited for
+        the host are due now. An event that was changed meanwhile stays as it is.
         """
         due = "" if after.due_at is None or after.status is not EventStatus.PENDING else ms(after.due_at)
         word = {True: "up", False: "down", None: ""}[host_is_up]
         erase = before.order if erase_after is not None and before.order else ""
-        arguments = [
-            before.id, before.version, after.version, after.status.value, codec.pack_event(after, self._vault), due,
-            codec.host_of(before.url), word, erase, ms(erase_after or 0),
-        ]  # fmt: skip
+        flight = keys.PREFIX + f"host:{codec.host_of(before.url)}"
         script_keys = [keys.event(before.id), keys.due("deliver"), keys.ERASE]
-        return bool(await _patiently(lambda: self._run("record_attempt", script_keys, arguments), patience))
+        script_keys += [flight, f"{flight}:waiting", f"{flight}:failures"]
+        record = codec.pack_event(after, self._vault)
+        arguments = [before.id, before.version, after.version, after.status.value, record, due, word, erase]
+        arguments += [ms(erase_after or 0), PER_HOST, PROBE_AFTER]
+        told = await _patiently(lambda: self._run("record_attempt", script_keys, arguments), patience)
+        return int(told[1])
 
     async def load_event(self, event_id: str) -> Event | None:
         """The event, or None when there is none."""
-        stored = await _reached(self._redis.hgetall(keys.event(event_id)))
-        return codec.unpack_event(event_id, stored, self._vault) if stored else None
+        stored, sealed = await self._read(keys.event(event_id))
+        return codec.unpack_event(event_id, stored, sealed, self._vault) if stored else None
 
     async def events_of(self, order_id: str) -> list[Event]:
         """The events of an order, oldest first."""
-        ids = await _reached(self._redis.lrange(keys.order_events(order_id), 0, -1))
-        events = [await self.load_event(event_id.decode()) for event_id in ids]
+        told = await _reached(self._redis.hget(keys.order(order_id), "e")) or b""
+        events = [await self.load_event(event_id.decode()) for event_id in told.split()]
         return [event for event in events if event is not None]
 
     async def rewrite_event(self, before: Event, after: Event) -> bool:
@@ -306,12 +315,17 @@ class EngineStore:
         batch: int,
         most: int,
         hint: float,
+        company: float,
+        queues_here: bool = False,
     ) -> Tick:
-        """One tick of this worker's clock; spans in seconds."""
+        """One tick of this worker's clock; spans in seconds.
+
+        `company` is how long polls wait for a fuller batch; `queues_here` says that the broker uses this database.
+        """
         script_keys = [keys.CLOCK, keys.TICK, keys.CHORES, keys.LIMIT, keys.GATE, keys.WISHES, keys.ERASE]
         for lane in lanes:
-            script_keys += [keys.due(lane), keys.PREFIX + f"hints:{lane}"]
-        arguments: list[Any] = [worker, ms(token), batch, most, ms(hint), len(chores)]
+            script_keys += [keys.due(lane), keys.PREFIX + f"hints:{lane}", lane if queues_here else ""]
+        arguments: list[Any] = [worker, ms(token), batch, most, ms(hint), ms(company), len(chores)]
         for name, period in chores.items():
             arguments += [name, ms(period)]
         told = await self._run("tick", script_keys, [*arguments, *lanes])
@@ -341,10 +355,9 @@ class EngineStore:
         if await _reached(self._redis.exists(keys.caller(caller_id))):
             await _reached(self._redis.hset(keys.caller(caller_id), "verified_at", repr(self.clock.now())))
 
-    async def caller(self, caller_id: str) -> dict[str, str]:
+    async def caller(self, caller_id: str) -> dict[bytes, bytes]:
         """A caller's record, sealed parts still sealed; empty when there is none."""
-        stored = await _reached(self._redis.hgetall(keys.caller(caller_id)))
-        return {k.decode(): v.decode("latin-1") for k, v in stored.items()}
+        return dict(await _reached(self._redis.hgetall(keys.caller(caller_id))))
 
     async def trim_indexes(self, caller_id: str, before: float) -> None:
         """Take orders accepted before a moment, and events that are gone, out of a caller's indexes."""

@@ -1,9 +1,10 @@
 """The dictionary of Redis keys. Only `worker.store` knows them; scores are milliseconds of the server's clock.
 
-rb:order:<id>            hash  v version · s status · c caller · a activation · k cancel_at · w writer · d sealed
-rb:order:<id>:events     list  ids of its events, oldest first
+rb:order:<id>            hash  v version · s status · c caller · a activation · k cancel_at · w writer · e event ids
+rb:order:<id>:record     str   its sealed record; beside the hash, so that the hash stays small enough for a list pack
 rb:order:<id>:missing    int   "no such activation" answers in a row
-rb:event:<id>            hash  v version · s status · c caller · o order · t type · h host · q sequence · d sealed
+rb:event:<id>            hash  v version · s status · c caller · o order · t type · h host · q sequence
+rb:event:<id>:record     str   its sealed record
 rb:due:<lane>            zset  what is due when: orders in buy, poll, settle; events in deliver
 rb:hints:<lane>          int   hints under way, so that the clock tops up instead of piling up
 rb:activation:<id>       str   the order that a provider's id belongs to
@@ -17,6 +18,7 @@ rb:callers               set   all callers
 rb:apikey:<sha256>       str   the caller an API key belongs to
 rb:idem:<caller>:<sha256>  hash  b body hash · r sealed first answer
 rb:host:<host>           zset  deliveries in flight to a host, by the end of their lease
+rb:host:<host>:waiting   zset  deliveries that wait for a free place at the host, by when they were due
 rb:host:<host>:failures  int   failures in a row
 rb:erase                 zset  orders whose code is to be erased when
 rb:gate                  hash  why buying is paused: reason → JSON
@@ -50,11 +52,6 @@ def order(order_id: str) -> str:
     return f"{PREFIX}order:{order_id}"
 
 
-def order_events(order_id: str) -> str:
-    """The ids of the order's events."""
-    return f"{PREFIX}order:{order_id}:events"
-
-
 def event(event_id: str) -> str:
     """The event's record."""
     return f"{PREFIX}event:{event_id}"
@@ -78,3 +75,8 @@ def api_key(digest: str) -> str:
 def idempotency(caller_id: str, digest: str) -> str:
     """The record of an idempotency key's SHA-256."""
     return f"{PREFIX}idem:{caller_id}:{digest}"
+
+
+def record(key: str) -> str:
+    """The sealed record beside an order's or an event's hash."""
+    return f"{key}:record"

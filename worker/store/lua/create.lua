@@ -33,7 +33,8 @@ for _, w in ipairs(windows) do
   end
 end
 
-redis.call("HSET", KEYS[1], "v", 1, "s", "queued", "c", caller, "w", ARGV[5], "d", ARGV[4])
+redis.call("HSET", KEYS[1], "v", 1, "s", "queued", "c", caller, "w", ARGV[5])
+redis.call("SET", KEYS[1] .. ":record", ARGV[4])
 redis.call("ZADD", KEYS[2], now, id)
 redis.call("ZADD", KEYS[3], now, id)
 redis.call("ZADD", KEYS[4], now, id)

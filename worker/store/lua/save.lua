@@ -1,14 +1,14 @@
 -- Save an order with the wake-up that follows from it, the webhooks that it causes and its line in the journal:
 -- all of it, or (when somebody else wrote in between) nothing.
--- KEYS 1 order · 2 caller's open orders · 3 due:buy · 4 due:poll · 5 due:settle · 6 due:deliver · 7 order's events
---      8 caller's events · 9 caller's sequence · 10 journal · 11 erase · 12 activation ("" unless newly assigned)
+-- KEYS 1 order · 2 caller's open orders · 3 due:buy · 4 due:poll · 5 due:settle · 6 due:deliver · 7 caller's events
+--      8 caller's sequence · 9 journal · 10 erase · 11 activation ("" unless newly assigned)
 -- ARGV 1 expected version · 2 writer · 3 id · 4 new version · 5 status · 6 activation · 7 cancel_at ms · 8 sealed record
 --      9 wake lane ("" = none) · 10 wake at ms ("" = now) · 11 "1" = not before the poll already scheduled · 12 retention s ("" = open)
 --      13 erase at ms ("" = leave, "0" = done) · 14 events n, then per event: id, type, host, sealed record · then journal pairs
 -- Gives {"saved"} · {"conflict"} · {"missing"} · {"duplicate", owner}
 local time = redis.call("TIME")
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local held = redis.call("HMGET", KEYS[1], "v", "w", "c")
+local held = redis.call("HMGET", KEYS[1], "v", "w", "c", "e", "a")
 if not held[1] then return { "missing" } end
 if held[1] ~= ARGV[1] then
   -- A repeated write of ours (the first answer was lost on the way) has happened already.
@@ -17,13 +17,14 @@ if held[1] ~= ARGV[1] then
 end
 local id, caller = ARGV[3], held[3]
 
-if KEYS[12] ~= "" then
-  local owner = redis.call("GET", KEYS[12])
+if KEYS[11] ~= "" then
+  local owner = redis.call("GET", KEYS[11])
   if owner and owner ~= id then return { "duplicate", owner } end
-  redis.call("SET", KEYS[12], id)
+  redis.call("SET", KEYS[11], id)
 end
 
-redis.call("HSET", KEYS[1], "v", ARGV[4], "s", ARGV[5], "w", ARGV[2], "d", ARGV[8])
+redis.call("HSET", KEYS[1], "v", ARGV[4], "s", ARGV[5], "w", ARGV[2])
+redis.call("SET", KEYS[1] .. ":record", ARGV[8], "KEEPTTL")
 if ARGV[6] ~= "" then redis.call("HSET", KEYS[1], "a", ARGV[6], "k", ARGV[7]) end
 
 local scheduled = redis.call("ZSCORE", KEYS[4], id) or redis.call("ZSCORE", KEYS[5], id)
@@ -36,27 +37,34 @@ else
   redis.call("ZREM", KEYS[2], id)
 end
 
-local place = 15
+local place, told = 15, held[4] or ""
 for _ = 1, tonumber(ARGV[14]) do
   local event_id, kind, host, record = ARGV[place], ARGV[place + 1], ARGV[place + 2], ARGV[place + 3]
-  local event, sequence = "rb:event:" .. event_id, redis.call("INCR", KEYS[9])
-  redis.call("HSET", event, "v", 1, "s", "pending", "c", caller, "o", id, "t", kind, "h", host, "q", sequence, "d", record)
-  redis.call("ZADD", KEYS[8], sequence, event_id)
-  redis.call("RPUSH", KEYS[7], event_id)
+  local event, sequence = "rb:event:" .. event_id, redis.call("INCR", KEYS[8])
+  redis.call("HSET", event, "v", 1, "s", "pending", "c", caller, "o", id, "t", kind, "h", host, "q", sequence)
+  redis.call("SET", event .. ":record", record)
+  redis.call("ZADD", KEYS[7], sequence, event_id)
+  told = told .. event_id .. " "
   redis.call("ZADD", KEYS[6], now, event_id)
   place = place + 4
 end
 
+if told ~= "" then redis.call("HSET", KEYS[1], "e", told) end
+
 if ARGV[12] ~= "" then
   local seconds = tonumber(ARGV[12])
   redis.call("EXPIRE", KEYS[1], seconds)
-  redis.call("EXPIRE", KEYS[7], seconds)
-  for _, event_id in ipairs(redis.call("LRANGE", KEYS[7], 0, -1)) do redis.call("EXPIRE", "rb:event:" .. event_id, seconds) end
-  if redis.call("HGET", KEYS[1], "a") then redis.call("EXPIRE", "rb:activation:" .. redis.call("HGET", KEYS[1], "a"), seconds) end
+  redis.call("EXPIRE", KEYS[1] .. ":record", seconds)
+  for event_id in string.gmatch(told, "%S+") do
+    redis.call("EXPIRE", "rb:event:" .. event_id, seconds)
+    redis.call("EXPIRE", "rb:event:" .. event_id .. ":record", seconds)
+  end
+  local activation = ARGV[6] ~= "" and ARGV[6] or held[5]
+  if activation then redis.call("EXPIRE", "rb:activation:" .. activation, seconds) end
 end
-if ARGV[13] == "0" then redis.call("ZREM", KEYS[11], id) elseif ARGV[13] ~= "" then redis.call("ZADD", KEYS[11], "LT", ARGV[13], id) end
+if ARGV[13] == "0" then redis.call("ZREM", KEYS[10], id) elseif ARGV[13] ~= "" then redis.call("ZADD", KEYS[10], "LT", ARGV[13], id) end
 if ARGV[place] then
-  local entry = { "XADD", KEYS[10], "*" }
+  local entry = { "XADD", KEYS[9], "*" }
   for i = place, #ARGV do entry[#entry + 1] = ARGV[i] end
   redis.call(unpack(entry))
 end

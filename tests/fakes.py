@@ -1,0 +1,298 @@
+"""Stand-ins for the clock, the provider and the receivers, and a world of them around the real scripts on fakeredis."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict, deque
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import fakeredis
+from fakeredis import _helpers
+from fakeredis._socket import _base
+from fakeredis.commands_mixins import server_mixin
+from fakeredis.model import _stream
+
+from tests.builders import LIFE, NOW, rules
+from worker.announce import announce
+from worker.gate import Gate
+from worker.lifecycle import Again, Gone, Lifecycle, Outcome, Rules
+from worker.metrics import Counters
+from worker.order import Order
+from worker.provider.replies import (
+    WAITING,
+    Balance,
+    BalanceReply,
+    Bought,
+    BuyReply,
+    Cancelled,
+    CancelReply,
+    Code,
+    CodeExists,
+    Done,
+    Early,
+    FinishReply,
+    Missing,
+    Server,
+    Servers,
+    ServersReply,
+    StatusReply,
+    Word,
+)
+from worker.store import Caps, DoorStore, EngineStore, ServerClock, Vault
+from worker.webhooks.outcome import Outcome as Sent
+from worker.webhooks.outcome import Verdict
+
+
+class ManualClock:
+    """Epoch seconds that stand still until they are moved."""
+
+    def __init__(self, at: float = NOW) -> None:
+        self.at = at
+
+    def __call__(self) -> float:
+        return self.at
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.at = round(self.at + seconds, 3)
+
+
+@contextmanager
+def fakeredis_follows(clock: ManualClock) -> Iterator[None]:
+    """TIME, expiry and stream ids of every fakeredis server go by `clock`; only its waiting stays real."""
+    told = SimpleNamespace(**{**vars(time), "time": clock})
+    with ExitStack() as stack:
+        for module in (_base, server_mixin, _stream, _helpers):
+            stack.enter_context(mock.patch.object(module, "time", told))
+        yield
+
+
+@dataclass(slots=True)
+class Number:
+    """A purchase in the provider's books."""
+
+    activation: str
+    server: str
+    bought_at: float
+    life: float = LIFE
+    code: str | None = None
+    cancelled: bool = False
+    refunded: bool = False
+    finished: bool = False
+
+
+class ScriptedProvider:
+    """The provider: honest books, and answers that can be scripted.
+
+    `answer("cancel", reply)` makes the next cancel answer `reply` with nothing done; with `done=True` the call takes
+    effect all the same, as when an answer is lost on its way back.
+    """
+
+    def __init__(self, clock: ManualClock, *, earliest_cancel: float = 120.0) -> None:
+        self.clock = clock
+        self.numbers: dict[str, Number] = {}
+        self.calls: list[tuple[str, str, float]] = []
+        self.money = Decimal("500.00")
+        self._earliest = earliest_cancel
+        self._script: defaultdict[str, deque[tuple[Any, bool]]] = defaultdict(deque)
+
+    def answer(self, call: str, *replies: Any, done: bool = False, times: int = 1) -> None:
+        """Script the next answers to a kind of call."""
+        self._script[call].extend((reply, done) for reply in replies * times)
+
+    def arrive(self, code: str, activation: str = "act_1") -> None:
+        """A code comes in for a number."""
+        self.numbers[activation].code = code
+
+    def count(self, call: str) -> int:
+        """How many calls of a kind came in."""
+        return sum(name == call for name, _, _ in self.calls)
+
+    async def buy(self, server: str, type: str) -> BuyReply:
+        """A number for `server`, charged at once."""
+        return self._reply("buy", server, self._sell)  # type: ignore[no-any-return]
+
+    async def status(self, activation: str) -> StatusReply:
+        """What is known of a number."""
+        return self._reply("status", activation, self._look)  # type: ignore[no-any-return]
+
+    async def cancel(self, activation: str) -> CancelReply:
+        """The money back, if it is not too early and no code is there."""
+        return self._reply("cancel", activation, self._cancel)  # type: ignore[no-any-return]
+
+    async def finish(self, activation: str) -> FinishReply:
+        """The end of a purchase whose code arrived."""
+        return self._reply("finish", activation, self._finish)  # type: ignore[no-any-return]
+
+    async def balance(self) -> BalanceReply:
+        """The money left."""
+        return self._reply("balance", "", lambda _: Balance(self.money))  # type: ignore[no-any-return]
+
+    async def servers(self, type: str) -> ServersReply:
+        """One server of each type."""
+        return self._reply("servers", type, lambda t: Servers((Server("1", f"Server of type {t}"),)))  # type: ignore[no-any-return]
+
+    def _reply(self, call: str, what: str, honest: Any) -> Any:
+        self.calls.append((call, what, self.clock()))
+        if not self._script[call]:
+            return honest(what)
+        reply, done = self._script[call].popleft()
+        if done:
+            honest(what)
+        return reply
+
+    def _sell(self, server: str) -> Bought:
+        number = Number(f"act_{len(self.numbers) + 1}", server, self.clock())
+        self.numbers[number.activation] = number
+        return Bought(number.activation, f"+92300{len(self.numbers):07}", number.life)
+
+    def _look(self, activation: str) -> StatusReply:
+        number = self.numbers.get(activation)
+        if number is None:
+            return Missing()
+        if number.code is not None:
+            return Code(number.code)
+        return Cancelled() if number.cancelled else WAITING
+
+    def _cancel(self, activation: str) -> CancelReply:
+        number = self.numbers.get(activation)
+        if number is None:
+            return Missing()
+        if number.cancelled:
+            return Done(Word.ACCESS_CANCEL_ALREADY)
+        if number.code is not None:
+            return CodeExists(Word.BAD_STATUS)
+        if self.clock() < number.bought_at + self._earliest:
+            return Early()
+        if self.clock() >= number.bought_at + number.life:
+            return Missing()
+        number.cancelled = number.refunded = True
+        return Done(Word.ACCESS_CANCEL)
+
+    def _finish(self, activation: str) -> FinishReply:
+        number = self.numbers.get(activation)
+        if number is None or number.code is None:
+            return Missing()
+        number.finished = True
+        return Done(Word.ACCESS_FINISH)
+
+
+class FakeSender:
+    """Receivers: each attempt is remembered, and answered with what was scripted or 200."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, Mapping[str, str], bytes]] = []
+        self.outcomes: deque[Sent] = deque()
+
+    def answer(self, status: int | None, error: str | None = None, **more: Any) -> None:
+        """Script the next outcome by its status or error."""
+        from worker.webhooks.outcome import verdict
+
+        self.outcomes.append(Sent(verdict(status, error), status, error, 0.01, **more))
+
+    async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Sent:
+        """One attempt."""
+        self.sent.append((url, dict(headers), body))
+        return self.outcomes.popleft() if self.outcomes else Sent(Verdict.delivered, 200, None, 0.01)
+
+
+class World:
+    """Both faces of the store, a gate and the steps, over one fakeredis server and one clock.
+
+    Make it where the loop runs; `fakeredis_follows(world.clock)` has to be in force meanwhile.
+    """
+
+    def __init__(
+        self, clock: ManualClock, *, keys: tuple[str, ...] = (), max_rps: float | None = None, rules: Rules | None = None
+    ) -> None:
+        self.clock = clock
+        self.server = fakeredis.FakeServer()
+        self.vault = Vault(keys)
+        self.raw = fakeredis.FakeRedis(server=self.server)
+        self.door = DoorStore(self.raw, self.vault, retention=604_800.0, otp_ttl=86_400.0)
+        self.max_rps = max_rps
+        self.store = self.engine_store()
+        self.counters = Counters()
+        self.gate = Gate(self.store, self.counters)
+        self.provider = ScriptedProvider(clock)
+        self.lifecycle = self.steps(rules)
+
+    def engine_store(self) -> EngineStore:
+        """A worker's own connection to the store."""
+        client = fakeredis.FakeAsyncRedis(server=self.server)
+        clock = ServerClock(self.clock, self.clock)
+        return EngineStore(
+            client, self.vault, retention=604_800.0, otp_ttl=86_400.0, clock=clock, max_rps=self.max_rps
+        )
+
+    def steps(self, by: Rules | None = None) -> Lifecycle:
+        """The steps, without chance."""
+        return Lifecycle(
+            self.store, self.provider, self.gate, by or rules(), self.counters, announce=announce, chance=lambda: 0.0
+        )
+
+    def accept(self, new: Order, caps: Caps | None = None) -> Order:
+        """An order that the door has accepted."""
+        assert self.door.create(new, caps or Caps()).outcome == "created"
+        return new
+
+    def see(self, order_id: str = "ord_1") -> Order:
+        """The order as it is stored."""
+        found = self.door.load(order_id)
+        assert found is not None
+        return found
+
+    def events(self, order_id: str = "ord_1") -> list[str]:
+        """The types of an order's webhooks, oldest first."""
+        page, _ = self.door.events("cal_1", order=order_id, status=None, limit=100, before=None)
+        return [event.type for event in reversed(page)]
+
+    def journal(self) -> list[str]:
+        """The kinds of the journal's lines."""
+        return [line["kind"] for _, line in self.door.journal(0.0)]
+
+    def due(self, lane: str, order_id: str = "ord_1") -> float | None:
+        """When an entry is next due in a lane, in epoch seconds."""
+        score = self.raw.zscore(f"rb:due:{lane}", order_id)
+        return None if score is None else float(score) / 1000
+
+    def lanes(self, order_id: str = "ord_1") -> list[str]:
+        """The lanes that hold an order."""
+        return [lane for lane in ("buy", "poll", "settle") if self.due(lane, order_id) is not None]
+
+    def alerts(self) -> list[str]:
+        """The kinds of alert counted since the last look."""
+        return [name.split('"')[1] for name in self.counters.drain() if name.startswith("alerts")]
+
+    async def work(self, *lanes: str) -> list[Outcome]:
+        """Claim what is due in these lanes (all of them unless named) and do it, as the engine would."""
+        outcomes = []
+        for lane in lanes or ("buy", "settle", "poll"):
+            again = {"buy": 35.0, "poll": 5.0, "settle": 60.0}[lane]
+            for order_id, activation in (await self.store.claim(lane, 200, again)).entries:
+                outcomes.append(await self._step(lane, order_id, activation))
+        return outcomes
+
+    async def _step(self, lane: str, order_id: str, activation: str) -> Outcome:
+        if lane == "poll":
+            outcome = await self.lifecycle.poll(order_id, activation)
+        else:
+            outcome = await (self.lifecycle.buy if lane == "buy" else self.lifecycle.settle)(order_id)
+        if isinstance(outcome, Again):
+            await self.store.postpone(lane, order_id, outcome.at)
+        if isinstance(outcome, Gone):
+            await self.store.drop(lane, order_id)
+        return outcome
+
+    async def pass_time(self, seconds: float, step: float = 1.0) -> None:
+        """Let time pass with workers at hand: all that comes due is done."""
+        until = self.clock() + seconds
+        while self.clock() < until:
+            self.clock.advance(min(step, until - self.clock()))
+            await self.work()

@@ -1,0 +1,127 @@
+"""`ringback caller`."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.cli_stage import Stage
+from worker.cli.desk import seconds
+
+
+@pytest.fixture
+def stage(monkeypatch):
+    return Stage(monkeypatch)
+
+
+def test_create_prints_exactly_the_four_promised_fields(stage):
+    """`caller create --json` prints id, name, api_key and webhook_secret, and they work."""
+    made = stage.json("caller", "create", "shop")
+    assert list(made) == ["id", "name", "api_key", "webhook_secret"]
+    caller = stage.callers.by_key(made["api_key"])
+    assert (caller.id, caller.name) == (made["id"], "shop")
+    assert caller.live_secrets(0) == [made["webhook_secret"]]
+
+
+def test_create_keeps_callback_and_caps(stage):
+    """What create is told about a caller is what the door goes by."""
+    made = stage.json(
+        "caller", "create", "shop", "--callback-url", "https://93.184.216.34/hook", "--max-in-flight", "5",
+        "--orders-per-day", "100", "--verify-callback",
+    )  # fmt: skip
+    caller = stage.callers.get(made["id"])
+    assert caller.callback_url == "https://93.184.216.34/hook"
+    assert (caller.caps.max_in_flight, caller.caps.orders_per_minute, caller.caps.orders_per_day) == (5, None, 100)
+    assert caller.verify_callback
+
+
+def test_create_refuses_a_private_callback(stage):
+    """A callback that no webhook may go to is refused before anything is stored."""
+    result = stage.run("caller", "create", "shop", "--callback-url", "https://10.0.0.1/hook")
+    assert result.exit_code == 1
+    assert "blocked_address" in result.stderr
+    assert not stage.callers.all()
+
+
+def test_create_takes_a_private_callback_that_the_settings_allow(stage):
+    """The guard goes by the settings, as at the door."""
+    environ = {"RINGBACK_CALLBACK_ALLOWED_NETWORKS": "127.0.0.0/8", "RINGBACK_CALLBACK_ALLOW_HTTP": "true"}
+    result = stage.run("caller", "create", "demo", "--callback-url", "http://127.0.0.1:8123/x", **environ)
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("arguments", [["--verify-callback"], ["--max-in-flight", "0"], ["--max-in-flight", "many"]])
+def test_create_calls_bad_options_a_usage_error(stage, arguments):
+    """A bad option leaves with 2 and stores nothing."""
+    assert stage.run("caller", "create", "shop", *arguments).exit_code == 2
+    assert not stage.callers.all()
+
+
+def test_list_shows_no_secret(stage):
+    """The list shows neither keys nor secrets, nor what is behind a callback's question mark."""
+    caller, api_key, secret = stage.callers.create("shop", 1000.0, callback_url="https://shop.example/h?token=hush")
+    for result in (stage.run("caller", "list"), stage.run("caller", "list", "--json")):
+        assert caller.id in result.output
+        assert not any(hidden in result.output for hidden in (api_key, secret, "hush", caller.key_hash))
+
+
+def test_limits_change_only_what_is_given(stage):
+    """A cap that is not named stays, `none` lifts one, and without options the caps are shown."""
+    caller = stage.caller()
+    stage.json("caller", "limits", caller.id, "--max-in-flight", "9", "--orders-per-day", "50")
+    shown = stage.json("caller", "limits", caller.id, "--orders-per-day", "none")
+    assert shown == {"id": caller.id, "max_in_flight": 9, "orders_per_minute": None, "orders_per_day": None}
+    assert stage.json("caller", "limits", caller.id) == shown
+
+
+def test_rotated_secret_signs_beside_the_old_one(stage):
+    """During the overlap both secrets are live, the new one first."""
+    caller = stage.caller()
+    old, now = caller.live_secrets(0)[0], stage.store.now()
+    made = stage.json("caller", "rotate-secret", caller.id, "--overlap", "1h")
+    rotated = stage.callers.get(caller.id)
+    assert rotated.live_secrets(now + 10) == [made["webhook_secret"], old]
+    assert rotated.live_secrets(now + 3700) == [made["webhook_secret"]]
+
+
+def test_rotated_key_replaces_the_old_one_at_once(stage):
+    """After rotate-key only the new key opens the door."""
+    caller, old, _ = stage.callers.create("shop", 1000.0)
+    new = stage.json("caller", "rotate-key", caller.id)["api_key"]
+    assert stage.callers.by_key(old) is None
+    assert stage.callers.by_key(new).id == caller.id
+
+
+def test_revoked_caller_is_locked_out(stage):
+    """After revoke the key opens nothing, and the list says revoked."""
+    caller, api_key, _ = stage.callers.create("shop", 1000.0)
+    stage.json("caller", "revoke", caller.id)
+    assert stage.callers.by_key(api_key) is None
+    assert stage.json("caller", "list")[0]["state"] == "revoked"
+
+
+def test_ping_is_owed_to_the_callback(stage):
+    """`caller ping` puts a webhook.ping into the caller's events."""
+    caller = stage.caller(callback_url="https://shop.example/hook")
+    event = stage.store.load_event(stage.json("caller", "ping", caller.id)["event"])
+    assert (event.type, event.caller, event.order) == ("webhook.ping", caller.id, None)
+
+
+def test_unknown_caller_is_one_line_on_stderr(stage):
+    """An id that nobody has leaves with 1 and one line, without a traceback."""
+    for command in ("limits", "rotate-secret", "rotate-key", "revoke", "ping"):
+        result = stage.run("caller", command, "cal_none")
+        assert result.exit_code == 1
+        assert result.stderr.strip().splitlines() == ["there is no caller 'cal_none'"]
+
+
+@pytest.mark.parametrize(("text", "span"), [("90", 90), ("90s", 90), ("15m", 900), ("24h", 86_400), ("7d", 604_800)])
+def test_spans_are_read(text, span):
+    """Spans are numbers with an optional unit."""
+    assert seconds(text) == span
+
+
+@pytest.mark.parametrize("text", ["", "h", "-5", "1.5h", "24 h", "9999999999", "٣h"])
+def test_odd_spans_are_refused(text):
+    """What is no plain span is a ValueError, which the command line turns into a usage error."""
+    with pytest.raises(ValueError, match="span"):
+        seconds(text)

@@ -1,0 +1,110 @@
+"""Orders and events as the store keeps them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from cryptography.fernet import Fernet
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.builders import NOW, NUMBER, event, lost_order, order, order_in, refunded_order
+from worker.event import Attempt, Event, EventStatus
+from worker.order import Order, Status
+from worker.store import Vault, codec
+
+SEALED = Vault([Fernet.generate_key().decode()])
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+def order_hash(kept: Order, vault: Vault) -> dict[bytes, bytes]:
+    """The order's hash as Redis would give it."""
+    return {
+        b"v": str(kept.version).encode(),
+        b"s": kept.status.encode(),
+        b"c": kept.caller.encode(),
+        b"d": codec.pack(kept, vault),
+    }
+
+
+def event_hash(kept: Event, vault: Vault) -> dict[bytes, bytes]:
+    """The event's hash as Redis would give it."""
+    return {
+        b"v": str(kept.version).encode(),
+        b"s": kept.status.encode(),
+        b"c": kept.caller.encode(),
+        b"o": (kept.order or "").encode(),
+        b"t": kept.type.encode(),
+        b"q": str(kept.sequence).encode(),
+        b"d": codec.pack_event(kept, vault),
+    }
+
+
+@pytest.mark.parametrize("vault", [Vault(), SEALED], ids=["clear", "sealed"])
+@pytest.mark.parametrize("kept", [*map(order_in, Status), lost_order(), refunded_order()], ids=str)
+def test_order_comes_back_as_it_was(kept: Order, vault: Vault):
+    """Every state, field by field."""
+    assert codec.unpack(kept.id, order_hash(kept, vault), vault) == kept
+
+
+@given(st.dictionaries(st.text(), json_values, max_size=4), st.text() | st.none(), st.text(min_size=1))
+def test_callers_text_comes_back_to_the_letter(metadata: dict, purpose: str | None, otp: str):
+    """Metadata, label and code may hold anything that JSON can say."""
+    kept = replace(order_in(Status.RECEIVED, metadata=metadata, purpose=purpose), otp=otp)
+    assert codec.unpack(kept.id, order_hash(kept, Vault()), Vault()) == kept
+
+
+def test_half_a_surrogate_pair_comes_back_too():
+    """JSON can spell it, so a caller can send it."""
+    kept = order(metadata={"odd": "\ud800"})
+    assert codec.unpack(kept.id, order_hash(kept, Vault()), Vault()) == kept
+
+
+def test_sealed_order_hides_code_number_address_and_metadata():
+    """What lies open in the hash is what the scripts need."""
+    kept = replace(order_in(Status.RECEIVED, metadata={"user": "alice"}), otp="847293")
+    stored = b"".join(order_hash(kept, SEALED).values())
+    for hidden in ("847293", NUMBER, "caller.example", "alice"):
+        assert hidden.encode() not in stored
+
+
+def test_waiting_order_is_small():
+    """Fields at their defaults take no room."""
+    assert len(codec.pack(order_in(Status.WAITING), SEALED)) < 512
+
+
+@pytest.mark.parametrize("vault", [Vault(), SEALED], ids=["clear", "sealed"])
+def test_event_comes_back_as_it_was(vault: Vault):
+    """With its bytes and all its attempts."""
+    attempt = Attempt(NOW, None, "timeout", 9.99, "…")
+    kept = replace(event(body="{\"otp\":\"é😀\"}".encode()), sequence=7).tried(
+        attempt, EventStatus.PENDING, due_at=NOW + 1
+    )
+    assert codec.unpack_event(kept.id, event_hash(kept, vault), vault) == kept
+    ping = event(order=None, type="webhook.ping")
+    assert codec.unpack_event(ping.id, event_hash(ping, vault), vault) == ping
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://Caller.Example/hook?x=1", "caller.example:443"),
+        ("http://caller.example/", "caller.example:80"),
+        ("https://caller.example:8443/", "caller.example:8443"),
+        ("https://[2001:db8::1]/", "2001:db8::1:443"),
+    ],
+)
+def test_receivers_are_told_apart_by_host_and_port(url: str, host: str):
+    """Whatever the path: one slow receiver is one receiver."""
+    assert codec.host_of(url) == host
+
+
+def test_milliseconds_are_rounded():
+    """A score is exact to the millisecond, not one below it."""
+    assert codec.ms(NOW + 0.001) == 1795341600001
+    assert codec.ms(1795341600.999) == 1795341600999

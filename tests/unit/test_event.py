@@ -1,0 +1,74 @@
+"""The webhook that is owed: its attempts, and what the API shows of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.builders import NOW, event
+from worker.event import MOST_ATTEMPTS_KEPT, Attempt, EventStatus
+
+FAILED = Attempt(NOW, 500, None, 0.1234, "it broke")
+
+
+def test_attempt_is_added_and_counted():
+    """Attempts are remembered in order, and the version moves on."""
+    tried = event().tried(FAILED, EventStatus.PENDING, due_at=NOW + 1)
+    assert tried.attempts == (FAILED,)
+    assert (tried.tries, tried.version, tried.due_at, tried.status) == (1, 2, NOW + 1, EventStatus.PENDING)
+
+
+def test_acknowledged_event_is_due_no_more():
+    """Nothing follows from a 2xx."""
+    assert event().tried(FAILED, EventStatus.DELIVERED).due_at is None
+
+
+def test_only_the_latest_attempts_are_kept():
+    """A receiver that is down for ever does not fill the store."""
+    tried = event()
+    for n in range(MOST_ATTEMPTS_KEPT + 10):
+        tried = tried.tried(replace(FAILED, at=NOW + n), EventStatus.PENDING)
+    assert len(tried.attempts) == MOST_ATTEMPTS_KEPT
+    assert tried.attempts[-1].at == NOW + MOST_ATTEMPTS_KEPT + 9
+
+
+def test_redelivery_keeps_the_id_and_starts_the_schedule_anew():
+    """The receiver sees the same webhook-id; earlier attempts stay on record."""
+    again = event().tried(FAILED, EventStatus.EXHAUSTED).again(NOW + 60)
+    assert (again.id, again.tries, again.status, again.due_at) == ("evt_1", 0, EventStatus.PENDING, NOW + 60)
+    assert again.attempts == (FAILED,)
+
+
+def test_public_shape():
+    """All attempts with time, status or error, duration and answer; never the body, which may hold a code."""
+    shown = event().tried(FAILED, EventStatus.PENDING, due_at=NOW + 1).public()
+    assert shown == {
+        "id": "evt_1",
+        "type": "order.otp_received",
+        "order": "ord_1",
+        "status": "pending",
+        "created_at": "2026-11-22T10:00:00.000Z",
+        "next_attempt_at": "2026-11-22T10:00:01.000Z",
+        "attempts": [
+            {
+                "at": "2026-11-22T10:00:00.000Z",
+                "status_code": 500,
+                "error": None,
+                "duration": 0.123,
+                "response": "it broke",
+            }
+        ],
+    }
+
+
+@pytest.mark.parametrize("status", [EventStatus.DELIVERED, EventStatus.GONE, EventStatus.EXHAUSTED])
+def test_ended_delivery_shows_no_next_attempt(status: EventStatus):
+    """What is not owed is not announced."""
+    assert event(status=status).public()["next_attempt_at"] is None
+
+
+def test_repr_shows_no_code():
+    """An event in a traceback gives its body and the answers away to nobody."""
+    echoed = event().tried(replace(FAILED, excerpt="got 847293"), EventStatus.PENDING)
+    assert "847293" not in repr(echoed)

@@ -1,0 +1,103 @@
+"""The application factory: everything the door needs is made here and handed on."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+
+from flask import Flask
+from flask_openapi3.openapi import OpenAPI
+
+from web import account, docs, envelope, events, health, orders, problems, schemas
+from web.auth import KeyRing, authenticate
+from web.callbacks import Callbacks, Judge
+from web.context import Door, install
+from web.limits import Limits
+from web.reading import MOST_BODY
+from web.waiting import Waiting
+from worker.callers import Callers
+from worker.errors import SettingsInvalid
+from worker.logs import configure, get_logger
+from worker.settings import Settings, load
+from worker.store import DoorStore, Vault, connect
+from worker.webhooks.guard import Guard
+
+APP_LOAD_ERROR = 4
+"""The exit status by which gunicorn stops for good instead of starting the process again and again."""
+
+
+def create_app(
+    settings: Settings | None = None,
+    *,
+    store: DoorStore | None = None,
+    guard: Judge | None = None,
+    clock: Callable[[], float] = time.time,
+    sleep: Callable[[float], None] = time.sleep,
+    monotonic: Callable[[], float] = time.monotonic,
+    limits: Limits | None = None,
+) -> Flask:
+    """The WSGI application. Without `settings` the environment is read; a bad one ends the process with one message.
+
+    The rest replaces the outside world in tests: the store, the judge of callbacks, clocks and sleep (seconds).
+    """
+    settings = settings or _from_environment()
+    vault = Vault([key.get_secret_value() for key in settings.encryption_keys])
+    store = store or DoorStore(
+        connect(settings.store_url), vault, retention=settings.retention, otp_ttl=settings.otp_ttl
+    )
+    return _assembled(
+        Door(
+            settings=settings,
+            store=store,
+            keys=KeyRing(Callers(store, vault), monotonic),
+            callbacks=Callbacks(guard or _guard(settings), monotonic),
+            limits=limits or Limits(),
+            waiting=Waiting(sleep=sleep, monotonic=monotonic),
+            clock=clock,
+        )
+    )
+
+
+def _assembled(door: Door) -> Flask:
+    app = OpenAPI(
+        "web",
+        info=docs.info(),
+        security_schemes=docs.SECURITY,
+        validation_error_model=schemas.Problem,
+        doc_ui=False,
+        static_folder="static",
+    )
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False  # a redirected POST would lose its body
+    app.config["MAX_CONTENT_LENGTH"] = MOST_BODY
+    install(app, door)
+    envelope.install(app)
+    app.before_request(authenticate)
+    problems.install(app)
+    for routes in (orders.routes(), events.routes(), account.routes(), health.routes(app, door.store)):
+        app.register_api(routes)
+    docs.install(app)
+    return app
+
+
+def _from_environment() -> Settings:
+    if not logging.getLogger().handlers:
+        configure("web")
+    try:
+        settings = load("web")
+    except SettingsInvalid as invalid:
+        sys.stderr.write(f"ringback web: {invalid}\n")
+        sys.exit(APP_LOAD_ERROR)
+    for warning in settings.warnings():
+        get_logger(__name__).warning("setting_to_know_about", warning=warning)
+    return settings
+
+
+def _guard(settings: Settings) -> Guard:
+    return Guard(
+        allow_http=settings.callback_allow_http,
+        allowed_networks=settings.callback_allowed_networks,
+        allowed_ports=settings.callback_allowed_ports,
+    )

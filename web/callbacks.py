@@ -1,0 +1,35 @@
+"""Judging callbacks at the door, without asking the name server for every order of a burst."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from web.memory import Memory
+from worker.webhooks import target
+
+REMEMBERED = 10.0
+"""Seconds for which a host found good is not looked up again. The worker judges anew when it connects."""
+
+
+class Judge(Protocol):
+    """Says by raising CallbackRefused that no webhook may go to a URL."""
+
+    def check(self, url: str) -> None: ...
+
+
+class Callbacks:
+    """Judges callbacks for one process."""
+
+    def __init__(self, judge: Judge, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._judge = judge
+        self._good: Memory[bool] = Memory(REMEMBERED, monotonic=monotonic)
+
+    def check(self, url: str) -> None:
+        """Raises CallbackRefused for a callback that no webhook may go to. May block for a name's look-up."""
+        where = target.read(url)
+        place = (where.scheme, where.host, where.port)
+        if not self._good.get(place):
+            self._judge.check(url)
+            self._good.put(place, True)

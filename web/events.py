@@ -1,0 +1,115 @@
+"""Events: what webhooks are owed, how each attempt went, and sending one again."""
+
+from __future__ import annotations
+
+import re
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+
+from web import docs, reading, schemas
+from web.answers import answer
+from web.context import the_caller, the_door
+from web.envelope import about
+from web.problems import CODES, Problem, not_found
+from web.reading import takes
+from worker.announce import new_event_id
+from worker.event import Event
+from worker.order import EventType
+from worker.webhooks.guard import CallbackRefused
+from worker.webhooks.message import render
+
+MOST_TRIES = 3
+"""Times that a redelivery is tried anew because an attempt ended meanwhile."""
+
+_ID = re.compile(schemas.EVENT_ID)
+
+
+def routes() -> APIBlueprint:
+    """The routes under /v1/events."""
+    api = APIBlueprint("events", __name__, url_prefix="/v1", abp_tags=[docs.EVENTS], abp_security=docs.BEARER)
+    api.get("/events", responses=docs.answers(200, schemas.Events, 404, 422))(index)
+    api.get("/events/<event_id>", responses=docs.answers(200, schemas.Event, 404, 422))(show)
+    api.post("/events/<event_id>/redeliver", responses=docs.answers(202, "Event", 404, 422))(redeliver)
+    api.post("/events/ping", responses=docs.answers(202, "Event", 409, 422))(ping)
+    return api
+
+
+@takes(query=schemas.EventsQuery)
+def index() -> Response:
+    """List events, newest first; with `after`, what came after that event, oldest first."""
+    asked = reading.query(schemas.EventsQuery)
+    if asked.after is not None:
+        return _after(asked.after, asked)
+    found, cursor = the_door().store.events(
+        the_caller().id, order=asked.order, status=asked.status, limit=asked.limit, before=asked.cursor
+    )
+    return _page(found, cursor)
+
+
+def _after(event_id: str, asked: schemas.EventsQuery) -> Response:
+    beside = [name for name in ("order", "status", "cursor") if getattr(asked, name) is not None]
+    if beside:
+        raise reading.invalid(
+            [{"field": one, "code": "not_with_after", "message": "does not go with `after`"} for one in beside]
+        )
+    last = _own(event_id)
+    return _page(the_door().store.events_after(the_caller().id, last.sequence, asked.limit), None)
+
+
+def _page(found: list[Event], cursor: str | None) -> Response:
+    return answer({"data": [event.public() for event in found], "next_cursor": cursor})
+
+
+@takes(path=schemas.EventPath)
+def show(event_id: str) -> Response:
+    """Read an event with all its attempts."""
+    return answer(_own(event_id).public())
+
+
+@takes(path=schemas.EventPath)
+def redeliver(event_id: str) -> Response:
+    """Send an event's webhook once more, with the same id."""
+    for _ in range(MOST_TRIES):
+        event, now = _own(event_id), the_door().clock()
+        if the_door().store.redeliver(event, now):
+            return answer(event.again(now).public(), 202)
+    # An attempt is under way: it is what was asked for.
+    return answer(_own(event_id).public(), 202)
+
+
+@takes()
+def ping() -> Response:
+    """Send a `webhook.ping` to the caller's callback."""
+    event = _ping(_callback())
+    the_door().store.add_event(event)
+    about(event=event.id)
+    return answer(event.public(), 202)
+
+
+def _callback() -> str:
+    callback = the_caller().callback_url
+    if callback is None:
+        raise Problem(409, "no_callback", CODES["no_callback"])
+    try:
+        the_door().callbacks.check(callback)
+    except CallbackRefused as refused:
+        raise Problem(409, "callback_refused", refused.message) from None
+    return callback
+
+
+def _ping(callback: str) -> Event:
+    kind, now, caller = EventType.PING.value, the_door().clock(), the_caller().id
+    body = render(kind, now, {"caller": caller, "message": "A ping: acknowledge it with any 2xx."})
+    return Event(
+        id=new_event_id(), type=kind, caller=caller, order=None, url=callback, body=body, created_at=now, due_at=now
+    )
+
+
+def _own(event_id: str) -> Event:
+    """The caller's event; somebody else's looks like none."""
+    event = the_door().store.load_event(event_id) if _ID.fullmatch(event_id) else None
+    if event is None or event.caller != the_caller().id:
+        raise not_found()
+    about(event=event_id)
+    return event

@@ -1,0 +1,58 @@
+"""Whether the service is alive, whether it can do its work, and its figures."""
+
+from __future__ import annotations
+
+from flask import Flask, Response
+from flask_openapi3.blueprint import APIBlueprint
+
+from web import docs, schemas
+from web.answers import answer
+from web.context import the_door
+from web.figures import CONTENT_TYPE, Figures
+from web.problems import Problem
+from worker.errors import StoreUnavailable
+from worker.store import DoorStore
+
+OLDEST_TICK = 10.0
+"""Seconds since a worker's clock last ticked after which nobody seems to work."""
+
+
+def routes(app: Flask, store: DoorStore) -> APIBlueprint:
+    """The routes for monitoring; they need no key."""
+    Figures(store).install(app)
+    api = APIBlueprint("health", __name__, abp_tags=[docs.HEALTH])
+    api.get("/healthz", responses=docs.open_answers(schemas.Health))(alive)
+    api.get("/readyz", responses=docs.open_answers(schemas.Health, 503))(ready)
+    api.get("/metrics", responses=docs.METRICS)(metrics)
+    return api
+
+
+def alive() -> Response:
+    """Alive: this process answers."""
+    return answer({"status": "ok"})
+
+
+def ready() -> Response:
+    """Ready: the store answers and a worker's clock ticks."""
+    why = _why_not()
+    if why:
+        raise Problem(503, "not_ready", why, retry_after=5)
+    return answer({"status": "ready"})
+
+
+def metrics() -> Response:
+    """Figures for Prometheus."""
+    return Response(Figures.of_app().text(), 200, content_type=CONTENT_TYPE)
+
+
+def _why_not() -> str | None:
+    store = the_door().store
+    try:
+        now, tick = store.now(), store.last_tick()
+    except StoreUnavailable:
+        return "the store does not answer"
+    if tick is None:
+        return "no worker's clock has ever ticked: start a worker"
+    if now - tick > OLDEST_TICK:
+        return f"no worker's clock has ticked for {now - tick:.0f} seconds: start a worker"
+    return None

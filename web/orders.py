@@ -1,0 +1,190 @@
+"""Orders: placed, read, listed and cancelled. A new order is one script; a worker's clock finds it within a tick."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+from typing import Any
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+from pydantic_core import PydanticCustomError
+
+from web import docs, reading, schemas
+from web.answers import answer, encode
+from web.context import the_caller, the_door
+from web.envelope import about
+from web.problems import CODES, Problem, not_found
+from web.reading import takes
+from worker.announce import announce
+from worker.order import Order, Status, caused_event
+from worker.store import Created, Idempotency, Wake, Written
+from worker.webhooks.guard import CallbackRefused
+
+PURCHASE_GRACE = 5.0
+"""Seconds past the buy deadline after which a worker looks at a purchase that nobody recorded."""
+MOST_TRIES = 10
+"""Times that a cancel is tried anew because the order changed meanwhile."""
+CLOSED = {"switched_off": "buying_switched_off", "below_min_balance": "balance_below_floor"}
+CLOSED_RETRY = 60
+"""Seconds after which to ask again while buying is closed."""
+
+_ID = re.compile(schemas.ORDER_ID)
+
+
+def routes() -> APIBlueprint:
+    """The routes under /v1/orders."""
+    api = APIBlueprint("orders", __name__, url_prefix="/v1", abp_tags=[docs.ORDERS], abp_security=docs.BEARER)
+    api.post("/orders", responses=docs.answers(202, "Order", 400, 409, 413, 415, 422, 429, 503))(create)
+    api.get("/orders", responses=docs.answers(200, schemas.Orders, 404, 422))(index)
+    api.get("/orders/<order_id>", responses=docs.answers(200, schemas.Order, 404, 422))(show)
+    api.post("/orders/<order_id>/cancel", responses=docs.answers(202, "Order", 404, 422))(cancel)
+    return api
+
+
+# Placing an order.
+
+
+@takes(header=schemas.OrderHeaders, body=schemas.NewOrder)
+def create() -> Response:
+    """Place an order."""
+    key = reading.headers(schemas.OrderHeaders).idempotency_key
+    asked = reading.body()
+    used = _idempotency(key, asked) if key is not None else None
+    if used and (known := the_door().store.replayed(the_caller().id, used)):
+        return _created(known, b"")
+    order = _new(reading.checked(schemas.NewOrder, asked, context=_judged))
+    told = encode(order.public()).encode()
+    if used:
+        used = Idempotency(used.key, used.body, told)
+    return _created(the_door().store.create(order, the_caller().caps, used), told)
+
+
+def _idempotency(key: str, asked: Any) -> Idempotency:
+    """Digests of the key and of what was asked, however it was spelled."""
+    canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"))
+    return Idempotency(_digest(key), _digest(canonical), b"")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _judged(url: str | None) -> str:
+    """The callback that counts, once the guard has let it pass."""
+    callback = the_caller().callback_url if url is None else url
+    if callback is None:
+        raise PydanticCustomError("required", "is required: this caller has no callback of its own")
+    try:
+        the_door().callbacks.check(callback)
+    except CallbackRefused as refused:
+        raise PydanticCustomError(refused.code.value, "{why}", {"why": refused.message}) from None
+    return callback
+
+
+def _new(asked: schemas.NewOrder) -> Order:
+    caller, door = the_caller(), the_door()
+    if caller.verify_callback and caller.verified_at is None:
+        raise Problem(409, "callback_unverified", "send a ping (POST /v1/events/ping) and acknowledge it first")
+    return Order(
+        id="ord_" + secrets.token_hex(12), caller=caller.id, server=asked.server, type=asked.type,
+        callback_url=asked.callback_url or "", metadata=asked.metadata, purpose=asked.purpose,
+        timeout=door.settings.order_timeout if asked.timeout is None else asked.timeout, created_at=door.clock(),
+    )  # fmt: skip
+
+
+def _created(created: Created, told: bytes) -> Response:
+    match created.outcome:
+        case "created":
+            return _accepted(told)
+        case "replay":
+            return _accepted(created.answer, {"Idempotency-Replayed": "true"})
+        case "mismatch":
+            raise Problem(422, "idempotency_mismatch", CODES["idempotency_mismatch"], errors=[_OTHER_BODY])
+        case "closed":
+            code = CLOSED[created.reason]
+            raise Problem(503, code, CODES[code], retry_after=CLOSED_RETRY)
+        case _:
+            raise Problem(429, created.reason, CODES[created.reason], retry_after=created.retry_after)
+
+
+_OTHER_BODY = {
+    "field": "Idempotency-Key",
+    "code": "idempotency_mismatch",
+    "message": "was used with another body",
+}
+
+
+def _accepted(told: bytes, more: dict[str, str] | None = None) -> Response:
+    order_id = json.loads(told)["id"]
+    about(order=order_id)
+    headers = {"Location": f"/v1/orders/{order_id}", **(more or {})}
+    return Response(told, 202, headers, mimetype="application/json")
+
+
+# Reading orders.
+
+
+@takes(path=schemas.OrderPath, query=schemas.OrderQuery)
+def show(order_id: str) -> Response:
+    """Read an order."""
+    wait = reading.query(schemas.OrderQuery).wait
+    order = _own(order_id)
+    if wait and not order.ended:
+        door = the_door()
+        if door.waiting.until(lambda: door.store.version(order_id) != order.version, wait):
+            order = _own(order_id)
+    return answer(order.public())
+
+
+@takes(query=schemas.OrdersQuery)
+def index() -> Response:
+    """List orders, newest first."""
+    asked = reading.query(schemas.OrdersQuery)
+    found, cursor = the_door().store.orders(
+        the_caller().id, status=asked.status, limit=asked.limit, before=asked.cursor
+    )
+    return answer({"data": [order.public() for order in found], "next_cursor": cursor})
+
+
+def _own(order_id: str) -> Order:
+    """The caller's order; somebody else's looks like none."""
+    order = the_door().store.load(order_id) if _ID.fullmatch(order_id) else None
+    if order is None or order.caller != the_caller().id:
+        raise not_found()
+    about(order=order_id)
+    return order
+
+
+# Cancelling.
+
+
+@takes(path=schemas.OrderPath)
+def cancel(order_id: str) -> Response:
+    """Cancel an order."""
+    for _ in range(MOST_TRIES):
+        before = _own(order_id)
+        after = before.ask_cancel(the_door().clock())
+        if after is before or _save(before, after):
+            return answer(after.public(), 202)
+    raise Problem(503, "busy", CODES["busy"], retry_after=1)
+
+
+def _save(before: Order, after: Order) -> bool:
+    """Write the cancel; False when the order changed meanwhile, and is to be read anew."""
+    door, kind = the_door(), caused_event(before, after)
+    events = (announce(kind, after, door.clock()),) if kind else ()
+    written = door.store.save(before, after, wake=_wake(after), events=events, journal={"kind": "caller_cancel"})
+    return written is Written.SAVED
+
+
+def _wake(order: Order) -> Wake | None:
+    """When the worker takes the cancel up: at once where the provider allows it, never amid a purchase."""
+    settings = the_door().settings
+    if order.status is Status.BUYING:
+        return Wake("buy", the_door().clock() + settings.buy_deadline + PURCHASE_GRACE)
+    if order.status is Status.CANCELLING and order.bought_at is not None:
+        return Wake("settle", order.bought_at + settings.earliest_cancel, after_poll=True)
+    return None

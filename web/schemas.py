@@ -1,0 +1,286 @@
+"""What goes in and what comes out, field by field: checked on the way in, documented both ways."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from worker.event import EventStatus
+from worker.order import ErrorCode, Settlement, Status
+
+ORDER_ID = r"^ord_[0-9a-f]{24}$"
+EVENT_ID = r"^evt_[0-9a-f]{24}$"
+MOST_METADATA = 4096
+"""Bytes of metadata, as compact JSON in UTF-8."""
+DEEPEST_METADATA = 16
+"""Objects and arrays inside one another, the outermost counted."""
+LONGEST_WAIT = 60
+"""Seconds for which an answer may be held back."""
+
+
+def _depth(value: Any) -> int:
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inside is None else 1 + max(map(_depth, inside), default=0)
+
+
+def _metadata(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+    except UnicodeEncodeError:
+        raise PydanticCustomError("bad_text", "holds text that is no valid Unicode") from None
+    if size > MOST_METADATA:
+        raise PydanticCustomError("too_large", "is over 4 KiB as compact JSON")
+    if _depth(value) > DEEPEST_METADATA:
+        raise PydanticCustomError("too_deep", "is nested more than 16 deep")
+    return value
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10 else value
+
+
+def _flag(value: Any) -> Any:
+    return {"true": True, "false": False}.get(value, value)
+
+
+Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[!-~]([ -~]*[!-~])?$")]
+Url = Annotated[str, Field(max_length=2048, json_schema_extra={"format": "uri"})]
+Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
+Whole = BeforeValidator(_whole)
+OrderId = Annotated[str, Field(pattern=ORDER_ID)]
+EventId = Annotated[str, Field(pattern=EVENT_ID)]
+Limit = Annotated[int, Field(strict=True, ge=1, le=100, description="how many at most"), Whole]
+Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+
+
+class Incoming(BaseModel):
+    """What comes in is taken by the letter."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class NewOrder(Incoming):
+    """An order to be placed."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+
+    server: Name = Field(description="the provider's server, by its id", examples=["1"])
+    type: Name = Field(description="the provider's type of number", examples=["1"])
+    callback_url: Url | None = Field(
+        None, validate_default=True, description="where the webhooks go; the caller's own callback unless given"
+    )
+    metadata: Metadata = Field(
+        default_factory=dict, description="comes back untouched; at most 4 KiB and 16 deep", examples=[{"user": "42"}]
+    )
+    purpose: str | None = Field(
+        None, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$", description="a short label"
+    )
+    timeout: float | None = Field(
+        None, gt=0, le=86_400, allow_inf_nan=False,
+        description="seconds after the purchase at which an order without a code is cancelled",
+    )  # fmt: skip
+
+    @field_validator("callback_url")
+    @classmethod
+    def _judged(cls, url: str | None, info: ValidationInfo) -> str | None:
+        """The context judges: it gives the callback that counts, or raises."""
+        judge: Callable[[str | None], str] | None = info.context
+        return judge(url) if judge else url
+
+
+class OrderHeaders(Incoming):
+    """Headers of a new order."""
+
+    idempotency_key: str | None = Field(
+        None, alias="Idempotency-Key", min_length=1, max_length=255, pattern=r"^[!-~]([ -~]*[!-~])?$",
+        description="the same key with the same body gives the first answer again, for 24 hours",
+    )  # fmt: skip
+
+
+class OrderPath(BaseModel):
+    """An order's id."""
+
+    order_id: OrderId
+
+
+class EventPath(BaseModel):
+    """An event's id."""
+
+    event_id: EventId
+
+
+class OrderQuery(Incoming):
+    """How to ask for an order."""
+
+    wait: Annotated[int, Field(strict=True, ge=0, le=LONGEST_WAIT), Whole] = Field(
+        0, description="hold the answer until the order changes, for so many seconds at most"
+    )
+
+
+class OrdersQuery(Incoming):
+    """Which orders to list."""
+
+    status: Status | None = Field(None, description="only orders in this state")
+    limit: Limit = 20
+    cursor: OrderId | None = Field(None, description="`next_cursor` of the page before")
+
+
+class EventsQuery(Incoming):
+    """Which events to list."""
+
+    order: OrderId | None = Field(None, description="only this order's")
+    status: EventStatus | None = Field(None, description="only events in this state")
+    limit: Limit = 20
+    cursor: EventId | None = Field(None, description="`next_cursor` of the page before")
+    after: EventId | None = Field(
+        None, description="what came after this event, oldest first: to catch up; goes with `limit` alone"
+    )
+
+
+class Refresh(Incoming):
+    """Whether to have it read anew."""
+
+    refresh: Annotated[bool, Field(strict=True), BeforeValidator(_flag)] = Field(
+        False, description="ask a worker to read it anew, and wait up to 5 seconds for it"
+    )
+
+
+class ServersQuery(Refresh):
+    """Which servers to list."""
+
+    type: Literal["1", "2"] = Field("1", description="the provider's type of number")
+
+
+class OrderError(BaseModel):
+    """Why an order failed."""
+
+    code: ErrorCode
+    message: str | None
+
+
+class Order(BaseModel):
+    """An order."""
+
+    id: OrderId
+    status: Status
+    server: str
+    type: str
+    number: str | None = Field(examples=["+923001234567"])
+    otp: str | None = Field(description="the code; erased after a while, then `flags` has `otp_erased`")
+    callback_url: str
+    metadata: dict[str, Any]
+    purpose: str | None
+    settlement: Settlement = Field(description="what became of the money")
+    error: OrderError | None
+    flags: list[str]
+    created_at: Moment
+    bought_at: Moment | None
+    expires_at: Moment | None
+    received_at: Moment | None
+    ended_at: Moment | None
+
+
+class Orders(BaseModel):
+    """A page of orders, newest first. A page may be short: the last one is where `next_cursor` is null."""
+
+    data: list[Order]
+    next_cursor: OrderId | None
+
+
+class Attempt(BaseModel):
+    """One attempt to deliver a webhook."""
+
+    at: Moment
+    status_code: int | None
+    error: str | None = Field(description="the class of error when there was no answer")
+    duration: float = Field(description="seconds")
+    response: str = Field(description="how the answer began, 1 KiB at most")
+
+
+class Event(BaseModel):
+    """A webhook with all its attempts."""
+
+    id: EventId
+    type: str = Field(examples=["order.otp_received"])
+    order: OrderId | None
+    status: EventStatus
+    created_at: Moment
+    next_attempt_at: Moment | None
+    attempts: list[Attempt]
+
+
+class Events(BaseModel):
+    """A page of events: newest first, or oldest first with `after`."""
+
+    data: list[Event]
+    next_cursor: EventId | None
+
+
+class PauseReason(BaseModel):
+    """Why buying is paused."""
+
+    reason: str
+    since: Moment | None
+    probe_at: Moment | None = Field(description="when it is next looked whether the reason is gone")
+
+
+class Buying(BaseModel):
+    """Whether numbers are bought just now."""
+
+    paused: bool
+    reasons: list[PauseReason]
+
+
+class Balance(BaseModel):
+    """The provider's balance, as a worker last read it."""
+
+    balance: str | None = Field(description="a decimal; null when it was never read", examples=["500.00"])
+    currency: Literal["PKR"]
+    as_of: Moment | None
+    stale: bool = Field(description="older than five minutes, or the last attempt to read it failed")
+    buying: Buying
+
+
+class Server(BaseModel):
+    """A server of the provider."""
+
+    id: str
+    name: str
+
+
+class Servers(BaseModel):
+    """The provider's servers for one type, as a worker last read them."""
+
+    type: str
+    servers: list[Server] | None = Field(description="null when they were never read")
+    as_of: Moment | None
+    stale: bool
+
+
+class FieldError(BaseModel):
+    """One bad field."""
+
+    field: str
+    code: str
+    message: str
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 has it."""
+
+    type: str
+    title: str
+    status: int
+    code: str = Field(description="stable; for programs")
+    detail: str
+    errors: list[FieldError] | None = Field(None, description="every bad field of a 422")
+
+
+class Health(BaseModel):
+    """The service's health."""
+
+    status: Literal["ok", "ready"]

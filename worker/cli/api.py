@@ -1,0 +1,115 @@
+"""The HTTP API as the command line calls it: the same door as everybody's."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any
+
+import httpx
+import typer
+
+from worker.errors import RingbackError
+from worker.order import TERMINAL
+
+ApiKey = Annotated[
+    str | None,
+    typer.Option(envvar="RINGBACK_API_KEY", show_envvar=True, help="A caller's API key; safer in the environment."),
+]
+Url = Annotated[
+    str | None,
+    typer.Option(envvar="RINGBACK_URL", show_envvar=True, help="The service's address; else $PORT of this machine."),
+]
+HOLD = 30
+"""Seconds for which one request waits for the order to change."""
+DEADLINE = 10.0
+"""Seconds without a byte after which a request is given up, what it holds excepted."""
+
+
+class Refused(RingbackError):
+    """The service did not do what was asked; the message says why, in its own words."""
+
+
+class Door:
+    """One caller's way into a running service. Raises Refused."""
+
+    def __init__(self, url: str | None, api_key: str | None, transport: httpx.BaseTransport | None = None) -> None:
+        if not api_key:
+            raise typer.BadParameter("no API key: set RINGBACK_API_KEY (`ringback caller create` shows one)")
+        self._url = (url or _on_this_machine()).rstrip("/")
+        self._http = httpx.Client(
+            headers={"Authorization": f"Bearer {api_key}"},
+            timeout=DEADLINE + HOLD,
+            trust_env=False,
+            transport=transport,
+        )
+
+    def __enter__(self) -> Door:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def place(self, order: dict[str, Any], idempotency_key: str | None) -> dict[str, Any]:
+        """Place an order."""
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        return self._asked("POST", "/v1/orders", json=order, headers=headers)
+
+    def cancel(self, order_id: str) -> dict[str, Any]:
+        """Ask for an order's cancel."""
+        return self._asked("POST", f"/v1/orders/{order_id}/cancel")
+
+    def until_ended(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Wait for an order's end."""
+        while order.get("status") not in TERMINAL:
+            order = self._asked("GET", f"/v1/orders/{order['id']}", params={"wait": HOLD})
+        return order
+
+    def _asked(self, method: str, path: str, **more: Any) -> dict[str, Any]:
+        try:
+            answer = self._http.request(method, self._url + path, **more)
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+            raise Refused(
+                f"{self._url} does not answer ({type(error).__name__}); is `ringback up` running there?"
+            ) from None
+        told = _json(answer)
+        if not answer.is_success:
+            raise Refused(_problem(answer.status_code, told))
+        return told
+
+
+def _on_this_machine() -> str:
+    from worker.processes import is_alive, read_json
+    from worker.supervisor import FOLDER
+
+    running = read_json(FOLDER / "up.json")
+    if running.get("web") and is_alive(running.get("pid")):
+        return str(running["web"])
+    return f"http://127.0.0.1:{os.environ.get('PORT') or 8000}"
+
+
+def _json(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        found = answer.json()
+    except ValueError:
+        found = None
+    if isinstance(found, dict):
+        return found
+    if answer.is_success:
+        raise Refused("the answer is not JSON: is this the address of a ringback?")
+    return {}
+
+
+def _problem(status: int, told: dict[str, Any]) -> str:
+    """A problem+json in one line, every bad field included."""
+    said = told.get("detail") or told.get("title") or "no reason given"
+    fields = [_field(one) for one in told.get("errors") or [] if isinstance(one, dict)]
+    return (
+        f"refused with {status}"
+        + (f" {told['code']}" if told.get("code") else "")
+        + f": {'; '.join([str(said), *fields])}"
+    )
+
+
+def _field(error: dict[str, Any]) -> str:
+    where = error.get("field") or error.get("pointer") or error.get("loc") or ""
+    return f"{where}: {error.get('message') or error.get('detail') or error.get('msg') or 'is bad'}"

@@ -1,0 +1,221 @@
+"""`ringback caller`: the systems that may post orders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Annotated, Any
+
+import typer
+
+from worker.announce import new_event_id
+from worker.callers import Caller
+from worker.cli.desk import (
+    AsJson,
+    Desk,
+    complain,
+    open_desk,
+    option,
+    say,
+    seconds,
+    show_fields,
+    show_json,
+    show_table,
+    without_query,
+)
+from worker.errors import RingbackError
+from worker.event import Event
+from worker.order import EventType, rfc3339
+from worker.store import Caps
+from worker.webhooks.message import render
+
+app = typer.Typer(no_args_is_help=True, help="Create, list and change the systems that may post orders.")
+
+Id = Annotated[str, typer.Argument(help="The caller's id, cal_...", metavar="ID")]
+Cap = Annotated[int | None, typer.Option(min=1, help="A cap; none unless given.", metavar="N")]
+NO_CAP = 0
+PING_MESSAGE = "A ping: acknowledge it with any 2xx."
+
+
+class CallbackUnfit(RingbackError):
+    """The callback may not be called; the message says why."""
+
+
+def _cap(text: str) -> int:
+    if text == "none":
+        return NO_CAP
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 10**9):
+        raise ValueError("is a whole number from 1, or none")
+    return int(text)
+
+
+NewCap = Annotated[Any, option(_cap, metavar="N|none", help="A new cap, or none for no cap.")]
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="What you call it.", metavar="NAME")],
+    callback_url: Annotated[
+        str | None, typer.Option(help="Where its webhooks go, unless an order says otherwise.")
+    ] = None,
+    max_in_flight: Cap = None,
+    orders_per_minute: Cap = None,
+    orders_per_day: Cap = None,
+    verify_callback: Annotated[
+        bool, typer.Option("--verify-callback", help="Refuse its orders until a ping to the callback was acknowledged.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Create a caller, and show its API key and webhook secret: the only time that they are shown.
+
+    Example: ringback caller create shop --callback-url https://shop.example/hooks --max-in-flight 50
+    """
+    if verify_callback and not callback_url:
+        raise typer.BadParameter("--verify-callback needs a --callback-url to ping")
+    desk = open_desk()
+    if callback_url:
+        _judge(desk, callback_url)
+    caller, api_key, secret = desk.callers.create(
+        name, desk.now(), callback_url=callback_url, verify_callback=verify_callback,
+        caps=Caps(max_in_flight, orders_per_minute, orders_per_day),
+    )  # fmt: skip
+    made = {"id": caller.id, "name": caller.name, "api_key": api_key, "webhook_secret": secret}
+    if as_json:
+        return show_json(made)
+    show_fields(made)
+    complain("Keep both secrets now: they are never shown again.")
+    if verify_callback:
+        complain(f"Set the receiver up with the secret, then: ringback caller ping {caller.id}")
+    return None
+
+
+def _judge(desk: Desk, url: str) -> None:
+    """Refuse a callback that no webhook may go to. A name that this machine cannot resolve is only mentioned."""
+    from worker.services import guard_of
+    from worker.webhooks.guard import CallbackRefused, Refusal
+
+    try:
+        guard_of(desk.settings).check(url)
+    except CallbackRefused as refused:
+        if refused.code is not Refusal.unresolvable:
+            raise CallbackUnfit(f"the callback is refused ({refused.code}): {refused}") from None
+        complain("The callback's host does not resolve from here; orders are refused until it does.")
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List all callers.
+
+    Example: ringback caller list
+    """
+    callers = open_desk().callers.all()
+    if as_json:
+        return show_json([_public(caller) for caller in callers])
+    rows = [
+        (c.id, c.name, _standing(c), rfc3339(c.created_at), without_query(c.callback_url), _caps(c.caps))
+        for c in callers
+    ]
+    show_table(["id", "name", "state", "created", "callback", "caps"], rows, empty="There are no callers yet.")
+    return None
+
+
+@app.command()
+def limits(
+    id: Id,
+    max_in_flight: NewCap = None,
+    orders_per_minute: NewCap = None,
+    orders_per_day: NewCap = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a caller's caps, or change those that are given.
+
+    Example: ringback caller limits cal_1f0c --max-in-flight 100 --orders-per-day none
+    """
+    callers = open_desk().callers
+    asked = {"max_in_flight": max_in_flight, "orders_per_minute": orders_per_minute, "orders_per_day": orders_per_day}
+    changes = {name: value or None for name, value in asked.items() if value is not None}
+    caps = replace(callers.get(id).caps, **changes)
+    if changes:
+        callers.limit(id, caps)
+    _told({"id": id, **asdict(caps)}, as_json)
+
+
+@app.command("rotate-secret")
+def rotate_secret(
+    id: Id,
+    overlap: Annotated[
+        Any, option(seconds, metavar="SPAN", help="How long the old secret signs beside the new one.")
+    ] = "24h",
+    as_json: AsJson = False,
+) -> None:
+    """Give a caller a new webhook secret, shown once; webhooks carry both signatures during the overlap.
+
+    Example: ringback caller rotate-secret cal_1f0c --overlap 24h
+    """
+    desk = open_desk()
+    now = desk.now()
+    secret = desk.callers.rotate_secret(id, now, overlap)
+    _told({"id": id, "webhook_secret": secret, "old_secret_signs_until": rfc3339(now + overlap)}, as_json)
+
+
+@app.command("rotate-key")
+def rotate_key(id: Id, as_json: AsJson = False) -> None:
+    """Give a caller a new API key, shown once; the old one stops working at once.
+
+    Example: ringback caller rotate-key cal_1f0c
+    """
+    _told({"id": id, "api_key": open_desk().callers.rotate_key(id)}, as_json)
+
+
+@app.command()
+def revoke(id: Id, as_json: AsJson = False) -> None:
+    """Lock a caller out for good. Its orders run to their end, and their webhooks are still sent.
+
+    Example: ringback caller revoke cal_1f0c
+    """
+    desk = open_desk()
+    caller = desk.callers.revoke(id, desk.now())
+    _told({"id": id, "revoked_at": rfc3339(caller.revoked_at)}, as_json)
+
+
+@app.command()
+def ping(id: Id, as_json: AsJson = False) -> None:
+    """Send a webhook.ping to a caller's callback.
+
+    Example: ringback caller ping cal_1f0c
+    """
+    desk = open_desk()
+    caller, now = desk.callers.get(id), desk.now()
+    if not caller.callback_url:
+        raise CallbackUnfit(f"caller {id} has no callback to ping")
+    event = Event(
+        id=new_event_id(), type=EventType.PING.value, caller=id, order=None, url=caller.callback_url,
+        body=render(EventType.PING.value, now, {"caller": id, "message": PING_MESSAGE}), created_at=now, due_at=now,
+    )  # fmt: skip
+    desk.store.add_event(event)
+    _told({"id": id, "event": event.id}, as_json, "The ping is on its way: ringback events show " + event.id)
+
+
+def _told(fields: dict[str, Any], as_json: bool, note: str = "") -> None:
+    show: Callable[[Any], None] = show_json if as_json else show_fields
+    show(fields)
+    if note and not as_json:
+        say(note)
+
+
+def _public(caller: Caller) -> dict[str, Any]:
+    return {
+        "id": caller.id, "name": caller.name, "state": _standing(caller), "created_at": rfc3339(caller.created_at),
+        "callback_url": without_query(caller.callback_url), "caps": asdict(caller.caps),
+        "secrets": len(caller.secrets), "revoked_at": rfc3339(caller.revoked_at),
+    }  # fmt: skip
+
+
+def _standing(caller: Caller) -> str:
+    if caller.revoked_at is not None:
+        return "revoked"
+    return "unverified" if caller.verify_callback and caller.verified_at is None else "active"
+
+
+def _caps(caps: Caps) -> str:
+    return ", ".join(f"{name} {value}" for name, value in asdict(caps).items() if value is not None)

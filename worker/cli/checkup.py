@@ -1,0 +1,57 @@
+"""`ringback doctor`: what is wrong, what it means and what to do about it."""
+
+from __future__ import annotations
+
+import typer
+
+from worker.cli.desk import AsJson, open_desk, say, show_json
+from worker.doctor import Finding, Level, examine, explained
+from worker.errors import RingbackError, StoreUnavailable
+
+_MARKS = {Level.OK: "ok  ", Level.WARN: "WARN", Level.FAIL: "FAIL"}
+
+
+def register(app: typer.Typer) -> None:
+    """Give the commands to the command line."""
+    app.command()(doctor)
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Say what is wrong and what to do about it.
+
+    Looks at settings, store, workers and (by free calls) the provider; leaves with 1 if anything fails.
+
+    Example: ringback doctor
+    """
+    findings = _findings()
+    if as_json:
+        show_json({"healthy": not _failed(findings), "findings": [one.public() for one in findings]})
+    else:
+        _tell(findings)
+    if _failed(findings):
+        raise typer.Exit(1)
+
+
+def _findings() -> list[Finding]:
+    try:
+        desk = open_desk()
+        store = desk.store
+    except RingbackError as error:
+        return [explained(error)]
+    try:
+        return examine(desk.settings, store, desk.callers)
+    except StoreUnavailable as error:
+        return [explained(error)]
+
+
+def _failed(findings: list[Finding]) -> bool:
+    return any(one.level is Level.FAIL for one in findings)
+
+
+def _tell(findings: list[Finding]) -> None:
+    for one in findings:
+        say(f"{_MARKS[one.level]}  {one.subject}: {one.meaning}")
+        if one.advice:
+            say(f"      → {one.advice}")
+    counts = [f"{sum(one.level is level for one in findings)} {level.value}" for level in Level]
+    say(f"\n{', '.join(counts)}")

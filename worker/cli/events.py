@@ -1,0 +1,121 @@
+"""`ringback events`: the webhooks, their attempts, and sending one again."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from worker.cli.desk import AsJson, Desk, Reveal, open_desk, say, show_fields, show_json, show_table, without_query
+from worker.errors import NotFound, RingbackError
+from worker.event import Event, EventStatus
+from worker.order import rfc3339
+
+app = typer.Typer(no_args_is_help=True, help="Look at webhooks and send them again.")
+
+Id = Annotated[str, typer.Argument(help="The event's id, evt_...", metavar="ID")]
+
+
+class AttemptUnderWay(RingbackError):
+    """The event is being sent just now."""
+
+
+@app.command("list")
+def list_(
+    caller: Annotated[str | None, typer.Option(help="Only this caller's.", metavar="ID")] = None,
+    order: Annotated[str | None, typer.Option(help="Only this order's.", metavar="ID")] = None,
+    status: Annotated[EventStatus | None, typer.Option(help="Only those that stand here.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many, newest first.")] = 20,
+    reveal: Reveal = False,
+    as_json: AsJson = False,
+) -> None:
+    """List webhooks of all callers, newest first.
+
+    Example: ringback events list --status exhausted
+    """
+    events = _newest(open_desk(), caller, order, status, limit)
+    if as_json:
+        return show_json([_told(event, reveal) for event in events])
+    rows = [
+        (
+            e.id,
+            e.type,
+            e.order,
+            e.status,
+            rfc3339(e.created_at),
+            len(e.attempts),
+            _last(e),
+            e.public()["next_attempt_at"],
+        )
+        for e in events
+    ]
+    head = ["id", "type", "order", "status", "created", "attempts", "last answer", "next attempt"]
+    show_table(head, rows, empty="There are no such webhooks.")
+    return None
+
+
+@app.command()
+def show(id: Id, reveal: Reveal = False, as_json: AsJson = False) -> None:
+    """Show a webhook with all its attempts.
+
+    Example: ringback events show evt_9d2e
+    """
+    event = _found(open_desk(), id)
+    told = _told(event, reveal)
+    if as_json:
+        return show_json(told)
+    attempts = told.pop("attempts")
+    show_fields(told)
+    show_table(
+        ["at", "status", "error", "seconds", "answer"],
+        [(one["at"], one["status_code"], one["error"], one["duration"], one["response"]) for one in attempts],
+        empty="No attempt yet.",
+    )
+    return None
+
+
+@app.command()
+def redeliver(id: Id, as_json: AsJson = False) -> None:
+    """Send a webhook once more, now, under the same webhook-id.
+
+    Example: ringback events redeliver evt_9d2e
+    """
+    desk = open_desk()
+    event = _found(desk, id)
+    if not desk.store.redeliver(event, desk.now()):
+        raise AttemptUnderWay(f"{id} is being sent just now; look at it again when that attempt has ended")
+    if as_json:
+        return show_json({"id": id, "status": EventStatus.PENDING.value})
+    say(f"{id} is sent again now: ringback events show {id}")
+    return None
+
+
+def _found(desk: Desk, event_id: str) -> Event:
+    event = desk.store.load_event(event_id)
+    if event is None:
+        raise NotFound(f"there is no event {event_id!r} (any more)")
+    return event
+
+
+def _newest(desk: Desk, caller: str | None, order: str | None, status: EventStatus | None, limit: int) -> list[Event]:
+    if order is not None and caller is None and (known := desk.store.load(order)):
+        caller = known.caller
+    found: list[Event] = []
+    for one in desk.chosen(caller):
+        found += desk.store.events(one.id, order=order, status=status, limit=limit, before=None)[0]
+    return sorted(found, key=lambda event: event.created_at, reverse=True)[:limit]
+
+
+def _told(event: Event, reveal: bool) -> dict[str, Any]:
+    """The event as an operator sees it; what a receiver answered may echo the code, so it is masked."""
+    told = {"caller": event.caller, **event.public(), "url": event.url if reveal else without_query(event.url)}
+    if not reveal:
+        told["attempts"] = [{**one, "response": "***" if one["response"] else ""} for one in told["attempts"]]
+    return told
+
+
+def _last(event: Event) -> str:
+    if not event.attempts:
+        return ""
+    last = event.attempts[-1]
+    return str(last.status or last.error)

@@ -1,0 +1,143 @@
+"""`ringback journal`, `reconcile`, `buying`: the money's diary, whether it adds up, and the kill switch."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from worker.cli.desk import AsJson, Desk, cell, open_desk, option, say, seconds, show_fields, show_json, show_table
+from worker.ledger import Report
+from worker.order import rfc3339
+
+SWITCHED_OFF = "switched_off"
+"""The pause that only an operator sets and lifts (`worker.gate.Pause`)."""
+_COLUMNS = ("kind", "order", "caller", "status", "settlement")
+
+
+class Moment(float):
+    """A point in time, in epoch seconds; as an option a span back from now is one too."""
+
+
+def _since(text: str) -> Moment | float:
+    """A span back from now, or a date with an optional time, in UTC unless it says otherwise."""
+    try:
+        return seconds(text)
+    except ValueError:
+        pass
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("is a span like 24h or 7d, or a date like 2026-11-22 or 2026-11-22T10:00:00Z") from None
+    return Moment((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
+
+
+Since = Annotated[
+    Any, option(_since, metavar="SPAN|DATE", help="From when on: 24h, 7d, 2026-11-22, 2026-11-22T10:00Z.")
+]
+
+
+class Switch(StrEnum):
+    """What to do about buying."""
+
+    ON = "on"
+    OFF = "off"
+    STATUS = "status"
+
+
+def register(app: typer.Typer) -> None:
+    """Give the commands to the command line."""
+    for command in (journal, reconcile, buying):
+        app.command()(command)
+
+
+def journal(since: Since = "24h", as_json: AsJson = False) -> None:
+    """Print the journal of money.
+
+    It holds every purchase intent and outcome, cancel, finish, refund and change of the balance; with --json
+    one object a line.
+
+    Example: ringback journal --since 24h --json
+    """
+    desk = open_desk()
+    lines = desk.store.journal(_start(desk, since))
+    if as_json:
+        for at, fields in lines:
+            typer.echo(json.dumps({"at": rfc3339(at), **fields}))
+        return
+    rows = [(rfc3339(at), *(fields.get(name) for name in _COLUMNS), _rest(fields)) for at, fields in lines]
+    show_table(["at", *_COLUMNS, "details"], rows, empty="The journal has no lines from that time.")
+
+
+def reconcile(since: Since = "7d", as_json: AsJson = False) -> None:
+    """List the money that is unaccounted for.
+
+    Holds the journal against the balances that were read along the way; leaves with 1 if anything is open.
+
+    Example: ringback reconcile --since 7d
+    """
+    from worker import ledger
+
+    desk = open_desk()
+    report = ledger.reconcile(desk.store.journal(_start(desk, since)), desk.now())
+    show_json(report.public()) if as_json else _tell(report)
+    if not report.clean:
+        raise typer.Exit(1)
+
+
+def buying(
+    switch: Annotated[Switch, typer.Argument(help="off pauses buying for everybody, on lifts that pause.")],
+    reason: Annotated[str, typer.Option(help="Why, for those who find it switched off.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Pause or resume all buying; everything else goes on.
+
+    Example: ringback buying off --reason audit
+    """
+    desk = open_desk()
+    if switch is Switch.OFF:
+        desk.store.pause(
+            SWITCHED_OFF, {"since": desk.now(), "by": "operator", **({"reason": reason} if reason else {})}
+        )
+    elif switch is Switch.ON:
+        desk.store.resume(SWITCHED_OFF)
+    left = desk.store.pauses()
+    if as_json:
+        return show_json({"buying": not left, "paused": left})
+    say(f"Buying is paused: {', '.join(sorted(left))}." if left else "Buying is on.")
+    if switch is Switch.ON and left:
+        say("These pauses lift themselves once their cause is gone; `ringback doctor` says what to do.")
+    return None
+
+
+def _start(desk: Desk, since: float) -> float:
+    return since if isinstance(since, Moment) else desk.now() - since
+
+
+def _rest(fields: dict[str, str]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in fields.items() if name not in _COLUMNS)
+
+
+def _tell(report: Report) -> None:
+    told = report.public()
+    show_fields({f"orders {name}": count for name, count in told["orders"].items() if count})
+    show_fields({"price of a number": cell(told["price"]), "spent (known)": f"{report.spent} PKR"})
+    if report.unpriced:
+        say(f"The price of {report.unpriced} purchases cannot be told from the balances.")
+    if report.uncovered:
+        say(f"{report.uncovered} purchases and refunds lie before the first or after the last reading of the balance.")
+    if report.doubts:
+        say("\nIn doubt:")
+        show_table(
+            ["order", "caller", "since", "why"],
+            [(d.order, d.caller, rfc3339(d.at), d.why) for d in report.doubts],
+            empty="",
+        )
+    if report.unaccounted:
+        say("\nChanges of the balance that are not accounted for:")
+        rows = [(rfc3339(s.start), rfc3339(s.end), s.before, s.after, s.verdict) for s in report.unaccounted]
+        show_table(["from", "to", "balance before", "after", "what is known"], rows, empty="")
+    say("\nEverything is accounted for." if report.clean else "\nNot everything is accounted for.")

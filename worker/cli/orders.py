@@ -1,0 +1,156 @@
+"""`ringback order`: place and cancel orders by the API like everybody, look at any caller's as the operator."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from worker.cli.api import ApiKey, Door, Url
+from worker.cli.desk import (
+    AsJson,
+    Desk,
+    Reveal,
+    complain,
+    open_desk,
+    option,
+    seconds,
+    show_fields,
+    show_json,
+    show_table,
+    without_query,
+)
+from worker.errors import NotFound
+from worker.logs import mask_number
+from worker.order import Order, Status, rfc3339
+
+app = typer.Typer(no_args_is_help=True, help="Place, show, list and cancel orders.")
+
+HIDDEN = "***"
+EVENTS_SHOWN = 50
+
+Id = Annotated[str, typer.Argument(help="The order's id, ord_...", metavar="ID")]
+
+
+def _object(text: str) -> dict[str, Any]:
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError('is a JSON object, like {"customer": 7}')
+    return found
+
+
+@app.command()
+def create(
+    server: Annotated[str, typer.Option(help="The provider's server; `ringback servers` lists them.")],
+    type: Annotated[str, typer.Option(help="The provider's type of number.")],
+    callback_url: Annotated[str | None, typer.Option(help="Where the webhooks go.")] = None,
+    metadata: Annotated[Any, option(_object, metavar="JSON", help="A JSON object that comes back untouched.")] = None,
+    purpose: Annotated[str | None, typer.Option(help="A short label.")] = None,
+    timeout: Annotated[Any, option(seconds, metavar="SPAN", help="Cancel without a code after this, like 9m.")] = None,
+    idempotency_key: Annotated[str | None, typer.Option(help="The same key never places a second order.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it has ended; exit code 1 without a code.")] = False,
+    api_key: ApiKey = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Place an order through the API, like every caller.
+
+    Example: RINGBACK_API_KEY=rbk_... ringback order create --server 1 --type 1 --wait
+    """
+    given = {
+        "server": server, "type": type, "callback_url": callback_url, "metadata": metadata,
+        "purpose": purpose, "timeout": timeout,
+    }  # fmt: skip
+    with Door(url, api_key) as door:
+        order = door.place({name: value for name, value in given.items() if value is not None}, idempotency_key)
+        if wait:
+            complain(f"{order['id']}: {order['status']}; waiting for its end")
+            order = door.until_ended(order)
+    _show(order, as_json)
+    if wait and order["status"] != Status.RECEIVED:
+        raise typer.Exit(1)
+
+
+@app.command()
+def cancel(id: Id, api_key: ApiKey = None, url: Url = None, as_json: AsJson = False) -> None:
+    """Cancel an order through the API: before the purchase it never buys, after it as soon as the provider allows.
+
+    Example: RINGBACK_API_KEY=rbk_... ringback order cancel ord_52c1
+    """
+    with Door(url, api_key) as door:
+        _show(door.cancel(id), as_json)
+
+
+@app.command()
+def show(id: Id, reveal: Reveal = False, as_json: AsJson = False) -> None:
+    """Show any caller's order with its webhooks, straight from the store.
+
+    Example: ringback order show ord_52c1
+    """
+    desk = open_desk()
+    order = desk.store.load(id)
+    if order is None:
+        raise NotFound(f"there is no order {id!r} (any more)")
+    events, _ = desk.store.events(order.caller, order=id, status=None, limit=EVENTS_SHOWN, before=None)
+    told = {**_told(order, reveal), "events": [{"id": e.id, "type": e.type, "status": e.status.value} for e in events]}
+    _show(told, as_json)
+
+
+@app.command("list")
+def list_(
+    caller: Annotated[str | None, typer.Option(help="Only this caller's.", metavar="ID")] = None,
+    status: Annotated[Status | None, typer.Option(help="Only those that stand here.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many, newest first.")] = 20,
+    reveal: Reveal = False,
+    as_json: AsJson = False,
+) -> None:
+    """List orders of all callers, newest first.
+
+    Example: ringback order list --status waiting
+    """
+    desk = open_desk()
+    orders = _newest(desk, caller, status, limit)
+    if as_json:
+        return show_json([_told(order, reveal) for order in orders])
+    rows = [
+        (
+            o.id,
+            o.caller,
+            o.status,
+            o.settlement,
+            o.number if reveal else mask_number(o.number),
+            rfc3339(o.created_at),
+            o.error,
+        )
+        for o in orders
+    ]
+    show_table(
+        ["id", "caller", "status", "settlement", "number", "created", "error"], rows, empty="There are no such orders."
+    )
+    return None
+
+
+def _newest(desk: Desk, caller: str | None, status: Status | None, limit: int) -> list[Order]:
+    found: list[Order] = []
+    for one in desk.chosen(caller):
+        found += desk.store.orders(one.id, status=status, limit=limit, before=None)[0]
+    return sorted(found, key=lambda order: order.created_at, reverse=True)[:limit]
+
+
+def _told(order: Order, reveal: bool) -> dict[str, Any]:
+    """The order as an operator sees it: masked unless asked otherwise."""
+    told = {"caller": order.caller, **order.public(), "activation": order.activation}
+    told |= {"asks": order.asks, "cancels": order.cancels, "finishes": order.finishes}
+    if reveal:
+        return told
+    masked = {
+        "number": mask_number(order.number) or None,
+        "otp": HIDDEN if order.otp else None,
+        "callback_url": without_query(order.callback_url),
+    }
+    return told | masked
+
+
+def _show(order: dict[str, Any], as_json: bool) -> None:
+    (show_json if as_json else show_fields)(order)

@@ -1,0 +1,61 @@
+"""`ringback demo`, `up`, `sandbox`: what runs until it is done or stopped."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+
+Port = Annotated[
+    int | None, typer.Option(min=1, max=65535, metavar="PORT", help="The door's port; else $PORT, else 8000.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Give the commands to the command line."""
+    app.command()(demo)
+    app.command()(up)
+    app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(
+        sandbox
+    )
+
+
+def demo() -> None:
+    """Play one order from POST to verified webhook.
+
+    Real processes on an embedded store; only the provider is the sandbox.
+
+    Example: ringback demo
+    """
+    from worker import demo as play
+
+    raise typer.Exit(play.run())
+
+
+def up(
+    sandbox: Annotated[
+        bool, typer.Option("--sandbox", help="Use the sandbox provider even if a provider key is set.")
+    ] = False,
+    port: Port = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
+) -> None:
+    """Run the whole service on this machine until Ctrl-C.
+
+    Example: ringback up --sandbox
+    """
+    from worker import supervisor
+
+    raise typer.Exit(supervisor.up(sandbox=sandbox, port=port, workers=workers))
+
+
+def sandbox(context: typer.Context) -> None:
+    """Run the sandbox provider alone; its options are its own.
+
+    Example: ringback sandbox --port 9000 --code-after 5
+    """
+    try:
+        raise typer.Exit(subprocess.call([sys.executable, "-u", "-m", "web.sandbox", *context.args]))
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None

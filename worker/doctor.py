@@ -1,0 +1,345 @@
+"""The doctor: looks at settings, store, workers and provider, and says what each finding means and what to do.
+
+Nothing here costs money: the provider is asked for the balance and the servers only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from worker.callers import Callers
+from worker.errors import RingbackError, SettingsInvalid
+from worker.provider.protocol import Balance, BalanceReply, Declined, Servers, ServersReply, Throttled
+from worker.settings import Settings
+from worker.store import DoorStore, VaultLocked
+
+TICK_LATE = 10.0
+"""Seconds since a worker's clock last ticked from which nothing counts as running (contract.md, /readyz)."""
+LATE, VERY_LATE = 5.0, 60.0
+"""Seconds by which the oldest entry of a lane may be late: more is a warning, then a failure."""
+SKEWED, BADLY_SKEWED = 2.0, 60.0
+"""Seconds between this clock and the store's."""
+ORDERS_OPENED = 20
+"""Newest orders per caller that are opened to prove that the encryption keys fit."""
+
+
+class Level(StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One finding: what it is about, what it means, and what to do about it."""
+
+    level: Level
+    subject: str
+    meaning: str
+    advice: str = ""
+
+    def public(self) -> dict[str, str]:
+        """The finding as JSON shows it."""
+        return asdict(self)
+
+
+Answers = tuple[BalanceReply, ServersReply]
+Ask = Callable[[Settings], Answers]
+"""Asks the provider for balance and servers."""
+
+PAUSES: Mapping[str, tuple[Level, str]] = {
+    "provider_auth": (
+        Level.FAIL,
+        "the provider refuses the key: correct RINGBACK_OTPGET_API_KEY and restart the workers",
+    ),
+    "insufficient_balance": (Level.FAIL, "top the account up; buying resumes by itself after the next reading"),
+    "provider_banned": (
+        Level.WARN,
+        "the provider banned the account for a time; buying resumes when that is over. Ask its support why",
+    ),
+    "below_min_balance": (Level.FAIL, "top the account up or lower RINGBACK_MIN_BALANCE; buying resumes by itself"),
+    "switched_off": (Level.WARN, "an operator switched it off; `ringback buying on` resumes it"),
+}
+ALERTS: Mapping[str, str] = {
+    "buying_paused": "see the pauses above; `ringback balance` shows them too",
+    "purchase_unknown": "a purchase may have been charged for nothing: `ringback reconcile`, then ask the provider",
+    "settlement_unconfirmed": "a refund was not confirmed: `ringback reconcile`, then ask the provider for it",
+    "duplicate_activation": "the provider gave one number to two orders; ask it about the order named in the log line",
+    "adopted_late": "a purchase was answered after it was given up; the number is being given back",
+    "status_declined": "the provider refused a poll, most likely for its key: correct RINGBACK_OTPGET_API_KEY",
+    "cancelled_by_provider": "the provider ended numbers by itself; ask it why if it goes on",
+    "number_missing": "the provider forgot a number that it sold; ask it about the order named in the log line",
+    "wake_up_lost": "an open order had lost its wake-up and was mended; look for evictions or lost writes",
+    "event_exhausted": "a receiver took no webhook: `ringback events list --status exhausted`, then `redeliver`",
+}
+COUNTED: Mapping[str, str] = {
+    "mended": "the store lost wake-ups; look for evictions (maxmemory) or lost writes (appendfsync)",
+    "failures": "work raised something unexpected; the workers' log lines at error level say what",
+}
+
+
+def examine(settings: Settings, store: DoorStore, callers: Callers, *, ask: Ask | None = None) -> list[Finding]:
+    """Everything, in the order in which to mend it. Raises StoreUnavailable when the store goes away meanwhile."""
+    return [
+        *check_settings(settings),
+        *check_persistence(store),
+        check_clocks(store.now(), time.time()),
+        *check_records(store, callers),
+        check_workers(store),
+        *check_lanes(store),
+        *check_pauses(store),
+        *check_alerts(store),
+        *check_provider(settings, ask or ask_provider),
+    ]
+
+
+def explained(error: RingbackError) -> Finding:
+    """An error that ends the examination, as its only finding."""
+    if isinstance(error, SettingsInvalid):
+        return Finding(
+            Level.FAIL, "settings", str(error), "correct these in the environment; docs/configuration.md lists all"
+        )
+    return Finding(Level.FAIL, "store", str(error), "without it nothing is accepted, and nothing accepted is lost")
+
+
+def check_settings(settings: Settings) -> Iterator[Finding]:
+    """The settings' warnings, and holes in the address guard."""
+    warnings = settings.warnings()
+    for warning in warnings:
+        yield Finding(Level.WARN, "settings", warning)
+    if settings.callback_allowed_networks:
+        networks = ", ".join(settings.callback_allowed_networks)
+        yield Finding(
+            Level.WARN, "callback guard", f"callbacks into {networks} are let through",
+            "unset RINGBACK_CALLBACK_ALLOWED_NETWORKS unless these are receivers of yours",
+        )  # fmt: skip
+    if not warnings:
+        yield Finding(Level.OK, "settings", "they hold together")
+
+
+# The store.
+
+
+def check_persistence(store: DoorStore) -> Iterator[Finding]:
+    """Whether the store keeps what it acknowledged: nothing evicted, everything on disk."""
+    info = store.info()
+    yield Finding(Level.OK, "store", f"answers ({info.get('version') or 'version unknown'})")
+    yield _eviction(info)
+    yield _append_only(info)
+    if info.get("aof_last_write_status", "ok") != "ok" or info.get("rdb_last_bgsave_status", "ok") != "ok":
+        yield Finding(Level.FAIL, "store", "its last write to disk failed", "look at its disk space and log")
+
+
+def _eviction(info: Mapping[str, str]) -> Finding:
+    policy = info.get("maxmemory_policy")
+    if policy is None:
+        return Finding(
+            Level.WARN,
+            "store memory",
+            "its eviction policy cannot be read",
+            "make sure that maxmemory-policy is noeviction",
+        )
+    if policy == "noeviction":
+        return Finding(Level.OK, "store memory", "nothing is evicted (noeviction)")
+    level = Level.WARN if info.get("maxmemory", "0") == "0" else Level.FAIL
+    return Finding(
+        level, "store memory", f"maxmemory-policy is {policy}: orders and webhooks would vanish when memory runs out",
+        "CONFIG SET maxmemory-policy noeviction, and in its configuration file",
+    )  # fmt: skip
+
+
+def _append_only(info: Mapping[str, str]) -> Finding:
+    subject, enabled = "store disk", info.get("aof_enabled")
+    if enabled is None:
+        advice = "make sure that appendonly is yes"
+        return Finding(Level.WARN, subject, "whether it keeps an append-only file cannot be read", advice)
+    if enabled == "1":
+        return Finding(
+            Level.OK, subject, f"append-only file is on; {_LOSES.get(info.get('appendfsync', ''), _LOSES[''])}"
+        )
+    return Finding(
+        Level.FAIL, subject, "it keeps no append-only file: a restart loses purchases that were paid for",
+        "CONFIG SET appendonly yes, and in its configuration file; appendfsync always or everysec",
+    )  # fmt: skip
+
+
+_LOSES = {
+    "always": "nothing acknowledged is lost",
+    "everysec": "a crash of its machine loses up to a second",
+    "no": "a crash of its machine loses what the system had not written yet",
+    "": "appendfsync cannot be read",
+}
+
+
+def check_clocks(store_now: float, here: float) -> Finding:
+    """How far this machine's clock is from the store's, by which all workers go; epoch seconds."""
+    skew = abs(store_now - here)
+    if skew <= SKEWED:
+        return Finding(Level.OK, "clocks", "this machine's and the store's agree")
+    level = Level.FAIL if skew > BADLY_SKEWED else Level.WARN
+    return Finding(
+        level, "clocks", f"the store's clock and this machine's are {skew:.0f} s apart; workers go by the store's",
+        "run a time service (chrony, systemd-timesyncd) on both",
+    )  # fmt: skip
+
+
+def check_records(store: DoorStore, callers: Callers) -> Iterator[Finding]:
+    """Whether callers and newest orders open with the encryption keys that are set here."""
+    try:
+        known = callers.all()
+        for caller in known:
+            store.orders(caller.id, status=None, limit=ORDERS_OPENED, before=None)
+    except VaultLocked as locked:
+        yield Finding(
+            Level.FAIL,
+            "encryption",
+            str(locked),
+            "add the key that sealed it to the end of RINGBACK_ENCRYPTION_KEYS, everywhere",
+        )
+        return
+    if known:
+        yield Finding(Level.OK, "encryption", f"the records of {len(known)} callers open")
+    else:
+        yield Finding(
+            Level.WARN, "callers", "there are none, so nobody can post an order", "ringback caller create NAME"
+        )
+
+
+# The workers.
+
+
+def check_workers(store: DoorStore) -> Finding:
+    """Whether any worker's clock ticks."""
+    tick, now = store.last_tick(), store.now()
+    advice = "start a worker (the Procfile's worker line); its log says why it ends, if it does"
+    if tick is None:
+        return Finding(
+            Level.FAIL,
+            "workers",
+            "no worker has ever run on this store: nothing is bought, polled or delivered",
+            advice,
+        )
+    if now - tick > TICK_LATE:
+        return Finding(Level.FAIL, "workers", f"no worker's clock has ticked for {now - tick:.0f} s", advice)
+    return Finding(Level.OK, "workers", f"the clock ticked {max(0.0, now - tick):.1f} s ago")
+
+
+def check_lanes(store: DoorStore) -> Iterator[Finding]:
+    """Whether what is due is also done."""
+    depths = store.depths()
+    for lane, depth in depths.items():
+        late = depth["late"]
+        if late > LATE:
+            level = Level.FAIL if late > VERY_LATE else Level.WARN
+            yield Finding(
+                level, f"lane {lane}", f"{depth['due']:.0f} of {depth['held']:.0f} due, the oldest {late:.0f} s late",
+                "start more workers, or free them (docs/operations.md, Scaling)",
+            )  # fmt: skip
+    if all(depth["late"] <= LATE for depth in depths.values()):
+        held = ", ".join(f"{lane} {depth['held']:.0f}" for lane, depth in depths.items())
+        yield Finding(Level.OK, "lanes", f"nothing is late ({held})")
+
+
+def check_pauses(store: DoorStore) -> Iterator[Finding]:
+    """Why nothing is bought, if so."""
+    pauses = store.pauses()
+    for reason, details in sorted(pauses.items()):
+        level, advice = PAUSES.get(reason, (Level.WARN, "the workers' log says why"))
+        why = f" ({details['reason']})" if details.get("reason") else ""
+        yield Finding(level, "buying", f"is paused: {reason}{why}", advice)
+    if not pauses:
+        yield Finding(Level.OK, "buying", "is on")
+
+
+def check_alerts(store: DoorStore) -> Iterator[Finding]:
+    """What the workers have counted that somebody should know."""
+    counted = {name: count for name, count in store.counters().items() if count > 0}
+    told = 0
+    for name, count in sorted(counted.items()):
+        kind, _, label = name.partition("{")
+        advice = ALERTS.get(_label(label), "the log line tells more") if kind == "alerts" else COUNTED.get(kind)
+        if advice:
+            told += 1
+            yield Finding(Level.WARN, "counted", f"{name}: {count:.0f} so far", advice)
+    if not told:
+        yield Finding(Level.OK, "counted", "no alert so far")
+
+
+def _label(labels: str) -> str:
+    return labels.partition('kind="')[2].partition('"')[0]
+
+
+# The provider.
+
+
+def check_provider(settings: Settings, ask: Ask) -> Iterator[Finding]:
+    """What the provider answers to free calls."""
+    if settings.otpget_api_key is None:
+        yield Finding(
+            Level.WARN, "provider", "RINGBACK_OTPGET_API_KEY is not set here, so the provider was not asked",
+            "run the doctor where the workers run to have it checked",
+        )  # fmt: skip
+        return
+    balance, servers = ask(settings)
+    yield _balance(balance, settings.min_balance)
+    if isinstance(servers, Servers):
+        yield Finding(Level.OK, "provider servers", f"{len(servers.servers)} of type 1")
+    elif isinstance(balance, Balance):
+        yield Finding(
+            Level.WARN,
+            "provider servers",
+            f"the list cannot be read ({_name(servers)})",
+            "the last good list stays in use",
+        )
+
+
+def _balance(reply: BalanceReply, floor: float | None) -> Finding:
+    match reply:
+        case Balance(amount) if floor is not None and amount < Decimal(str(floor)):
+            return Finding(
+                Level.FAIL, "provider", f"the balance, {amount}, is below RINGBACK_MIN_BALANCE", "top the account up"
+            )
+        case Balance(amount) if amount <= 0:
+            return Finding(Level.FAIL, "provider", f"the balance is {amount}", "top the account up")
+        case Balance(amount):
+            return Finding(Level.OK, "provider", f"answers; the balance is {amount}")
+        case Declined(word):
+            return Finding(Level.FAIL, "provider", f"answers {word}", "check RINGBACK_OTPGET_API_KEY and the account")
+        case Throttled():
+            return Finding(Level.WARN, "provider", "asks for fewer calls", "set RINGBACK_OTPGET_MAX_RPS if it goes on")
+        case _:
+            return Finding(
+                Level.FAIL, "provider", f"gives no answer that can be read ({_name(reply)})",
+                "check RINGBACK_OTPGET_BASE_URL, DNS, the firewall and TLS from this machine",
+            )  # fmt: skip
+
+
+def _name(reply: object) -> str:
+    return str(getattr(reply, "word", "") or getattr(reply, "reason", "") or type(reply).__name__)
+
+
+def ask_provider(settings: Settings) -> Answers:
+    """Two free calls to the real provider."""
+    return asyncio.run(_asked(settings))
+
+
+async def _asked(settings: Settings) -> Answers:
+    from worker.provider.client import Provider
+
+    key: Any = settings.otpget_api_key
+    provider = Provider(
+        settings.otpget_base_url, key.get_secret_value(),
+        poll_deadline=settings.status_deadline, buy_deadline=settings.buy_deadline,
+    )  # fmt: skip
+    try:
+        return await provider.balance(), await provider.servers("1")
+    finally:
+        await provider.aclose()
