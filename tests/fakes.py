@@ -216,19 +216,18 @@ class World:
         self.vault = Vault(keys)
         self.raw = fakeredis.FakeRedis(server=self.server)
         self.door = DoorStore(self.raw, self.vault, retention=604_800.0, otp_ttl=86_400.0)
-        self.max_rps = max_rps
-        self.store = self.engine_store()
+        self.store = self.engine_store(max_rps)
         self.counters = Counters()
         self.gate = Gate(self.store, self.counters)
         self.provider = ScriptedProvider(clock)
         self.lifecycle = self.steps(rules)
 
-    def engine_store(self) -> EngineStore:
+    def engine_store(self, max_rps: float | None = None) -> EngineStore:
         """A worker's own connection to the store."""
         client = fakeredis.FakeAsyncRedis(server=self.server)
         clock = ServerClock(self.clock, self.clock)
         return EngineStore(
-            client, self.vault, retention=604_800.0, otp_ttl=86_400.0, clock=clock, max_rps=self.max_rps
+            client, self.vault, retention=604_800.0, otp_ttl=86_400.0, clock=clock, max_rps=max_rps
         )
 
     def steps(self, by: Rules | None = None) -> Lifecycle:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from flask import Flask
 from flask_openapi3.openapi import OpenAPI
 
-from web import account, docs, envelope, events, health, orders, problems, schemas
+from web import account, docs, envelope, events, health, ids, orders, problems, schemas
 from web.auth import KeyRing, authenticate
 from web.callbacks import Callbacks, Judge
 from web.context import Door, install
@@ -72,6 +72,7 @@ def _assembled(door: Door) -> Flask:
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # a redirected POST would lose its body
     app.config["MAX_CONTENT_LENGTH"] = MOST_BODY
+    ids.install(app)
     install(app, door)
     envelope.install(app)
     app.before_request(authenticate)

@@ -28,8 +28,16 @@ class Callbacks:
 
     def check(self, url: str) -> None:
         """Raises CallbackRefused for a callback that no webhook may go to. May block for a name's look-up."""
-        where = target.read(url)
-        place = (where.scheme, where.host, where.port)
-        if not self._good.get(place):
+        place = _place(url)
+        if place is None or not self._good.get(place):
             self._judge.check(url)
             self._good.put(place, True)
+
+
+def _place(url: str) -> tuple[str, str, int] | None:
+    """What the verdict is about: a URL in order differs from others at its place only behind the host."""
+    try:
+        where = target.read(url)
+    except target.CallbackRefused:
+        return None
+    return where.scheme, where.host, where.port

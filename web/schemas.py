@@ -48,7 +48,7 @@ def _flag(value: Any) -> Any:
 
 
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[!-~]([ -~]*[!-~])?$")]
-Url = Annotated[str, Field(max_length=2048, json_schema_extra={"format": "uri"})]
+Url = Annotated[str, Field(max_length=2048, json_schema_extra={"pattern": "^https?://[!-~]+$"})]
 Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
 Whole = BeforeValidator(_whole)
 OrderId = Annotated[str, Field(pattern=ORDER_ID)]
@@ -136,9 +136,7 @@ class EventsQuery(Incoming):
     status: EventStatus | None = Field(None, description="only events in this state")
     limit: Limit = 20
     cursor: EventId | None = Field(None, description="`next_cursor` of the page before")
-    after: EventId | None = Field(
-        None, description="what came after this event, oldest first: to catch up; goes with `limit` alone"
-    )
+    after: EventId | None = Field(None, description="what came after this event, oldest first: to catch up")
 
 
 class Refresh(Incoming):

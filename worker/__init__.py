@@ -18,9 +18,11 @@ Then, what it talks to:
 8. `gate.py`       why buying is paused, and how fast the provider may be called
 9. `outbox.py`     one attempt of one webhook, and what follows; `webhooks/` builds, signs, guards and posts it
 
-Around them: `event.py` and `schedule.py` (pure), `account.py` (balance and servers), `housekeeping.py` (erase, mend,
-trim), `callers.py`, `settings.py`, `services.py` (everything is put together there), and the programs for one machine:
-`supervisor.py`, `embedded.py`, `demo.py`, `cli/`.
+Around them: `event.py`, `schedule.py` and `announce.py` (pure), `account.py` (balance and servers), `housekeeping.py`
+(erase, mend, trim), `callers.py`, `settings.py`, `errors.py`, `logs.py`, `metrics.py`, and `services.py`, where everything
+is put together. The programs: `cli/` with `doctor.py` and `ledger.py` (the journal of money against the balances);
+`supervisor.py` with `children.py` and `processes.py`, `embedded.py` (the store for one machine), `demo.py` and its
+`receiver.py`.
 
 Imports go down, never up; `pyproject.toml` has the layers, and docs/architecture.md the picture.
 """

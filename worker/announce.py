@@ -14,6 +14,15 @@ def new_event_id() -> str:
     return "evt_" + secrets.token_hex(12)
 
 
+def ping(caller_id: str, url: str, now: float) -> Event:
+    """A `webhook.ping` to a caller's callback."""
+    kind = EventType.PING.value
+    body = render(kind, now, {"caller": caller_id, "message": "A ping: acknowledge it with any 2xx."})
+    return Event(
+        id=new_event_id(), type=kind, caller=caller_id, order=None, url=url, body=body, created_at=now, due_at=now
+    )
+
+
 def announce(kind: EventType, order: Order, now: float) -> Event:
     """The event of `kind` about an order as it is now (epoch seconds): its body's bytes are fixed here."""
     return Event(

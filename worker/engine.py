@@ -14,38 +14,21 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from structlog.contextvars import bound_contextvars
 
+from worker.clock import BATCH, LANES, Clock
 from worker.errors import StoreUnavailable
 from worker.event import Event
 from worker.logs import get_logger
 from worker.services import Services
 from worker.steps import STILL_WAITING, Again, Gone, Outcome, Saved
 
-T = TypeVar("T")
 log = get_logger(__name__)
 
-LANES = ("settle", "poll", "buy", "deliver")
-BATCH = 200
-"""Entries that one hint claims at most."""
 IN_FLIGHT = {"settle": 200, "poll": 1000, "buy": 200, "deliver": 400}
 """Entries of a lane under way at once in one process."""
-TICK = 0.05
-"""Seconds between two ticks of the clock that holds the token."""
-IDLE_TICK = 0.25
-"""Seconds between two looks of a clock that does not."""
-TOKEN = 1.0
-"""Seconds for which the clock's token holds: a killed worker delays nothing for longer."""
-HINT = 2.0
-"""Seconds after which a hint that nobody took is forgotten, in the queue and in the count."""
-COMPANY = 0.04
-"""Share of the poll interval for which due polls wait until a batch is full: fewer hints, evenly late."""
-MOST_HINTS = 50
-"""Hints of one lane under way at most."""
-CHORES = {"account": 30.0, "erase": 3600.0, "mend": 60.0, "trim": 3600.0}
-"""Seconds between two runs of each chore; `account` and `erase` also run when there is something for them to do."""
 DELIVERY_MARGIN = 10.0
 """Seconds by which an event's lease outlives the attempt's deadline: two attempts of one event never overlap."""
 DRAIN = 30.0
@@ -75,6 +58,7 @@ class Engine:
         self._worker = worker
         self._lanes = {name: Lane(name, IN_FLIGHT[name]) for name in LANES}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._chores: set[str] = set()
         self._stopping = threading.Event()
         self._ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._run_loop, name="ringback-engine", daemon=True)
@@ -106,7 +90,8 @@ class Engine:
         except BaseException as error:
             self._ready.set_exception(error)
             return
-        self._spawn(self._clock())
+        clock = Clock(self.services, self._hint, self.loop, worker=self._worker)
+        self._spawn(clock.run(self._stopping))
         self._spawn(self._report())
         self._ready.set_result(None)
         self.loop.run_forever()
@@ -124,34 +109,35 @@ class Engine:
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         task = self.loop.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("engine_failed", exc_info=error)
 
     # Hints, as a thread of the queue hands them over.
 
-    def run(self, lane: str, timeout: float = 10.0) -> int:
-        """Claim what is due in a lane and start it; gives how many entries were started."""
-        return self._call(self._take(self._lanes[lane]), timeout)
+    def run(self, lane: str) -> None:
+        """Have what is due in a lane claimed and started; returns at once, from any thread."""
+        self.loop.call_soon_threadsafe(self._spawn_later, self._take, self._lanes[lane])
 
-    def run_chore(self, name: str, timeout: float = 120.0) -> None:
-        """Run one chore to its end."""
-        self._call(self._chore(name), timeout)
+    def run_chore(self, name: str) -> None:
+        """Have a chore done; returns at once, from any thread."""
+        self.loop.call_soon_threadsafe(self._spawn_later, self._chore, name)
 
-    def _call(self, work: Coroutine[Any, Any, T], timeout: float) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout)
+    def _spawn_later(self, work: Callable[[Any], Coroutine[Any, Any, Any]], subject: Any) -> None:
+        self._spawn(work(subject))
 
-    async def _take(self, lane: Lane) -> int:
+    async def _take(self, lane: Lane) -> None:
         """Claim and start entries while there is room and more is due."""
-        started = 0
         while not self._stopping.is_set():
             room = min(BATCH, lane.capacity - lane.running)
             lane.more = room <= 0
             if lane.more:
                 break
-            claimed = await self._claim(lane, room)
-            started += claimed
-            if claimed < room:
+            if await self._claim(lane, room) < room:
                 break
-        return started
 
     async def _claim(self, lane: Lane, room: int) -> int:
         lane.running += room
@@ -257,6 +243,9 @@ class Engine:
 
     async def _chore(self, name: str) -> None:
         services = self.services
+        if name in self._chores:
+            return
+        self._chores.add(name)
         try:
             match name:
                 case "account":
@@ -269,51 +258,10 @@ class Engine:
                     await services.housekeeping.trim()
         except StoreUnavailable as error:
             log.warning("chore_put_off", chore=name, why=str(error))
+        finally:
+            self._chores.discard(name)
 
-    # The clock.
-
-    async def _clock(self) -> None:
-        """Tick while this worker holds the token; look for the token otherwise."""
-        stood = False
-        while not self._stopping.is_set():
-            held = False
-            try:
-                held = await self._tick()
-                if stood:
-                    log.info("clock_ticks_again")
-                stood = False
-            except StoreUnavailable as error:
-                if not stood:
-                    log.warning("clock_stands", why=str(error))
-                stood = True
-                await asyncio.sleep(IDLE_TICK)
-            except Exception:
-                log.exception("clock_failed")
-            await asyncio.sleep(TICK if held else IDLE_TICK)
-
-    async def _tick(self) -> bool:
-        tick = await self.services.store.tick(
-            self._worker,
-            LANES,
-            CHORES,
-            token=TOKEN,
-            batch=BATCH,
-            most=MOST_HINTS,
-            hint=HINT / 2,
-            company=COMPANY * self.services.lease["poll"],
-            queues_here=self.services.queues_here,
-        )
-        wanted = [lane for lane, hints in tick.hints.items() for _ in range(hints)] + list(tick.chores)
-        if wanted:
-            await self.loop.run_in_executor(None, self._publish, wanted)
-        return tick.holder
-
-    def _publish(self, wanted: list[str]) -> None:
-        try:
-            for name in wanted:
-                self._hint(name)
-        except Exception as error:
-            log.warning("hint_not_sent", why=type(error).__name__)
+    # Counters.
 
     async def _report(self) -> None:
         """Hand the counters over to the store every second or so."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 from worker.account import Account
 from worker.announce import announce
@@ -74,7 +74,7 @@ async def build(settings: Settings) -> Services:
         poll_deadline=settings.status_deadline,
         buy_deadline=settings.buy_deadline,
     )
-    sender = Sender(guard_of(settings), timeout=settings.webhook_timeout, version=version("ringback"))
+    sender = Sender(guard_of(settings), timeout=settings.webhook_timeout, version=_version())
     gate = Gate(store, counters)
     rules = Rules(
         poll_interval=settings.poll_interval,
@@ -110,6 +110,13 @@ async def build(settings: Settings) -> Services:
             "deliver": settings.webhook_timeout + LEASE_MARGIN,
         },
     )
+
+
+def _version() -> str:
+    try:
+        return version("ringback")
+    except PackageNotFoundError:
+        return "unreleased"
 
 
 def vault_of(settings: Settings) -> Vault:

@@ -52,7 +52,7 @@ class Engine:
         try:
             until(self.healthy, "the door and a worker", seconds=30)
         except NotReady as error:
-            raise NotReady(f"{error}; {self.stage.log('web', 3)}; {self.stage.log('worker', 3)}") from None
+            raise NotReady(f"{error}; {self.stage.log('web', 1)}; {self.stage.log('worker', 1)}") from None
         self.make_caller()
 
     def settings(self) -> dict[str, str]:
@@ -106,7 +106,7 @@ class Engine:
 
     def headers(self) -> dict[str, str]:
         """The caller's credentials."""
-        return {"Authorization": f"Bearer {self.key}"}
+        return {"Authorization": f"Bearer {self.key}"} if self.key else {}
 
     @property
     def callback_url(self) -> str:
@@ -211,8 +211,3 @@ def bare_flask(stage: Stage, *, seconds: float) -> Posted:
     posted = post(url, ORDER, {"Authorization": "Bearer bench"}, seconds=seconds)
     stage.stop(process)
     return posted
-
-
-def exists() -> bool:
-    """Whether the engine's processes can be started from this checkout."""
-    return all((ROOT / part).exists() for part in ("Procfile", "worker/queue.py", "worker/cli.py", "web/__init__.py"))

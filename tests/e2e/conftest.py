@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 pytest.register_assert_rewrite("tests.e2e.invariants", "tests.e2e.plays", "tests.e2e.stack")
 
-from tests.e2e.stack import Stack  # noqa: E402 - the line above has to come first
+from tests.e2e.stack import RUNNING, Stack, running_stack  # noqa: E402 - the line above has to come first
 
-_running: list[Stack] = []
 LAST = 40
 """Lines shown of each log."""
 
@@ -22,23 +20,12 @@ def playhouse(real_server: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
     yield from running_stack(tmp_path_factory.mktemp("playhouse"), workers=2)
 
 
-def running_stack(folder: Path, **options: object) -> Iterator[Stack]:
-    """A stack that is stopped in the end, and whose logs are shown where a test fails meanwhile."""
-    stack = Stack(folder, **options)  # type: ignore[arg-type]
-    _running.append(stack)
-    try:
-        with stack:
-            yield stack
-    finally:
-        _running.remove(stack)
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """Show the ends of all logs beside a failure."""
     report = yield
     if report.failed:  # type: ignore[attr-defined]
-        for stack in _running:
+        for stack in RUNNING:
             for name, text in stack.logs().items():
                 report.sections.append((f"{stack.folder.name}: {name}", _end(text)))  # type: ignore[attr-defined]
     return report

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,6 +46,9 @@ FAST: Mapping[str, str] = {
 }
 LIFE = 120.0
 """Seconds a number lives here unless a scenario says otherwise."""
+
+RUNNING: list[Stack] = []
+"""The stacks whose logs are of interest when a test fails."""
 
 T = TypeVar("T")
 
@@ -327,3 +330,14 @@ class Stack:
             return self.api.get(path, **more)
         except httpx.TransportError:
             return httpx.Response(503)
+
+
+def running_stack(folder: Path, **options: Any) -> Iterator[Stack]:
+    """A stack for a fixture: stopped in the end, and its logs are shown where a test fails meanwhile."""
+    stack = Stack(folder, **options)
+    RUNNING.append(stack)
+    try:
+        with stack:
+            yield stack
+    finally:
+        RUNNING.remove(stack)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from cryptography.fernet import Fernet
 
 from tests.unit.cli_stage import Stage
 from worker.cli.desk import seconds
@@ -104,6 +107,15 @@ def test_ping_is_owed_to_the_callback(stage):
     caller = stage.caller(callback_url="https://shop.example/hook")
     event = stage.store.load_event(stage.json("caller", "ping", caller.id)["event"])
     assert (event.type, event.caller, event.order) == ("webhook.ping", caller.id, None)
+
+
+def test_reseal_lets_an_old_encryption_key_go(stage):
+    """After `caller reseal` the records of callers open with the new key alone."""
+    old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+    made = json.loads(stage.run("caller", "create", "shop", "--json", RINGBACK_ENCRYPTION_KEYS=old).stdout)
+    assert stage.run("caller", "list", RINGBACK_ENCRYPTION_KEYS=new).exit_code == 1
+    assert stage.run("caller", "reseal", RINGBACK_ENCRYPTION_KEYS=f"{new},{old}").exit_code == 0
+    assert made["id"] in stage.run("caller", "list", RINGBACK_ENCRYPTION_KEYS=new).stdout
 
 
 def test_unknown_caller_is_one_line_on_stderr(stage):

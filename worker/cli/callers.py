@@ -196,6 +196,17 @@ def ping(id: Id, as_json: AsJson = False) -> None:
     _told({"id": id, "event": event.id}, as_json, "The ping is on its way: ringback events show " + event.id)
 
 
+@app.command()
+def reseal(as_json: AsJson = False) -> None:
+    """Seal all callers anew with the first of RINGBACK_ENCRYPTION_KEYS, so that an old key can go.
+
+    Example: ringback caller reseal
+    """
+    callers = open_desk().callers
+    sealed = [callers.limit(caller.id, caller.caps).id for caller in callers.all()]
+    _told({"resealed": len(sealed)}, as_json)
+
+
 def _told(fields: dict[str, Any], as_json: bool, note: str = "") -> None:
     show: Callable[[Any], None] = show_json if as_json else show_fields
     show(fields)

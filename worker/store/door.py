@@ -23,6 +23,7 @@ from worker.store.vault import Vault
 
 IDEMPOTENCY_TTL = 86_400
 """Seconds an idempotency key is remembered (contract.md)."""
+LOST_CURSOR = "the cursor is not (or no longer) in this list"
 MOST_WALKED = 2_000
 """Orders or events looked at for one page: one that fits may be rare among them."""
 
@@ -168,13 +169,13 @@ class DoorStore:
     def events(
         self, caller_id: str, *, order: str | None, status: str | None, limit: int, before: str | None
     ) -> tuple[list[Event], str | None]:
-        """A page of a caller's events, newest first, and the cursor of the next one; all of one order's on one page.
+        """A page of a caller's events, newest first, and the cursor of the next one.
 
         Raises NotFound for a cursor that is not among them (any more).
         """
         if order is not None:
             mine = [one for one in self._events_of(order) if one.caller == caller_id and status in (None, one.status)]
-            return mine[:limit], None
+            return _cut(mine, limit, before)
         return self._page(
             keys.caller(caller_id, "events"),
             limit,
@@ -388,8 +389,18 @@ class DoorStore:
         with _reaching():
             rank = self._redis.zrevrank(index, cursor)
         if rank is None:
-            raise NotFound("the cursor is not (or no longer) in this list")
+            raise NotFound(LOST_CURSOR)
         return int(rank) + 1
+
+
+def _cut(events: list[Event], limit: int, before: str | None) -> tuple[list[Event], str | None]:
+    """A page of events that are all at hand."""
+    if before is not None:
+        ids = [event.id for event in events]
+        if before not in ids:
+            raise NotFound(LOST_CURSOR)
+        events = events[ids.index(before) + 1 :]
+    return events[:limit], events[limit - 1].id if len(events) > limit else None
 
 
 _INFO = frozenset(

@@ -17,7 +17,20 @@ if rate > 0 then
 end
 local cap = tonumber(ARGV[4])
 if cap and (rate == 0 or cap < rate) then rate = cap end
-if lane ~= "settle" and hold > now then return { now, 0, 0 } end
+if lane ~= "settle" and hold > now then
+  if lane == "buy" then return { now, 0, 0 } end
+  -- Nobody is polled until the hold ends, but it keeps no order from its deadline.
+  for _, id in ipairs(redis.call("ZRANGEBYSCORE", KEYS[1], "-inf", now, "LIMIT", 0, most)) do
+    local cancel_at = tonumber(redis.call("HGET", "rb:order:" .. id, "k") or "0")
+    if cancel_at > hold then
+      redis.call("ZADD", KEYS[1], hold, id)
+    else
+      redis.call("ZREM", KEYS[1], id)
+      if cancel_at > 0 then redis.call("ZADD", KEYS[2], math.max(now, cancel_at), id) end
+    end
+  end
+  return { now, 0, 0 }
+end
 
 local gap, first, next_slot = 0, 0, tonumber(limit[4] or "0")
 if rate > 0 then
@@ -41,7 +54,6 @@ if lane ~= "poll" then
     claimed[#claimed + 1] = id
   end
 else
-  local settle = {}
   for _, id in ipairs(due) do
     local known = redis.call("HMGET", "rb:order:" .. id, "a", "k")
     if known[1] then

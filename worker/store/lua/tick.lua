@@ -32,7 +32,7 @@ local held = tonumber(redis.call("HGET", KEYS[4], "hold") or "0") > now
 local key = 8
 for lane = place, #ARGV do
   local wanted = 0
-  if not (held and (ARGV[lane] == "poll" or ARGV[lane] == "buy")) then
+  if not (held and ARGV[lane] == "buy") then
     local due = redis.call("ZCOUNT", KEYS[key], "-inf", now)
     -- A hint costs as much as many polls: fewer than a batch wait a little for company.
     if ARGV[lane] == "poll" and due > 0 and due < batch then

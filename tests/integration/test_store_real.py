@@ -1,0 +1,27 @@
+"""The store on a real server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import anyio
+import pytest
+
+from tests.store_conformance import StoreConformance, Stores
+from worker.store import DoorStore, EngineStore, Vault, connect, connect_async
+
+pytestmark = [pytest.mark.anyio, pytest.mark.integration]
+
+
+@pytest.fixture
+async def stores(real_store: str) -> AsyncIterator[Stores]:
+    vault, kept = Vault(), {"retention": 604_800.0, "otp_ttl": 86_400.0}
+    raw, shared = connect(real_store), connect_async(real_store)
+    engine, capped = EngineStore(shared, vault, **kept), EngineStore(shared, vault, **kept, max_rps=10)
+    yield Stores(DoorStore(raw, vault, **kept), engine, raw, anyio.sleep, capped)
+    raw.close()
+    await engine.aclose()
+
+
+class TestStoreOnServer(StoreConformance):
+    """What the store promises holds where it counts."""

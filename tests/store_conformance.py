@@ -1,0 +1,740 @@
+"""What the store promises, as tests that run against the fake and against a real server alike."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from tests.builders import LIFE, NUMBER, event, order
+from worker.errors import NotFound
+from worker.event import Attempt, Event, EventStatus
+from worker.order import Ending, Order, Settlement, Status
+from worker.store import Caps, Created, DoorStore, EngineStore, Idempotency, Tick, Wake, Written
+from worker.store.engine import PER_HOST, PROBE_AFTER
+
+LANES = ("settle", "poll", "buy", "deliver")
+KEY = Idempotency(key="k" * 64, body="b" * 64, answer=b'{"id":"ord_1"}')
+
+
+@dataclass
+class Stores:
+    """Both faces of one store, a bare client beside them, and a way to let time pass."""
+
+    door: DoorStore
+    engine: EngineStore
+    raw: Any
+    pass_time: Callable[[float], Awaitable[None]]
+    capped: EngineStore
+    """The same store for a worker with a cap of ten calls a second."""
+
+    def now(self) -> float:
+        """The server's clock, in epoch seconds."""
+        return self.door.now()
+
+    def due(self, lane: str, entry: str = "ord_1") -> float | None:
+        """When an entry is next due in a lane, in epoch seconds."""
+        score = self.raw.zscore(f"rb:due:{lane}", entry)
+        return None if score is None else float(score) / 1000
+
+    def lanes(self, entry: str = "ord_1") -> list[str]:
+        """The lanes that hold an entry."""
+        return [lane for lane in LANES if self.due(lane, entry) is not None]
+
+    def accepted(self, **changes: Any) -> Order:
+        """An order just accepted."""
+        new = order(**{"created_at": self.now() - 1, **changes})
+        assert self.door.create(new, Caps()).outcome == "created"
+        return new
+
+    async def waiting(self, at: float | None = None, cancel_after: float = 540, **changes: Any) -> Order:
+        """An order with a number, polled next at `at` (now)."""
+        new = self.accepted(**changes)
+        buying = new.intend(self.now())
+        assert await self.engine.save(new, buying, wake=Wake("buy", self.now() + 25)) is Written.SAVED
+        activation = "act_" + new.id
+        bought = buying.assign(activation, NUMBER, self.now(), life=LIFE, cancel_after=cancel_after)
+        wake = Wake("poll", at if at is not None else self.now() - 1)
+        assert await self.engine.save(buying, bought, wake=wake) is Written.SAVED
+        return bought
+
+    async def received(self, **changes: Any) -> tuple[Order, Event]:
+        """An order whose code arrived, and the webhook that is owed for it."""
+        bought = await self.waiting(**changes)
+        owed = event(id="evt_" + bought.id, order=bought.id, created_at=self.now())
+        got = bought.receive("847293", self.now())
+        assert await self.engine.save(bought, got, wake=Wake("settle"), events=[owed]) is Written.SAVED
+        return got, owed
+
+    def ping(self, event_id: str, url: str = "https://caller.example/hook") -> Event:
+        """A webhook of no order, due now."""
+        new = event(id=event_id, order=None, type="webhook.ping", url=url, created_at=self.now())
+        self.door.add_event(new)
+        return new
+
+    async def recorded(self, claimed: Event, status: EventStatus, up: bool | None, **more: Any) -> int:
+        """An attempt at a claimed event, recorded."""
+        after = claimed.tried(Attempt(self.now(), 500, None, 0.1), status, due_at=more.pop("due_at", None))
+        more = {"erase_after": None, "patience": 0.0, **more}
+        return await self.engine.record_attempt(claimed, after, host_is_up=up, **more)
+
+    async def tick(self, worker: str, **changes: Any) -> Tick:
+        """A tick of a worker's clock, by small spans."""
+        chores = changes.pop("chores", {})
+        spans = {"token": 0.04, "batch": 2, "most": 5, "hint": 0.04, "company": 0.0}
+        return await self.engine.tick(worker, LANES, chores, **{**spans, **changes})
+
+
+class CreateConformance:
+    """Accepting an order."""
+
+    async def test_accepted_order_is_stored_due_and_open(self, stores: Stores):
+        """Record, wake-up and index in one go."""
+        new = stores.accepted(metadata={"a": ["ü", 1]}, purpose="login")
+        assert stores.door.load("ord_1") == await stores.engine.load("ord_1") == new
+        assert stores.lanes() == ["buy"]
+        assert stores.door.version("ord_1") == 1
+
+    async def test_unknown_order_is_none(self, stores: Stores):
+        """Nobody's order has no version either."""
+        assert stores.door.load("ord_0") is None
+        assert await stores.engine.load("ord_0") is None
+        assert stores.door.version("ord_0") == 0
+
+    async def test_same_key_and_body_give_the_first_answer_again(self, stores: Stores):
+        """And nothing is accepted twice."""
+        new = order(created_at=stores.now())
+        assert stores.door.replayed("cal_1", KEY) is None
+        assert stores.door.create(new, Caps(), KEY) == Created("created")
+        again = stores.door.create(replace(new, id="ord_2"), Caps(), replace(KEY, answer=b"other"))
+        assert again == Created("replay", answer=KEY.answer) == stores.door.replayed("cal_1", KEY)
+        assert stores.door.load("ord_2") is None
+
+    async def test_same_key_with_another_body_is_a_mismatch(self, stores: Stores):
+        """Whatever the first one was, this is not it."""
+        stores.door.create(order(created_at=stores.now()), Caps(), KEY)
+        other = replace(KEY, body="c" * 64)
+        assert stores.door.create(order(id="ord_2"), Caps(), other).outcome == "mismatch"
+        assert stores.door.replayed("cal_1", other) == Created("mismatch")
+
+    async def test_keys_of_two_callers_are_apart(self, stores: Stores):
+        """Everybody has their own."""
+        stores.door.create(order(created_at=stores.now()), Caps(), KEY)
+        other = order(id="ord_2", caller="cal_2")
+        assert stores.door.create(other, Caps(), KEY).outcome == "created"
+
+    async def test_in_flight_cap_counts_open_orders(self, stores: Stores):
+        """An ended order makes room."""
+        first = stores.accepted()
+        caps = Caps(max_in_flight=1)
+        refused = stores.door.create(order(id="ord_2"), caps)
+        assert (refused.outcome, refused.reason) == ("capped", "max_in_flight")
+        stores.door.save(first, first.withdraw(stores.now()), wake=None)
+        assert stores.door.create(order(id="ord_2"), caps).outcome == "created"
+
+    @pytest.mark.parametrize(
+        ("caps", "reason", "most"),
+        [
+            (Caps(orders_per_minute=2), "orders_per_minute", 60),
+            (Caps(orders_per_day=2), "orders_per_day", 86_400),
+        ],
+    )
+    async def test_rate_caps_say_when_there_is_room_again(
+        self, stores: Stores, caps: Caps, reason: str, most: int
+    ):
+        """Per caller; a refused order counts for nothing and leaves nothing behind."""
+        at = stores.now()
+        made = [stores.door.create(order(id=f"ord_{n}", created_at=at), caps) for n in range(3)]
+        assert [one.outcome for one in made] == ["created", "created", "capped"]
+        assert made[2].reason == reason
+        assert 0 < made[2].retry_after <= most
+        assert stores.door.load("ord_2") is None
+        later = order(id="ord_3", created_at=at + made[2].retry_after)
+        assert stores.door.create(later, caps).outcome == "created"
+
+    @pytest.mark.parametrize("reason", ["switched_off", "below_min_balance"])
+    async def test_closed_gate_accepts_nothing(self, stores: Stores, reason: str):
+        """The kill switch and the floor are said at the door."""
+        stores.door.pause(reason, {"since": stores.now()})
+        assert stores.door.create(order(), Caps()) == Created("closed", reason=reason)
+        assert stores.lanes() == []
+        stores.door.resume(reason)
+        assert stores.door.create(order(), Caps()).outcome == "created"
+
+    async def test_trouble_that_passes_keeps_accepting(self, stores: Stores):
+        """Orders wait for a pause that lifts itself."""
+        stores.door.pause("provider_auth", {"since": stores.now()})
+        assert stores.door.create(order(), Caps()).outcome == "created"
+        assert list(stores.door.pauses()) == ["provider_auth"]
+
+    async def test_replay_wins_over_caps_and_pauses(self, stores: Stores):
+        """A repeated request gets its answer, not a refusal."""
+        caps = Caps(max_in_flight=1)
+        stores.door.create(order(), caps, KEY)
+        stores.door.pause("switched_off", {})
+        assert stores.door.create(order(id="ord_2"), caps, KEY).outcome == "replay"
+
+
+class SaveConformance:
+    """Writing a change."""
+
+    async def test_change_is_written_with_its_wake_up(self, stores: Stores):
+        """Both faces see it, and it has left its old lane."""
+        bought = await stores.waiting(at=stores.now() + 60)
+        assert stores.door.load("ord_1") == bought == await stores.engine.load("ord_1")
+        assert stores.lanes() == ["poll"]
+        assert stores.due("poll") == pytest.approx(stores.now() + 60, abs=2)
+
+    async def test_stale_write_changes_nothing(self, stores: Stores):
+        """Who lost the race is told so, and leaves no wake-up, webhook or journal line behind."""
+        new = stores.accepted()
+        stores.door.save(new, new.intend(stores.now()), wake=Wake("buy", stores.now() + 25))
+        kept = stores.door.load("ord_1")
+        late = new.withdraw(stores.now())
+        told = await stores.engine.save(new, late, wake=None, events=[event()], journal={"kind": "x"})
+        assert told is Written.CONFLICT
+        assert stores.door.load("ord_1") == kept
+        assert stores.lanes() == ["buy"]
+        assert stores.lanes("evt_1") == []
+        assert list(stores.door.journal(0)) == []
+
+    async def test_write_to_a_vanished_order_says_missing(self, stores: Stores):
+        """It is not brought back."""
+        gone = order(id="ord_0")
+        assert await stores.engine.save(gone, gone.intend(stores.now()), wake=Wake("buy")) is Written.MISSING
+        assert stores.lanes("ord_0") == []
+
+    async def test_repeated_write_by_the_same_writer_counts_once(self, stores: Stores):
+        """A write whose answer was lost on the way is recognised when it comes again."""
+        from worker.store import codec
+        from worker.store.scripts import source
+
+        bought = await stores.waiting()
+        call = codec.save_call(
+            bought, bought.receive("847293", stores.now()), stores.door._vault, writer="w1", wake=Wake("settle"),
+            events=[event()], journal={"kind": "received"}, retention=60, otp_ttl=60,
+        )  # fmt: skip
+        script = stores.raw.register_script(source("save"))
+        told = [script(keys=call[0], args=call[1])[0] for _ in range(2)]
+        assert told == [b"saved", b"saved"]
+        assert len(list(stores.door.journal(0))) == 1
+        page, _ = stores.door.events("cal_1", order="ord_1", status=None, limit=10, before=None)
+        assert [one.id for one in page] == ["evt_1"]
+        again = codec.save_call(
+            bought, bought.begin_cancel(Ending.TIMEOUT), stores.door._vault, writer="w2", wake=Wake("settle"),
+            events=(), journal=None, retention=60, otp_ttl=60,
+        )  # fmt: skip
+        assert script(keys=again[0], args=again[1])[0] == b"conflict"
+
+    async def test_number_that_belongs_to_another_order_is_refused(self, stores: Stores):
+        """No code ever reaches two callers."""
+        await stores.waiting()
+        new = stores.accepted(id="ord_2")
+        buying = new.intend(stores.now())
+        await stores.engine.save(new, buying, wake=Wake("buy", stores.now() + 25))
+        same = buying.assign("act_ord_1", NUMBER, stores.now(), life=LIFE, cancel_after=540)
+        assert await stores.engine.save(buying, same, wake=Wake("poll")) is Written.DUPLICATE
+        assert stores.door.load("ord_2") == buying
+        assert stores.lanes("ord_2") == ["buy"]
+
+    async def test_wake_without_a_time_is_now(self, stores: Stores):
+        """Due at once by the server's clock."""
+        bought = await stores.waiting(at=stores.now() + 60)
+        await stores.engine.save(bought, bought.begin_cancel(Ending.LOST), wake=Wake("settle"))
+        assert stores.lanes() == ["settle"]
+        assert stores.due("settle") == pytest.approx(stores.now(), abs=2)
+
+    async def test_wake_after_the_poll_keeps_the_interval(self, stores: Stores):
+        """A cancel asked for does not look earlier than the next poll would have."""
+        at = stores.now() + 4
+        bought = await stores.waiting(at=at)
+        asked = bought.ask_cancel(stores.now())
+        stores.door.save(bought, asked, wake=Wake("settle", stores.now() - 10, after_poll=True))
+        assert stores.due("settle") == pytest.approx(at, abs=0.002)
+        later = stores.now() + 100
+        await stores.engine.save(asked, asked.try_cancel(later), wake=Wake("settle", later, after_poll=True))
+        assert stores.due("settle") == pytest.approx(later, abs=0.002)
+
+    async def test_webhook_and_journal_are_written_in_the_same_script(self, stores: Stores):
+        """The event is due, listed and numbered; the line names the order and no code."""
+        bought = await stores.waiting()
+        owed = event(created_at=stores.now())
+        got = bought.receive("847293", stores.now())
+        await stores.engine.save(
+            bought, got, wake=Wake("settle"), events=[owed], journal={"kind": "received"}
+        )
+        assert stores.lanes("evt_1") == ["deliver"]
+        assert await stores.engine.events_of("ord_1") == [stores.door.load_event("evt_1")]
+        stored = stores.door.load_event("evt_1")
+        assert stored == replace(owed, sequence=1)
+        (_, line), *more = stores.door.journal(0)
+        assert line == {"kind": "received", "order": "ord_1", "caller": "cal_1", "status": "received"}
+        assert more == []
+
+    async def test_journal_is_read_in_order_and_in_pages(self, stores: Stores):
+        """From a moment on, whatever its length."""
+        for n in range(5):
+            await stores.engine.journal(kind="balance", balance=str(n))
+        assert [line["balance"] for _, line in stores.door.journal(0, batch=2)] == list("01234")
+        assert list(stores.door.journal(stores.now() + 60)) == []
+
+    async def test_ended_order_is_kept_for_the_retention_and_is_open_no_more(self, stores: Stores):
+        """With its webhooks and its number's owner; what is still owed to the provider keeps it."""
+        got, _ = await stores.received()
+        owned = ("rb:order:ord_1", "rb:order:ord_1:record", "rb:event:evt_ord_1", "rb:activation:act_ord_1")
+        assert [stores.raw.ttl(key) for key in owned] == [-1] * 4
+        assert stores.raw.zcard("rb:caller:cal_1:open") == 1
+        await stores.engine.save(got, got.settle(Settlement.FINISHED), wake=None)
+        assert all(0 < stores.raw.ttl(key) <= 604_800 for key in owned)
+        assert stores.raw.zcard("rb:caller:cal_1:open") == 0
+        assert stores.lanes() == []
+
+    async def test_code_is_put_on_the_list_to_erase_and_taken_off_it(self, stores: Stores):
+        """At the latest after the time to live; after it is gone, never again."""
+        got, _ = await stores.received()
+        assert stores.raw.zscore("rb:erase", "ord_1") == pytest.approx((stores.now() + 86_400) * 1000, abs=3000)
+        await stores.engine.save(got, got.erase(), wake=None)
+        assert stores.raw.zscore("rb:erase", "ord_1") is None
+
+    async def test_order_to_erase_is_told_once_it_is_due(self, stores: Stores):
+        """By the server's clock, and forgotten on request."""
+        stores.raw.zadd("rb:erase", {"ord_1": (stores.now() - 1) * 1000, "ord_2": (stores.now() + 60) * 1000})
+        assert await stores.engine.orders_to_erase(10) == ["ord_1"]
+        await stores.engine.forget_erasure("ord_1")
+        assert await stores.engine.orders_to_erase(10) == []
+
+
+class ClaimConformance:
+    """Claiming orders."""
+
+    async def test_claim_is_the_next_schedule(self, stores: Stores):
+        """What is handed out is due again in a while, whatever becomes of the claim."""
+        await stores.waiting()
+        claim = await stores.engine.claim("poll", 10, 5)
+        assert claim.entries == (("ord_1", "act_ord_1"),)
+        assert stores.due("poll") == pytest.approx(stores.now() + 5, abs=1)
+        assert (await stores.engine.claim("poll", 10, 5)).entries == ()
+
+    async def test_only_what_is_due_is_claimed_oldest_first_up_to_most(self, stores: Stores):
+        """Evenly late when there is too much."""
+        for n, late in enumerate((1, 3, 2)):
+            await stores.waiting(id=f"ord_{n}", at=stores.now() - late)
+        await stores.waiting(id="ord_9", at=stores.now() + 60)
+        first = await stores.engine.claim("poll", 2, 5)
+        rest = await stores.engine.claim("poll", 2, 5)
+        assert [one for one, _ in first.entries + rest.entries] == ["ord_1", "ord_2", "ord_0"]
+
+    async def test_order_moves_to_settle_before_its_deadline(self, stores: Stores):
+        """The last poll before the deadline hands it on, to be looked at when it is due and not sooner."""
+        await stores.waiting(cancel_after=4)
+        assert len((await stores.engine.claim("poll", 10, 5)).entries) == 1
+        assert stores.lanes() == ["settle"]
+        assert stores.due("settle") == pytest.approx(stores.now() + 5, abs=1)
+
+    @pytest.mark.parametrize("lane", ["buy", "settle"])
+    async def test_other_lanes_hand_out_ids_alone(self, stores: Stores, lane: str):
+        """Their steps read the order themselves."""
+        stores.raw.zadd(f"rb:due:{lane}", {"ord_1": 1})
+        claim = await stores.engine.claim(lane, 10, 35)
+        assert claim.entries == (("ord_1", ""),)
+        assert stores.due(lane) == pytest.approx(stores.now() + 35, abs=1)
+
+    async def test_claim_hears_the_servers_clock(self, stores: Stores):
+        """All workers speak of the same time."""
+        await stores.engine.claim("poll", 10, 5)
+        assert stores.engine.clock.now() == pytest.approx(stores.now(), abs=1)
+
+    async def test_wake_up_of_a_vanished_order_is_dropped(self, stores: Stores):
+        """A poll that has nothing to poll for ends."""
+        stores.raw.zadd("rb:due:poll", {"ord_0": 1})
+        assert (await stores.engine.claim("poll", 10, 5)).entries == ()
+        assert stores.lanes("ord_0") == []
+
+    async def test_postponing_resurrects_nothing(self, stores: Stores):
+        """An order that has left the lane meanwhile stays out of it."""
+        await stores.waiting(at=stores.now() + 1)
+        await stores.engine.postpone("settle", "ord_1", stores.now() + 60)
+        assert stores.lanes() == ["poll"]
+        await stores.engine.postpone("poll", "ord_1", stores.now() + 60)
+        assert stores.due("poll") == pytest.approx(stores.now() + 60, abs=1)
+        await stores.engine.drop("poll", "ord_1")
+        assert stores.lanes() == []
+
+    async def test_cap_paces_what_is_claimed(self, stores: Stores):
+        """Ten a second: ten at most, a tenth of a second between two, and the next claim begins behind them."""
+        for n in range(15):
+            await stores.waiting(id=f"ord_{n}")
+        claim = await stores.capped.claim("poll", 200, 60)
+        assert len(claim.entries) == 10
+        assert (claim.gap, claim.first) == (pytest.approx(0.1), 0.0)
+        assert len((await stores.capped.claim("poll", 200, 60)).entries) <= 2
+
+    async def test_cancels_outrank_polls_and_polls_outrank_buys(self, stores: Stores):
+        """What is due there keeps its share of the coming second."""
+        stores.accepted(id="ord_b")
+        for n in range(8):
+            await stores.waiting(id=f"ord_{n}")
+        stores.raw.zadd("rb:due:settle", {f"ord_s{n}": 1 for n in range(2)})
+        assert (await stores.capped.claim("buy", 200, 60)).entries == ()
+        assert len((await stores.capped.claim("poll", 200, 60)).entries) == 6
+        assert len((await stores.capped.claim("settle", 200, 60)).entries) == 2
+
+    async def test_reserved_call_waits_for_its_slot(self, stores: Stores):
+        """The second call of a step is paced too."""
+        waits = [await stores.capped.reserve() for _ in range(3)]
+        assert waits == [0.0, pytest.approx(0.1, abs=0.05), pytest.approx(0.2, abs=0.05)]
+        assert await stores.engine.reserve() == 0.0
+
+    async def test_hold_stops_polls_and_buys_but_not_settling(self, stores: Stores):
+        """Cancels have a deadline; whether they wait is decided by the step."""
+        await stores.waiting()
+        stores.accepted(id="ord_2")
+        stores.raw.zadd("rb:due:settle", {"ord_3": 1})
+        await stores.engine.throttle(30, 10)
+        assert await stores.engine.held() == pytest.approx(30, abs=1)
+        assert (await stores.engine.claim("poll", 10, 5)).entries == ()
+        assert (await stores.engine.claim("buy", 10, 5)).entries == ()
+        assert len((await stores.engine.claim("settle", 10, 5)).entries) == 1
+
+    async def test_hold_keeps_no_order_from_its_deadline(self, stores: Stores):
+        """What is to be cancelled before the hold ends moves on to `settle`; the rest is polled after it."""
+        await stores.waiting(cancel_after=540)
+        await stores.waiting(id="ord_2", cancel_after=700)
+        await stores.engine.throttle(600, 10)
+        hints = (await stores.tick("w1")).hints
+        assert (hints["poll"], hints["buy"]) == (1, 0)
+        assert (await stores.engine.claim("poll", 10, 5)).entries == ()
+        assert (stores.lanes("ord_1"), stores.lanes("ord_2")) == (["settle"], ["poll"])
+        assert stores.due("settle", "ord_1") == pytest.approx(stores.now() + 540, abs=1)
+        assert stores.due("poll", "ord_2") == pytest.approx(stores.now() + 600, abs=1)
+
+    async def test_after_a_hold_the_rate_is_halved_once_and_grows(self, stores: Stores):
+        """Many refusals in one incident halve it once."""
+        for _ in range(3):
+            await stores.engine.throttle(0.03, 10)
+        await stores.pass_time(0.05)
+        assert float(stores.raw.hget("rb:limit", "rate")) == 5
+        await stores.waiting()
+        assert (await stores.engine.claim("poll", 10, 5)).gap == pytest.approx(0.2, abs=0.02)
+        assert await stores.engine.held() == 0.0
+
+    async def test_missing_is_counted_in_a_row(self, stores: Stores):
+        """A pause in between starts the count anew."""
+        assert [await stores.engine.count_missing("ord_1", 0.03) for _ in range(2)] == [1, 2]
+        await stores.pass_time(0.05)
+        assert await stores.engine.count_missing("ord_1", 0.03) == 1
+
+
+class DeliveryConformance:
+    """Claiming webhooks and recording attempts."""
+
+    async def test_claimed_webhook_is_leased(self, stores: Stores):
+        """Nobody else gets it while the attempt may be under way."""
+        stores.ping("evt_1")
+        (claimed,) = await stores.engine.claim_events(10, 20)
+        assert claimed == stores.door.load_event("evt_1")
+        assert await stores.engine.claim_events(10, 20) == []
+        assert stores.due("deliver", "evt_1") == pytest.approx(stores.now() + 20, abs=1)
+
+    async def test_lease_of_a_dead_worker_runs_out(self, stores: Stores):
+        """The attempt is made again by somebody else."""
+        stores.ping("evt_1")
+        await stores.engine.claim_events(10, 0.03)
+        await stores.pass_time(0.05)
+        assert [one.id for one in await stores.engine.claim_events(10, 20)] == ["evt_1"]
+
+    async def test_receiver_gets_a_few_at_a_time_and_stands_in_nobodys_way(self, stores: Stores):
+        """What finds no room at its host is put off; others go ahead."""
+        for n in range(PER_HOST + 3):
+            stores.ping(f"evt_{n:02}")
+        stores.ping("evt_other", "https://other.example/")
+        claimed = [one.id for one in await stores.engine.claim_events(50, 20)]
+        assert len(claimed) == PER_HOST + 1
+        assert "evt_other" in claimed
+        assert await stores.engine.claim_events(50, 20) == []
+
+    async def test_free_place_wakes_who_waits_longest(self, stores: Stores):
+        """As soon as one attempt ends the next is due."""
+        for n in range(PER_HOST + 2):
+            stores.raw.zadd("rb:due:deliver", {stores.ping(f"evt_{n:02}").id: n})
+        claimed = await stores.engine.claim_events(50, 20)
+        assert await stores.recorded(claimed[0], EventStatus.DELIVERED, up=True) == 1
+        assert [one.id for one in await stores.engine.claim_events(50, 20)] == [f"evt_{PER_HOST:02}"]
+
+    async def test_failing_host_is_probed_one_at_a_time_until_it_answers(self, stores: Stores):
+        """Several failures in a row close it but for a probe; one success opens it."""
+        for n in range(PROBE_AFTER):
+            stores.ping(f"evt_{n}")
+            (claimed,) = await stores.engine.claim_events(10, 20)
+            await stores.recorded(claimed, EventStatus.EXHAUSTED, up=False)
+        for n in range(3):
+            stores.ping(f"evt_more_{n}")
+        (probe,) = await stores.engine.claim_events(10, 20)
+        assert await stores.recorded(probe, EventStatus.DELIVERED, up=True) == 2
+        assert len(await stores.engine.claim_events(10, 20)) == 2
+
+    async def test_attempt_that_says_nothing_of_the_host_counts_for_nothing(self, stores: Stores):
+        """What our own guard refused is no failure of the receiver."""
+        for n in range(PROBE_AFTER + 1):
+            stores.ping(f"evt_{n}")
+            (claimed,) = await stores.engine.claim_events(10, 20)
+            await stores.recorded(claimed, EventStatus.EXHAUSTED, up=None)
+        for n in range(3):
+            stores.ping(f"evt_more_{n}")
+        assert len(await stores.engine.claim_events(10, 20)) == 3
+
+    async def test_attempt_is_recorded_with_what_follows(self, stores: Stores):
+        """Due again when the schedule says so, or never."""
+        stores.ping("evt_1")
+        (claimed,) = await stores.engine.claim_events(10, 20)
+        at = stores.now() + 40
+        await stores.recorded(claimed, EventStatus.PENDING, up=False, due_at=at)
+        stored = stores.door.load_event("evt_1")
+        assert stored is not None
+        assert (stored.version, stored.tries, len(stored.attempts)) == (2, 1, 1)
+        assert stores.due("deliver", "evt_1") == pytest.approx(at, abs=0.002)
+        await stores.recorded(stored, EventStatus.DELIVERED, up=True)
+        assert stores.lanes("evt_1") == []
+        assert stores.door.load_event("evt_1").status is EventStatus.DELIVERED  # type: ignore[union-attr]
+
+    async def test_late_attempt_overwrites_nothing(self, stores: Stores):
+        """A worker that slept through its lease does not undo what another recorded."""
+        stores.ping("evt_1")
+        (claimed,) = await stores.engine.claim_events(10, 20)
+        await stores.recorded(claimed, EventStatus.DELIVERED, up=True)
+        await stores.recorded(claimed, EventStatus.PENDING, up=False, due_at=stores.now())
+        assert stores.lanes("evt_1") == []
+        assert stores.door.load_event("evt_1").status is EventStatus.DELIVERED  # type: ignore[union-attr]
+
+    async def test_acknowledged_code_is_erased_earlier_never_later(self, stores: Stores):
+        """Some time after the acknowledgement, at the latest when it would have been anyway."""
+        _, owed = await stores.received()
+        (claimed,) = await stores.engine.claim_events(10, 20)
+        assert claimed.id == owed.id
+        await stores.recorded(claimed, EventStatus.DELIVERED, up=True, erase_after=900)
+        soon = stores.raw.zscore("rb:erase", "ord_1")
+        assert soon == pytest.approx((stores.now() + 900) * 1000, abs=2000)
+        stored = stores.door.load_event(owed.id)
+        assert stored is not None
+        await stores.recorded(stored, EventStatus.DELIVERED, up=True, erase_after=9000)
+        assert stores.raw.zscore("rb:erase", "ord_1") == soon
+
+    async def test_redelivery_sends_it_once_more(self, stores: Stores):
+        """Same id, due now, the schedule from its start."""
+        stores.ping("evt_1")
+        (claimed,) = await stores.engine.claim_events(10, 20)
+        assert not stores.door.redeliver(claimed, stores.now())
+        await stores.recorded(claimed, EventStatus.EXHAUSTED, up=False)
+        stored = stores.door.load_event("evt_1")
+        assert stored is not None
+        assert stores.door.redeliver(stored, stores.now())
+        assert not stores.door.redeliver(stored, stores.now())
+        (again,) = await stores.engine.claim_events(10, 20)
+        assert (again.id, again.tries, again.status) == ("evt_1", 0, EventStatus.PENDING)
+
+    async def test_record_can_be_rewritten_without_touching_the_delivery(self, stores: Stores):
+        """Under the version that was read."""
+        before = stores.ping("evt_1")
+        after = replace(before, body=b"{}", version=2)
+        assert await stores.engine.rewrite_event(before, after)
+        assert not await stores.engine.rewrite_event(before, after)
+        assert stores.door.load_event("evt_1").body == b"{}"  # type: ignore[union-attr]
+        assert stores.lanes("evt_1") == ["deliver"]
+
+    async def test_vanished_webhook_is_dropped(self, stores: Stores):
+        """Its time was over before it was delivered."""
+        stores.raw.zadd("rb:due:deliver", {"evt_0": 1})
+        assert await stores.engine.claim_events(10, 20) == []
+        assert stores.lanes("evt_0") == []
+
+
+class ClockConformance:
+    """The clock that hands out hints."""
+
+    async def test_one_worker_ticks_at_a_time(self, stores: Stores):
+        """Who holds the token keeps it; when it stops, another takes over."""
+        assert (await stores.tick("w1")).holder
+        assert not (await stores.tick("w2")).holder
+        assert (await stores.tick("w1")).holder
+        await stores.pass_time(0.06)
+        assert (await stores.tick("w2")).holder
+        assert not (await stores.tick("w1")).holder
+        assert stores.door.last_tick() == pytest.approx(stores.now(), abs=1)
+
+    async def test_token_is_handed_over_by_its_holder_only(self, stores: Stores):
+        """A worker that ends leaves at once; one that never had it takes nothing away."""
+        await stores.tick("w1", token=60)
+        await stores.engine.release_clock("w2")
+        assert not (await stores.tick("w2")).holder
+        await stores.engine.release_clock("w1")
+        assert (await stores.tick("w2")).holder
+
+    async def test_hints_are_topped_up_not_piled_up(self, stores: Stores):
+        """As many as batches are due, less what is under way; a claim takes one off; lost ones are forgotten."""
+        for n in range(5):
+            await stores.waiting(id=f"ord_{n}")
+        assert (await stores.tick("w1")).hints == {"settle": 0, "poll": 3, "buy": 0, "deliver": 0}
+        assert (await stores.tick("w1")).hints["poll"] == 0
+        await stores.engine.claim("poll", 1, 60)
+        assert (await stores.tick("w1")).hints["poll"] == 0
+        await stores.engine.claim("poll", 0, 60)
+        assert (await stores.tick("w1")).hints["poll"] == 1
+        await stores.pass_time(0.06)
+        assert (await stores.tick("w1")).hints["poll"] == 2
+
+    async def test_hints_are_bounded(self, stores: Stores):
+        """However much is due."""
+        stores.raw.zadd("rb:due:settle", {f"ord_{n}": 1 for n in range(100)})
+        assert (await stores.tick("w1")).hints["settle"] == 5
+
+    async def test_hints_that_nobody_consumes_do_not_pile_up_in_the_queue(self, stores: Stores):
+        """What lies in the broker's queue counts as under way, even when its count has lapsed."""
+        stores.raw.zadd("rb:due:settle", {"ord_1": 1})
+        stores.raw.rpush("settle", "a hint")
+        assert (await stores.tick("w1", queues_here=True)).hints["settle"] == 0
+        assert (await stores.tick("w1")).hints["settle"] == 1
+
+    async def test_few_polls_wait_a_little_for_company(self, stores: Stores):
+        """A hint costs as much as many polls; a full batch, or the oldest's patience, ends the wait."""
+        await stores.waiting(at=stores.now() - 0.001)
+        assert (await stores.tick("w1", company=60)).hints["poll"] == 0
+        await stores.waiting(id="ord_2", at=stores.now() - 61)
+        assert (await stores.tick("w1", company=60, batch=3)).hints["poll"] == 1
+
+    async def test_full_batch_waits_for_nobody(self, stores: Stores):
+        """Two due and two to a batch."""
+        for n in range(2):
+            await stores.waiting(id=f"ord_{n}")
+        assert (await stores.tick("w1", company=60)).hints["poll"] == 1
+
+    async def test_chores_come_round(self, stores: Stores):
+        """Each once a period, whoever ticks."""
+        chores = {"mend": 0.03, "trim": 3600.0}
+        assert (await stores.tick("w1", chores=chores)).chores == ("mend", "trim")
+        assert (await stores.tick("w1", chores=chores)).chores == ()
+        await stores.pass_time(0.05)
+        assert (await stores.tick("w1", chores=chores)).chores == ("mend",)
+
+    async def test_wish_is_told_once(self, stores: Stores):
+        """Who asks for a reading gets one."""
+        stores.door.wish("balance")
+        await stores.engine.wish("servers:2")
+        assert sorted(await stores.engine.taken_wishes()) == ["balance", "servers:2"]
+        assert await stores.engine.taken_wishes() == []
+
+
+class IndexConformance:
+    """Lists, pages and upkeep."""
+
+    async def test_orders_come_in_pages_newest_first(self, stores: Stores):
+        """Following the cursor shows each once; another caller's are not among them."""
+        at = stores.now()
+        for n in range(5):
+            stores.accepted(id=f"ord_{n}", created_at=at + n)
+        stores.accepted(id="ord_x", caller="cal_2")
+        seen: list[str] = []
+        cursor: str | None = None
+        while True:
+            page, cursor = stores.door.orders("cal_1", status=None, limit=2, before=cursor)
+            seen += [one.id for one in page]
+            if cursor is None:
+                break
+        assert seen == ["ord_4", "ord_3", "ord_2", "ord_1", "ord_0"]
+
+    async def test_orders_can_be_asked_for_by_status(self, stores: Stores):
+        """The page holds only those."""
+        stores.accepted(id="ord_1")
+        await stores.waiting(id="ord_2")
+        page, cursor = stores.door.orders("cal_1", status="waiting", limit=10, before=None)
+        assert ([one.id for one in page], cursor) == (["ord_2"], None)
+
+    async def test_cursor_of_somebody_else_is_not_found(self, stores: Stores):
+        """A cursor belongs to its list."""
+        stores.accepted(id="ord_x", caller="cal_2")
+        with pytest.raises(NotFound):
+            stores.door.orders("cal_1", status=None, limit=2, before="ord_x")
+
+    async def test_events_are_listed_by_order_and_status(self, stores: Stores):
+        """Newest first, with their sequence."""
+        await stores.received(id="ord_1")
+        await stores.received(id="ord_2")
+        stores.ping("evt_ping")
+        page, _ = stores.door.events("cal_1", order=None, status=None, limit=10, before=None)
+        assert [(one.id, one.sequence) for one in page] == [
+            ("evt_ping", 3), ("evt_ord_2", 2), ("evt_ord_1", 1),
+        ]  # fmt: skip
+        mine, _ = stores.door.events("cal_1", order="ord_2", status="pending", limit=10, before=None)
+        assert [one.id for one in mine] == ["evt_ord_2"]
+        none, _ = stores.door.events("cal_1", order="ord_2", status="gone", limit=10, before=None)
+        assert none == []
+
+    async def test_caller_that_was_down_catches_up_in_order(self, stores: Stores):
+        """What came after a sequence number, oldest first."""
+        for n in range(4):
+            stores.ping(f"evt_{n}")
+        assert [one.id for one in stores.door.events_after("cal_1", 1, 2)] == ["evt_1", "evt_2"]
+        assert stores.door.events_after("cal_1", 4, 2) == []
+
+    async def test_lost_wake_up_is_mended(self, stores: Stores):
+        """Expected never to be needed: an open order without one gets one in the lane of its state."""
+        await stores.waiting(id="ord_1")
+        stores.accepted(id="ord_2")
+        got, _ = await stores.received(id="ord_3")
+        await stores.waiting(id="ord_4", at=stores.now() + 60)
+        for lane, lost in (("poll", "ord_1"), ("buy", "ord_2"), ("settle", "ord_3")):
+            stores.raw.zrem(f"rb:due:{lane}", lost)
+        walked, mended = await stores.engine.reconcile("cal_1", 0, 10)
+        assert (walked, sorted(mended)) == (4, ["ord_1", "ord_2", "ord_3"])
+        assert [stores.lanes(f"ord_{n}") for n in (1, 2, 3, 4)] == [["poll"], ["buy"], ["settle"], ["poll"]]
+        assert await stores.engine.reconcile("cal_1", 0, 10) == (4, [])
+        assert got.status is Status.RECEIVED
+
+    async def test_vanished_order_leaves_the_open_ones(self, stores: Stores):
+        """An index holds no ghosts."""
+        stores.raw.zadd("rb:caller:cal_1:open", {"ord_0": 1})
+        await stores.engine.reconcile("cal_1", 0, 10)
+        assert stores.raw.zcard("rb:caller:cal_1:open") == 0
+
+    async def test_indexes_lose_what_is_past_its_time(self, stores: Stores):
+        """Old orders by their age, events when they are gone."""
+        stores.accepted(id="ord_old", created_at=stores.now() - 1000)
+        stores.accepted(id="ord_new")
+        stores.ping("evt_0")
+        stores.ping("evt_1")
+        stores.raw.delete("rb:event:evt_0")
+        await stores.engine.trim_indexes("cal_1", stores.now() - 500)
+        assert stores.raw.zrange("rb:caller:cal_1:orders", 0, -1) == [b"ord_new"]
+        assert stores.raw.zrange("rb:caller:cal_1:events", 0, -1) == [b"evt_1"]
+
+    async def test_counters_of_all_workers_are_summed(self, stores: Stores):
+        """Wherever they were counted."""
+        await stores.engine.add_counts({'polls{reply="Code"}': 2, "throttled": 1})
+        await stores.engine.add_counts({'polls{reply="Code"}': 0.5})
+        assert stores.door.counters() == {'polls{reply="Code"}': 2.5, "throttled": 1}
+
+    async def test_depths_tell_how_late_a_lane_is(self, stores: Stores):
+        """What is held, what is due, and for how long the oldest has been."""
+        await stores.waiting(at=stores.now() - 3)
+        await stores.waiting(id="ord_2", at=stores.now() + 60)
+        poll = stores.door.depths()["poll"]
+        assert (poll["held"], poll["due"]) == (2, 1)
+        assert poll["late"] == pytest.approx(3, abs=1)
+        assert (await stores.engine.depths())["poll"] == 2
+
+    async def test_account_keeps_the_last_good_reading(self, stores: Stores):
+        """An unreadable answer marks it as asked for, and changes nothing else."""
+        await stores.engine.put_account("balance", "500.00")
+        before = stores.door.account()
+        await stores.engine.put_account("balance", None)
+        after = await stores.engine.account()
+        assert after["balance"] == "500.00"
+        assert after["balance:at"] == before["balance:at"]
+        assert int(after["balance:asked"]) >= int(before["balance:asked"])
+
+
+class StoreConformance(
+    CreateConformance, SaveConformance, ClaimConformance, DeliveryConformance, ClockConformance, IndexConformance
+):
+    """All of it. A module that tests a store inherits this and gives a `stores` fixture."""
