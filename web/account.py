@@ -32,7 +32,7 @@ def routes() -> APIBlueprint:
 @takes(query=schemas.Refresh)
 def balance() -> Response:
     """Read the balance, and whether buying is paused."""
-    account = _account("balance", refresh=reading.query(schemas.Refresh).refresh)
+    account = _account("balance", refresh=reading.query(schemas.Refresh).refresh == "true")
     told = {"balance": account.get("balance"), "currency": "PKR", **_age(account, "balance"), "buying": _buying()}
     return answer(told)
 
@@ -42,7 +42,7 @@ def servers() -> Response:
     """List the provider's servers."""
     asked = reading.query(schemas.ServersQuery)
     what = f"servers:{asked.type}"
-    account = _account(what, refresh=asked.refresh)
+    account = _account(what, refresh=asked.refresh == "true")
     known = json.loads(account[what]) if what in account else None
     return answer({"type": asked.type, "servers": known, **_age(account, what)})
 

@@ -11,7 +11,6 @@ from typing import Any, NoReturn, TypeVar
 from flask import request
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
-from werkzeug.exceptions import RequestEntityTooLarge
 
 from web.problems import CODES, Problem
 
@@ -72,10 +71,10 @@ def body() -> Any:
     """The body as JSON. Raises Problem (400, 413, 415)."""
     if request.mimetype != "application/json" or request.mimetype_params.get("charset", "utf-8").lower() != "utf-8":
         raise Problem(415, "unsupported_media_type", "send the body as `Content-Type: application/json`, in UTF-8")
-    try:
-        return parse(request.get_data(cache=False))
-    except RequestEntityTooLarge:
-        raise Problem(413, "too_large", CODES["too_large"]) from None
+    text = request.get_data(cache=False)
+    if len(text) > MOST_BODY:
+        raise Problem(413, "too_large", CODES["too_large"])
+    return parse(text)
 
 
 def checked(model: type[Model], value: Any, context: Any = None) -> Model:

@@ -43,10 +43,6 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10 else value
 
 
-def _flag(value: Any) -> Any:
-    return {"true": True, "false": False}.get(value, value)
-
-
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[!-~]([ -~]*[!-~])?$")]
 Url = Annotated[str, Field(max_length=2048, json_schema_extra={"pattern": "^https?://[!-~]+$"})]
 Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
@@ -142,8 +138,8 @@ class EventsQuery(Incoming):
 class Refresh(Incoming):
     """Whether to have it read anew."""
 
-    refresh: Annotated[bool, Field(strict=True), BeforeValidator(_flag)] = Field(
-        False, description="ask a worker to read it anew, and wait up to 5 seconds for it"
+    refresh: Literal["true", "false"] = Field(
+        "false", description="ask a worker to read it anew, and wait up to 5 seconds for it"
     )
 
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import resource
+import secrets
+import socket
 import threading
-import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -22,12 +25,12 @@ from worker.clock import BATCH, LANES, Clock
 from worker.errors import StoreUnavailable
 from worker.event import Event
 from worker.logs import get_logger
-from worker.services import Services
+from worker.services import POLLS_IN_FLIGHT, Services
 from worker.steps import STILL_WAITING, Again, Gone, Outcome, Saved
 
 log = get_logger(__name__)
 
-IN_FLIGHT = {"settle": 200, "poll": 1000, "buy": 200, "deliver": 400}
+IN_FLIGHT = {"settle": 500, "poll": POLLS_IN_FLIGHT, "buy": 200, "deliver": 2000}
 """Entries of a lane under way at once in one process."""
 DELIVERY_MARGIN = 10.0
 """Seconds by which an event's lease outlives the attempt's deadline: two attempts of one event never overlap."""
@@ -83,6 +86,7 @@ class Engine:
         self._thread.join(timeout=5)
 
     def _run_loop(self) -> None:
+        _allow_many_connections()
         self.loop = _new_loop()
         asyncio.set_event_loop(self.loop)
         try:
@@ -276,6 +280,13 @@ class Engine:
             await self.services.store.add_counts(counts)
 
 
+def _allow_many_connections() -> None:
+    """Every call under way holds a file descriptor, and the usual soft limit is 1,024."""
+    with contextlib.suppress(ValueError, OSError):
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def _new_loop() -> asyncio.AbstractEventLoop:
     """uvloop where there is one (it costs the worker a third less CPU per poll), else asyncio's own."""
     try:
@@ -287,8 +298,4 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 def process_name() -> str:
     """A name for this process that no other has."""
-    import os
-    import secrets
-    import socket
-
-    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}:{int(time.time())}"
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"

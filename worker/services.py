@@ -27,6 +27,8 @@ SETTLE_LEASE = 60.0
 """Seconds after which a settle step that left no trace is taken up again."""
 LEASE_MARGIN = 10.0
 """Seconds by which a lease outlives the work that it covers."""
+POLLS_IN_FLIGHT = 2000
+"""Status calls under way at once in one process, each on a connection of its own."""
 SECRETS_KEPT = 2.0
 """Seconds for which a caller's webhook secrets are remembered."""
 
@@ -67,12 +69,12 @@ async def build(settings: Settings) -> Services:
         otp_ttl=settings.otp_ttl,
         max_rps=settings.otpget_max_rps,
     )
-    key = settings.otpget_api_key.get_secret_value() if settings.otpget_api_key else ""
     provider = Provider(
         settings.otpget_base_url,
-        key,
+        settings.otpget_api_key.get_secret_value() if settings.otpget_api_key else "",
         poll_deadline=settings.status_deadline,
         buy_deadline=settings.buy_deadline,
+        connections=POLLS_IN_FLIGHT,
     )
     sender = Sender(guard_of(settings), timeout=settings.webhook_timeout, version=_version())
     gate = Gate(store, counters)

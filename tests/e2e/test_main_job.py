@@ -119,13 +119,16 @@ def test_killing_the_only_worker_loses_nothing(home: Stack) -> None:
     assert done(home, late, "received", "finished")["otp"] == "832040"
 
 
-def killed_at(stack: Stack, moment: str, **play: Any) -> dict[str, Any]:
-    """Play an order whose worker is killed while the provider answers this call, and started again."""
+def killed_at(stack: Stack, moment: str, age: float = 0.0, **play: Any) -> dict[str, Any]:
+    """Play an order whose worker is killed while the provider answers this call, and started again.
+
+    The first such call is meant that comes `age` seconds after the purchase.
+    """
     (worker,) = stack.workers
     killed = threading.Event()
 
-    def kill(_: str) -> None:
-        if not killed.is_set():
+    def kill(order_id: str) -> None:
+        if not killed.is_set() and (not age or time.time() - stack.provider.ledger.order(order_id).charged_at > age):
             worker.kill()
             killed.set()
 
@@ -157,6 +160,15 @@ def test_killed_in_the_middle_of_a_call(
 ) -> None:
     """The worker dies in the middle of a call that can be repeated: it is, and the order ends as if nothing had been."""
     done(home, killed_at(home, moment, sms=sms, timeout=3 if sms is None else 60), status, settlement)
+
+
+def test_killed_while_looking_before_the_cancel(home: Stack) -> None:
+    """The worker dies at the look right before a cancel: the cancel is not put off for long."""
+    order = killed_at(home, "poll", age=2.9, timeout=3)
+    restarted = time.monotonic()
+    wait_for(lambda: home.provider.seen(order["server"], "cancel"), 90, "the cancel")
+    assert time.monotonic() - restarted < 20
+    done(home, order, "expired", "refunded")
 
 
 def test_killed_in_the_middle_of_a_delivery(home: Stack) -> None:

@@ -1,0 +1,124 @@
+"""The door on fakeredis, and callers that ask it, for tests without sockets."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import fakeredis
+from werkzeug.test import TestResponse
+
+from tests.builders import NOW
+from tests.fakes import ManualClock
+from web import create_app
+from web.limits import Limits
+from worker.callers import Callers
+from worker.order import Order
+from worker.settings import load
+from worker.store import DoorStore, Vault, Wake, Written
+from worker.webhooks.guard import Guard
+
+HOOK = "https://caller.example/hook"
+BODY = {"server": "1", "type": "1", "callback_url": HOOK}
+ADDRESSES = {"caller.example": ["93.184.215.14"], "inside.example": ["10.0.0.7"]}
+
+
+def resolve(name: str) -> list[str]:
+    """Addresses of the made-up names."""
+    if name not in ADDRESSES:
+        raise OSError("no such name")
+    return ADDRESSES[name]
+
+
+class Doorway:
+    """One door with its store; `clock` moves when somebody waits."""
+
+    def __init__(self, clock: ManualClock, *, limits: Limits | None = None, **environ: str) -> None:
+        self.clock = clock
+        self.raw = fakeredis.FakeRedis()
+        self.store = DoorStore(self.raw, Vault(), retention=604_800, otp_ttl=86_400)
+        self.callers = Callers(self.store, Vault())
+        self.slept: list[float] = []
+        self.on_sleep: Any = None
+        self.guard = Guard(resolve=resolve)
+        settings = load("web", {"RINGBACK_REDIS_URL": "redis://nowhere.example", **environ})
+        self.app = create_app(
+            settings, store=self.store, guard=self.guard, clock=clock, sleep=self._sleep, monotonic=clock, limits=limits
+        )
+        self.shop = self.new_caller("Shop")
+
+    def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.clock.advance(seconds)
+        if self.on_sleep:
+            self.on_sleep()
+
+    def new_caller(self, name: str, **settings: Any) -> Asker:
+        """A caller with its key in hand."""
+        caller, api_key, _ = self.callers.create(name, NOW, **settings)
+        return Asker(self, caller.id, api_key)
+
+    def change(self, order: Order, after: Order, lane: str | None = "poll") -> None:
+        """A worker changes an order."""
+        wake = None if after.ended or lane is None else Wake(lane)
+        assert self.store.save(order, after, wake=wake) is Written.SAVED
+
+    def bought(self, order_id: str) -> Order:
+        """A worker buys a number for an order."""
+        order = self.store.load(order_id)
+        assert order is not None
+        buying = order.intend(self.clock())
+        self.change(order, buying, "buy")
+        waiting = buying.assign("act_" + order_id, "+923001234567", self.clock(), life=900, cancel_after=540)
+        self.change(buying, waiting)
+        return waiting
+
+    def due(self, lane: str) -> dict[str, float]:
+        """What is due in a lane, in epoch seconds."""
+        return {one.decode(): at / 1000 for one, at in self.raw.zrange(f"rb:due:{lane}", 0, -1, withscores=True)}
+
+
+class Asker:
+    """A caller that sends requests."""
+
+    def __init__(self, door: Doorway, caller_id: str, api_key: str) -> None:
+        self.id = caller_id
+        self.api_key = api_key
+        self._client = door.app.test_client()
+
+    def ask(self, method: str, path: str, **sent: Any) -> TestResponse:
+        """Send a request with this caller's key."""
+        headers = {"Authorization": f"Bearer {self.api_key}", **sent.pop("headers", {})}
+        return self._client.open(path, method=method, headers=headers, **sent)
+
+    def get(self, path: str, **sent: Any) -> TestResponse:
+        """GET."""
+        return self.ask("GET", path, **sent)
+
+    def post(self, path: str, **sent: Any) -> TestResponse:
+        """POST."""
+        return self.ask("POST", path, **sent)
+
+    def order(self, key: str | None = None, **fields: Any) -> TestResponse:
+        """Place an order."""
+        return self.post("/v1/orders", json={**BODY, **fields}, headers={"Idempotency-Key": key} if key else {})
+
+    def order_id(self, **fields: Any) -> str:
+        """Place an order that is accepted."""
+        answer = self.order(**fields)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json["id"]) if answer.json else ""
+
+
+def bad_fields(answer: TestResponse) -> dict[str, str]:
+    """The fields that a 422 complains about, with their codes."""
+    assert answer.status_code == 422, answer.text
+    return {one["field"]: one["code"] for one in json.loads(answer.text)["errors"]}
+
+
+def code(answer: TestResponse) -> tuple[int, str]:
+    """A problem's status and code; that it is one is checked on the way."""
+    assert answer.mimetype == "application/problem+json", answer.text
+    told = json.loads(answer.text)
+    assert told["status"] == answer.status_code
+    return answer.status_code, told["code"]

@@ -1,0 +1,252 @@
+"""What every request meets: keys, limits, problems, headers, log lines, health, figures, the description."""
+
+from __future__ import annotations
+
+import re
+import sys
+from html.parser import HTMLParser
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.door import Doorway, code
+from web import create_app
+from web.limits import Limits
+from web.problems import CODES
+from worker.errors import StoreUnavailable
+from worker.store.codec import ms
+
+WRONG = "rbk_" + "x" * 43
+
+
+@pytest.fixture
+def door(clock):
+    return Doorway(clock)
+
+
+@pytest.fixture
+def anyone(door):
+    """Somebody without a key."""
+    return door.app.test_client()
+
+
+@pytest.mark.parametrize("path", ["/v1/orders", "/v1/balance", "/v1/nothing", "/v1/orders/ord_1/cancel"])
+def test_without_a_key_everything_is_closed(anyone, path):
+    """Under /v1 even what does not exist asks for a key first."""
+    answer = anyone.get(path)
+    assert code(answer) == (401, "unauthorized")
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer ")
+
+
+@pytest.mark.parametrize(
+    "header", [f"Bearer {WRONG}", "Bearer", "Basic eDp5", "Bearer é", "rbk_", "Bearer " + "x" * 999]
+)
+def test_wrong_key_is_refused(anyone, header):
+    """Wrong, empty or oddly shaped keys get the same answer."""
+    assert code(anyone.get("/v1/orders", headers={"Authorization": header})) == (401, "unauthorized")
+
+
+def test_revoked_key_stops_working_within_two_seconds(door):
+    """A key that was remembered is forgotten in time."""
+    assert door.shop.get("/v1/orders").status_code == 200
+    door.callers.revoke(door.shop.id, door.clock())
+    door.clock.advance(2.01)
+    assert code(door.shop.get("/v1/orders")) == (401, "unauthorized")
+
+
+def test_rotated_key_replaces_the_old_one(door):
+    """The new key is good, the old one is not."""
+    old, door.shop.api_key = door.shop.api_key, door.callers.rotate_key(door.shop.id)
+    assert door.shop.get("/v1/orders").status_code == 200
+    door.shop.api_key = old
+    assert door.shop.get("/v1/orders").status_code == 401
+
+
+def test_many_wrong_keys_are_told_to_wait(door, anyone):
+    """The 21st wrong key of a minute gets 429, and a good one from the same address still passes."""
+    answers = [anyone.get("/v1/orders", headers={"Authorization": f"Bearer {WRONG}"}) for _ in range(21)]
+    assert {one.status_code for one in answers[:20]} == {401}
+    assert code(answers[20]) == (429, "too_many_failed_logins")
+    assert 0 < int(answers[20].headers["Retry-After"]) <= 60
+    assert door.shop.get("/v1/orders").status_code == 200
+
+
+def test_caller_past_its_limit_is_told_to_wait(clock):
+    """Each answer shows what is left; past it comes 429, for this caller alone."""
+    door = Doorway(clock, limits=Limits(requests=2))
+    other = door.new_caller("Other")
+    answers = [door.shop.get("/v1/orders") for _ in range(3)]
+    assert [re.search(r"r=(\d+)", one.headers["RateLimit"])[1] for one in answers] == ["1", "0", "0"]
+    assert answers[0].headers["RateLimit-Policy"] == '"requests";q=2;w=60'
+    assert code(answers[2]) == (429, "rate_limited")
+    assert answers[2].headers["Retry-After"]
+    assert other.get("/v1/orders").status_code == 200
+
+
+def test_unknown_paths_and_methods_are_problems(door, anyone):
+    """404 and 405 look like every other error; 405 says what there is."""
+    assert code(anyone.get("/nothing")) == (404, "not_found")
+    answer = door.shop.ask("DELETE", "/v1/orders")
+    assert code(answer) == (405, "method_not_allowed")
+    assert {"GET", "POST"} <= set(answer.headers["Allow"].split(", "))
+
+
+def test_trailing_slash_changes_nothing(door):
+    """The path with a slash behind it is the same, without a redirect."""
+    assert door.shop.get("/v1/orders/").status_code == 200
+    assert door.shop.ask("HEAD", "/v1/orders").status_code == 200
+
+
+def test_unexpected_error_tells_nothing_but_its_id(door, monkeypatch):
+    """What fails inside is in the log under the request's id, and not in the answer."""
+
+    def broken(*_args, **_more):
+        raise RuntimeError("the secret is hunter2")
+
+    monkeypatch.setattr(door.store, "orders", broken)
+    with capture_logs() as lines:
+        answer = door.shop.get("/v1/orders", headers={"X-Request-Id": "abc-1"})
+    assert code(answer) == (500, "internal_error")
+    assert "hunter2" not in answer.text
+    assert [line["event"] for line in lines if line.get("request_id") == "abc-1"] == ["request_failed", "request"]
+
+
+def test_every_request_has_one_line_without_its_body(door):
+    """The line names method, route, status, duration, caller and order, and neither query, body nor key."""
+    with capture_logs() as lines:
+        order_id = door.shop.order(metadata={"x": "private"}).json["id"]
+        door.shop.get(f"/v1/orders/{order_id}?wait=0")
+    posted, read = [line for line in lines if line["event"] == "request"]
+    assert (posted["method"], posted["route"], posted["status"]) == ("POST", "/v1/orders", 202)
+    assert (posted["caller"], posted["order"], read["order"]) == (door.shop.id, order_id, order_id)
+    assert read["route"] == "/v1/orders/<order:order_id>"
+    assert not re.search(r"private|wait|rbk_|caller\.example", repr(lines))
+
+
+@pytest.mark.parametrize(("given", "echoed"), [("abc-1.2_3", True), ("a b", False), ("x" * 65, False), ("<b>", False)])
+def test_sane_request_id_is_echoed(anyone, given, echoed):
+    """A caller's own id comes back; an odd one is replaced."""
+    answered = anyone.get("/healthz", headers={"X-Request-Id": given}).headers["X-Request-Id"]
+    assert (answered == given) is echoed
+    assert answered
+
+
+@pytest.mark.parametrize("path", ["/v1/orders", "/healthz", "/docs", "/openapi.json", "/nothing", "/static/docs.css"])
+def test_security_headers_are_on_every_answer(door, path):
+    """No sniffing, no framing, no referrer, nothing loaded from elsewhere."""
+    headers = door.shop.get(path).headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+
+
+def test_answers_are_not_kept_by_anyone(door):
+    """Codes and numbers stay out of caches."""
+    assert door.shop.get("/v1/orders").headers["Cache-Control"] == "no-store"
+
+
+def test_alive_needs_no_store(door, anyone, monkeypatch):
+    """The process is alive whatever the store does."""
+    monkeypatch.setattr(door.store, "now", _gone)
+    assert anyone.get("/healthz").json == {"status": "ok"}
+
+
+def test_ready_while_a_clock_ticks(door, anyone):
+    """Ready means that the store answers and a worker's clock ticked within ten seconds."""
+    door.raw.set("rb:clock:tick", ms(door.clock() - 9))
+    assert anyone.get("/readyz").json == {"status": "ready"}
+
+
+@pytest.mark.parametrize(("ago", "said"), [(None, "ever ticked"), (11, "11 seconds")])
+def test_unready_says_why(door, anyone, ago, said):
+    """Without a worker the answer says so."""
+    if ago is not None:
+        door.raw.set("rb:clock:tick", ms(door.clock() - ago))
+    answer = anyone.get("/readyz")
+    assert code(answer) == (503, "not_ready")
+    assert said in answer.json["detail"]
+
+
+def test_unready_without_the_store(door, anyone, monkeypatch):
+    """A store that does not answer is named as the reason."""
+    monkeypatch.setattr(door.store, "now", _gone)
+    assert "the store" in anyone.get("/readyz").json["detail"]
+
+
+def test_metrics_show_what_the_workers_counted(door, anyone):
+    """Counters with their labels, lanes, pauses, balance and this process' requests."""
+    door.raw.hset("rb:counters", mapping={'polls{reply="Waiting"}': 5, "mended": 0})
+    door.raw.hset("rb:account", "balance", "500.50")
+    door.shop.order_id()
+    door.store.pause("switched_off", {})
+    text = anyone.get("/metrics").text
+    for line in (
+        'ringback_polls_total{reply="Waiting"} 5.0', "ringback_mended_total 0.0", "ringback_balance_pkr 500.5",
+        'ringback_buying_paused{reason="switched_off"} 1.0', 'ringback_lane_held{lane="buy"} 1.0',
+        "ringback_store_up 1.0",
+    ):  # fmt: skip
+        assert line in text.splitlines()
+    assert re.search(r'ringback_http_requests_total\{.*route="/v1/orders",status="202"\} 1.0', text)
+
+
+def test_metrics_stay_up_without_the_store(door, anyone, monkeypatch):
+    """A dead store is a figure, not an error."""
+    monkeypatch.setattr(door.store, "counters", _gone)
+    answer = anyone.get("/metrics")
+    assert answer.status_code == 200
+    assert "ringback_store_up 0.0" in answer.text
+
+
+def _gone(*_args):
+    raise StoreUnavailable("the store does not answer")
+
+
+def test_page_needs_nothing_from_elsewhere(anyone):
+    """The page for people runs no script and loads nothing from another host."""
+    found: list[tuple[str, str | None]] = []
+
+    class Links(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            found.extend((tag, value) for name, value in attrs if name in ("src", "href"))
+
+    page = anyone.get("/docs").text
+    Links().feed(page)
+    assert "<script" not in page
+    assert all(value.startswith(("/", "#")) for _, value in found)
+    assert "/v1/orders/{order_id}/cancel" in page
+
+
+def test_every_code_raised_is_documented(anyone):
+    """The page lists every error code."""
+    page = anyone.get("/docs").text
+    assert all(f"<code>{one}</code>" in page for one in CODES)
+
+
+def test_bad_settings_end_the_process_with_one_message(monkeypatch, capsys):
+    """All problems at once, no traceback, and a status at which gunicorn stops for good."""
+    monkeypatch.setattr("web.app.load", _unset)
+    with pytest.raises(SystemExit) as left:
+        create_app()
+    assert left.value.code == 4
+    said = capsys.readouterr().err
+    assert "RINGBACK_REDIS_URL" in said
+    assert "Traceback" not in said
+
+
+def _unset(role):
+    from worker.settings import load
+
+    return load(role, {})
+
+
+def test_door_never_loads_what_talks_to_the_provider(door):
+    """The web process neither holds the provider's key nor the code that would send it."""
+    import subprocess
+
+    told = subprocess.run(
+        [sys.executable, "-c", "import sys, web; print([n for n in sys.modules if n.startswith('worker.')])"],
+        check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    for forbidden in ("worker.provider", "worker.lifecycle", "worker.tasks", "worker.services", "worker.queue"):
+        assert f"'{forbidden}" not in told
