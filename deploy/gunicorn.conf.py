@@ -12,13 +12,12 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from datetime import timedelta
 from typing import Any
 
 from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import ThreadWorker
 
-from worker.logs import configure, get_logger
+from worker.logs import configure
 
 SILENCE = 5
 """Seconds a client may be silent in the middle of a request."""
@@ -59,7 +58,7 @@ class PromptThreads(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no ty
 
 
 class JsonLogger(Logger):  # type: ignore[misc]  # gunicorn ships no types
-    """gunicorn's lines go where all others go; an access line has the path without its query."""
+    """gunicorn's lines go where all others go."""
 
     def setup(self, cfg: Any) -> None:
         """Take gunicorn's own handlers away, so that its lines reach the root's."""
@@ -76,25 +75,12 @@ class JsonLogger(Logger):  # type: ignore[misc]  # gunicorn ships no types
         else:
             super().exception(msg, *args, **kwargs)
 
-    def access(self, resp: Any, req: Any, environ: dict[str, Any], request_time: timedelta) -> None:
-        """One line per answered request; the health checks' are left out."""
-        if req.path in ("/healthz", "/readyz", "/metrics"):
-            return
-        get_logger("gunicorn.access").info(
-            "request_answered",
-            method=req.method,
-            path=req.path,
-            status=str(resp.status).split(" ", 1)[0],
-            bytes=getattr(resp, "sent", None),
-            milliseconds=round(request_time.total_seconds() * 1000, 1),
-        )
-
 
 bind = f"{os.environ.get('RINGBACK_BIND', '0.0.0.0')}:{os.environ.get('PORT') or 8000}"  # noqa: S104 - behind a proxy
 proc_name = "ringback-web"
 control_socket_disable = True  # nothing here is steered at run time
 logger_class = JsonLogger
-accesslog = "-"
+accesslog = None  # the door writes one line per request itself
 
 # A waiting reader (`?wait=`) occupies a thread, so there are many; processes cost memory and share nothing.
 worker_class = PromptThreads

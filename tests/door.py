@@ -43,7 +43,13 @@ class Doorway:
         self.guard = Guard(resolve=resolve)
         settings = load("web", {"RINGBACK_REDIS_URL": "redis://nowhere.example", **environ})
         self.app = create_app(
-            settings, store=self.store, guard=self.guard, clock=clock, sleep=self._sleep, monotonic=clock, limits=limits
+            settings,
+            store=self.store,
+            guard=self.guard,
+            clock=clock,
+            sleep=self._sleep,
+            monotonic=clock,
+            limits=limits or Limits(clock=clock),
         )
         self.shop = self.new_caller("Shop")
 
@@ -58,6 +64,12 @@ class Doorway:
         caller, api_key, _ = self.callers.create(name, NOW, **settings)
         return Asker(self, caller.id, api_key)
 
+    def kept(self, order_id: str) -> Order:
+        """The order as the store keeps it."""
+        order = self.store.load(order_id)
+        assert order is not None
+        return order
+
     def change(self, order: Order, after: Order, lane: str | None = "poll") -> None:
         """A worker changes an order."""
         wake = None if after.ended or lane is None else Wake(lane)
@@ -65,8 +77,7 @@ class Doorway:
 
     def bought(self, order_id: str) -> Order:
         """A worker buys a number for an order."""
-        order = self.store.load(order_id)
-        assert order is not None
+        order = self.kept(order_id)
         buying = order.intend(self.clock())
         self.change(order, buying, "buy")
         waiting = buying.assign("act_" + order_id, "+923001234567", self.clock(), life=900, cancel_after=540)
@@ -75,7 +86,8 @@ class Doorway:
 
     def due(self, lane: str) -> dict[str, float]:
         """What is due in a lane, in epoch seconds."""
-        return {one.decode(): at / 1000 for one, at in self.raw.zrange(f"rb:due:{lane}", 0, -1, withscores=True)}
+        held: list[Any] = self.raw.zrange(f"rb:due:{lane}", 0, -1, withscores=True)
+        return {one.decode(): at / 1000 for one, at in held}
 
 
 class Asker:

@@ -289,9 +289,18 @@ class World:
             await self.store.drop(lane, order_id)
         return outcome
 
-    async def pass_time(self, seconds: float, step: float = 1.0) -> None:
-        """Let time pass with workers at hand: all that comes due is done."""
+    async def pass_time(self, seconds: float) -> None:
+        """Let time pass with workers at hand: whatever comes due is done in its moment."""
         until = self.clock() + seconds
         while self.clock() < until:
-            self.clock.advance(min(step, until - self.clock()))
+            self.clock.advance(min(self._next_moment(), until) - self.clock())
             await self.work()
+
+    def _next_moment(self) -> float:
+        """When something comes due next: an entry, the end of a hold, or a second later for what waits its turn."""
+        now = self.clock() * 1000
+        moments = [float(self.raw.hget("rb:limit", "hold") or 0)]
+        for lane in ("buy", "poll", "settle"):
+            moments += [at for _, at in self.raw.zrange(f"rb:due:{lane}", 0, -1, withscores=True)]
+        waits = any(at <= now for at in moments[1:])
+        return min([at for at in moments if at > now] + [now + 1000] * waits, default=now + 1e9) / 1000

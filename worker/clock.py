@@ -30,7 +30,7 @@ TOKEN = 1.0
 """Seconds for which the clock's token holds: a killed worker delays nothing for longer."""
 HINT = 2.0
 """Seconds after which a hint that nobody took is forgotten, in the queue and in the count."""
-COMPANY = 0.04
+COMPANY = 0.02
 """Share of the poll interval for which due polls wait until a batch is full: fewer hints, evenly late."""
 MOST_HINTS = 50
 """Hints of one lane under way at most."""

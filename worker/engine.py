@@ -53,9 +53,13 @@ class Engine:
     """Runs the lanes and the clock on one loop in a thread of its own."""
 
     def __init__(
-        self, services: Callable[[], Awaitable[Services]], hint: Callable[[str], None], *, worker: str
+        self, services: Callable[[], Awaitable[Services]], hint: Callable[[str], None], *, worker: str, delivers: bool
     ) -> None:
-        """`services` builds the services on the loop; `hint` publishes a hint for a lane or a chore (and may block)."""
+        """`services` builds the services on the loop; `hint` publishes a hint for a lane or a chore (and may block).
+
+        `delivers` says that this worker takes the `deliver` queue.
+        """
+        self._delivers = delivers
         self._build = services
         self._hint = hint
         self._worker = worker
@@ -211,7 +215,10 @@ class Engine:
         """Do what the step asked for, and say in one line what happened."""
         with bound_contextvars(order=order_id, lane=lane.name):
             match outcome:
-                case Saved(order):
+                case Saved(order, owes):
+                    if owes and self._delivers:
+                        # A code is perishable: no waiting for the clock's next tick.
+                        self._spawn(self._take(self._lanes["deliver"]))
                     log.info(
                         "order",
                         status=order.status.value,

@@ -374,7 +374,9 @@ class Lifecycle:
         if isinstance(look, Code):
             return await self._looked(order.id, look)
         if isinstance(look, Throttled):
-            return await self._told_to_wait(look, next_look, expires_at)
+            waits = await self._told_to_wait(look, next_look, expires_at)
+            if looked_at < expires_at - CANCEL_RESERVE:
+                return waits
         if order.settlement is Settlement.REFUNDED:
             return await self._after_refund(order, look, next_look)
         if isinstance(look, Cancelled) and (ended := await self._seen_cancelled(order)):
@@ -468,7 +470,7 @@ class Lifecycle:
             return await self._refunded(order, concluded=True)
         if order.status is Status.WAITING:
             return await self._cancelled_unasked(order.id)
-        return None if order.ended else await self._unconfirmed(order)
+        return await self._unconfirmed(order)
 
     async def _expired(self, order: Order, look: StatusReply, next_look: float, expires_at: float) -> Outcome:
         """The number's life is over: nothing can be cancelled any more, a code may still be read for a moment."""

@@ -19,9 +19,10 @@ PATIENCE = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """The order was changed and written."""
+    """The order was changed and written; `owes` says that the change caused a webhook."""
 
     order: Order
+    owes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class Writer:
             if written is Written.SAVED:
                 if after.ended and not order.ended:
                     self._counters.add("orders_ended", status=after.status.value)
-                return Saved(after)
+                return Saved(after, owes=bool(events))
             if written is not Written.CONFLICT:
                 return Gone() if written is Written.MISSING else Nothing(written)
             fresh = await self._store.load(order.id)

@@ -27,7 +27,7 @@ SANDBOX_KEY = "sandbox"
 REVIVAL_PAUSE = 2.0
 """Seconds between two attempts to start a store that does not come up again."""
 WORKER_ARGUMENTS = (
-    "--app worker.queue:app worker --pool threads --concurrency 8 --queues buy,poll,settle,deliver "
+    "--quiet --app worker.queue:app worker --pool threads --concurrency 8 --queues buy,poll,settle,deliver "
     "--without-gossip --without-mingle --without-heartbeat --loglevel INFO"
 )
 """The Procfile's worker line; a test holds the two together."""

@@ -43,7 +43,12 @@ class EngineStep(bootsteps.StartStopStep):
         for warning in settings.warnings():
             log.warning("settings", warning=warning)
         log.info("settings", **settings.masked())
-        _engine = Engine(partial(services.build, settings), partial(hint, worker.app), worker=process_name())
+        _engine = Engine(
+            partial(services.build, settings),
+            partial(hint, worker.app),
+            worker=process_name(),
+            delivers="deliver" in worker.app.amqp.queues.consume_from,
+        )
         _engine.start()
 
     def stop(self, worker: Any) -> None:

@@ -38,6 +38,16 @@ def _own_seconds(pid: int) -> float:
     return sum(int(ticks) for ticks in fields[11:15]) / TICK
 
 
+def machine_seconds() -> float:
+    """CPU time that everything on this machine has spent, whoever it belongs to."""
+    user, nice, system, _idle, _wait, irq, softirq, *_ = map(int, _first_line("/proc/stat").split()[1:])
+    return (user + nice + system + irq + softirq) / TICK
+
+
+def _first_line(path: str) -> str:
+    return Path(path).read_text().partition("\n")[0]
+
+
 def resident_bytes(pids: Iterable[int]) -> int:
     """Resident memory of these processes and their descendants."""
     page = os.sysconf("SC_PAGE_SIZE")
@@ -69,15 +79,21 @@ class Meter:
     at: float
     worker: float
     redis: float
+    machine: float
 
     @classmethod
     def read(cls, pids: Iterable[int], store: redis.Redis) -> Meter:
         """Read the worker processes' and the server's CPU time now."""
-        return cls(time.monotonic(), cpu_seconds(pids), redis_cpu_seconds(store))
+        return cls(time.monotonic(), cpu_seconds(pids), redis_cpu_seconds(store), machine_seconds())
 
     def since(self, before: Meter) -> Meter:
         """What was spent since `before`; `at` becomes the seconds between."""
-        return Meter(self.at - before.at, self.worker - before.worker, self.redis - before.redis)
+        return Meter(
+            self.at - before.at,
+            self.worker - before.worker,
+            self.redis - before.redis,
+            self.machine - before.machine,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +105,8 @@ class Window:
     seconds: float
     worker_cpu: float
     redis_cpu: float
+    machine_cpu: float
+    """CPU seconds of everything on the machine: much more than the parts' sum means that others were at work."""
     late_share: float
     gaps: tuple[int, ...] = ()
 
@@ -101,6 +119,11 @@ class Window:
     def redis_micros(self) -> float:
         """Redis CPU per poll in microseconds."""
         return self.redis_cpu / max(self.polls, 1) * 1e6
+
+    @property
+    def cores_busy(self) -> float:
+        """Cores that were at work, for whatever."""
+        return self.machine_cpu / self.seconds
 
     @property
     def rate(self) -> float:

@@ -59,9 +59,9 @@ def lines(
     for step in range(5):
         y = head + tall * step / 4
         parts.append(f'<line x1="{left}" y1="{y:.1f}" x2="{left + wide}" y2="{y:.1f}" stroke="{GRID}"/>')
-        parts.append(_text(left - 8, y + 4, f"{tallest * (1 - step / 4):,.4g}", anchor="end", colour=GREY))
+        parts.append(_text(left - 8, y + 4, _number(tallest * (1 - step / 4)), anchor="end", colour=GREY))
         parts.append(
-            _text(left + wide * step / 4, height - 28, f"{widest * step / 4:,.4g}", anchor="middle", colour=GREY)
+            _text(left + wide * step / 4, height - 28, _number(widest * step / 4), anchor="middle", colour=GREY)
         )
     for index, (name, line) in enumerate(series):
         colour = COLOURS[index % len(COLOURS)]
@@ -77,6 +77,10 @@ def lines(
 
 def _decades(values: Sequence[float]) -> tuple[int, int]:
     return math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def _round_up(value: float) -> float:

@@ -15,7 +15,7 @@ from rich.table import Table
 from tests.bench import plots
 from tests.bench.arrivals import BIN
 from tests.bench.figures import Figure, Window
-from tests.bench.results import Results
+from tests.bench.results import CELERY, Results
 from tests.bench.stage import INTERVAL, ROOT
 
 PAGE = ROOT / "docs" / "performance.md"
@@ -54,6 +54,7 @@ WINDOW_HEADINGS = (
     "of those due",
     "worker µs/poll",
     "Redis µs/poll",
+    "cores busy",
     "on time",
 )
 
@@ -74,6 +75,7 @@ def _window_row(name: str, seen: Window) -> tuple[str, ...]:
         *rates,
         f"{seen.worker_micros:,.0f}",
         f"{seen.redis_micros:,.0f}",
+        f"{seen.cores_busy:.2f}",
         f"{1 - seen.late_share:.2%}",
     )
 
@@ -115,9 +117,17 @@ def _conditions(results: Results, seconds: float) -> Iterator[str]:
         f"Every order is polled once in {INTERVAL:g} s. CPU is the user and system time of the worker's processes "
         "and their children, divided by the polls that the provider counted in a window of "
         f"{results.plan.window:g} s. The peers run at {results.plan.peer_orders:,} orders, a load that plain Celery "
-        f"carries on this machine; {results.plan.middle:,} it cannot, and at a lower load a poll costs it more. A "
-        "poll is late when it comes more than a second after its interval."
+        f"carries on this machine{_out_of_reach(results)}. A poll is late when it comes more than a second after its "
+        "interval. `cores busy` is everything on the machine, the provider and other people's work included."
     )
+
+
+def _out_of_reach(results: Results) -> str:
+    seen, wanted = results.peers.get(CELERY), results.plan.middle
+    if seen is None:
+        return ""
+    cores = wanted / INTERVAL * seen.worker_micros / 1e6
+    return f" (at that cost {wanted:,} would keep {cores:.1f} cores busy)"
 
 
 def _figures_table(figures: Sequence[Figure]) -> str:

@@ -103,24 +103,24 @@ def peer(peer: Peer, orders: int, *, seconds: float, warm: float = 8.0) -> Windo
             raise NotReady(f"{error}; {stage.log('worker')}") from None
 
 
-def celery_posts(count: int) -> float:
-    """CPU microseconds per webhook that the plain Celery worker spends: one task, one `httpx.post`."""
+def celery_posts(task: str, count: int) -> float:
+    """CPU microseconds per webhook that a Celery worker spends: one task each, `post` or `post_kept`."""
     with Stage() as stage:
         worker = stage.run([sys.executable, "-m", *CELERY.worker], name="worker")
-        send_posts(stage, 20)
+        send_posts(stage, task, 20)
         until(lambda: stage.figures()["hooks"] >= 20, "the first webhooks")
         stage.ask("/bench/window")
         before = cpu_seconds([worker.pid])
-        send_posts(stage, count)
+        send_posts(stage, task, count)
         until(lambda: stage.figures()["hooks"] >= count, "all webhooks", seconds=60)
         return (cpu_seconds([worker.pid]) - before) / count * 1e6
 
 
-def send_posts(stage: Stage, count: int) -> None:
+def send_posts(stage: Stage, task: str, count: int) -> None:
     """Enqueue `count` webhooks of the size of an order's."""
     script = (
-        "from tests.bench.peers.celery_retry import post; from tests.bench.payload import EVENT;"
-        f"[post.delay('{stage.provider_url}/hook', EVENT) for _ in range({count})]"
+        f"from tests.bench.peers.celery_retry import {task}; from tests.bench.payload import EVENT;"
+        f"[{task}.delay('{stage.provider_url}/hook', EVENT) for _ in range({count})]"
     )
     if stage.run([sys.executable, "-c", script], name="seed").wait(60):
         raise NotReady(f"seeding failed: {stage.log('seed')}")

@@ -66,7 +66,9 @@ class Bench:
             with self.step(f"{peer.name} at {self.plan.peer_orders:,} orders"):
                 self.results.peers[peer.name] = rivals.peer(peer, self.plan.peer_orders, seconds=self.plan.window)
         with self.step("webhooks, a Celery task and httpx.post each"):
-            self.results.post_micros = rivals.celery_posts(self.plan.posts)
+            self.results.post_micros = rivals.celery_posts("post", self.plan.posts)
+        with self.step("webhooks, a Celery task each and a kept client"):
+            self.results.kept_micros = rivals.celery_posts("post_kept", self.plan.posts)
 
     def door(self) -> None:
         """Bare Flask under ringback's gunicorn line."""

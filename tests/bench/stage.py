@@ -155,6 +155,7 @@ class Stage:
             spent.at,
             spent.worker,
             spent.redis,
+            spent.machine,
             seen["late_share"],
             tuple(seen["gaps"]),
         )

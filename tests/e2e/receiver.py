@@ -93,7 +93,7 @@ class Receiver:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length", "0")))
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                self.send_response(receiver.take(self.path, headers, body))
+                self.send_response(receiver.take(self.path.split("?")[0], headers, body))
                 self.send_header("content-length", "0")
                 self.end_headers()
 

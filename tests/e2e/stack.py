@@ -176,9 +176,7 @@ class Stack:
             "RINGBACK_OTPGET_API_KEY": self.provider_key,
             **self._worker_settings,
         }
-        self.workers = [
-            self._process(f"worker-{n + 1}", lines["worker"], provider) for n in range(self._count)
-        ]
+        self.workers = [self._process(f"worker-{n + 1}", lines["worker"], provider) for n in range(self._count)]
         for process in self.processes:
             process.start()
         self.caller = self.ringback("caller", "create", "e2e", "--callback-url", self.receiver.url + "/hook")
@@ -298,6 +296,12 @@ class Stack:
         came = self.receiver.deliveries(f"/hook/{self.posted[order_id]}")
         return [one for one in came if type in (None, one.type)]
 
+    def children(self) -> list[int]:
+        """The ids of all processes of web and workers, their children included."""
+        groups = {process.pid for process in self.processes if process.alive}
+        found = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+        return [pid for pid in found if _group(pid) in groups]
+
     def until(self, order_id: str, status: str | tuple[str, ...], seconds: float = 20.0) -> dict[str, Any]:
         """Wait until the order has a status; gives the order."""
         wanted = (status,) if isinstance(status, str) else status
@@ -330,6 +334,14 @@ class Stack:
             return self.api.get(path, **more)
         except httpx.TransportError:
             return httpx.Response(503)
+
+
+def _group(pid: int) -> int:
+    """A process's group; 0 when it has gone."""
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return 0
 
 
 def running_stack(folder: Path, **options: Any) -> Iterator[Stack]:

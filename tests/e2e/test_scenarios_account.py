@@ -220,7 +220,9 @@ def test_redirects_are_not_followed(treasury: Stack) -> None:
     treasury.provider.script(account("getBalance", "redirect", headers=elsewhere))
     read(treasury, "/v1/balance")
     bought = treasury.play(buy("redirect", headers=elsewhere, charged=True))
-    order = treasury.play(poll("redirect", headers=elsewhere, times=3), cancel("redirect", headers=elsewhere, status=307), timeout=2)
+    order = treasury.play(
+        poll("redirect", headers=elsewhere, times=3), cancel("redirect", headers=elsewhere, status=307), timeout=2
+    )
     treasury.until_settled(bought["id"], "unconfirmed")
     treasury.until_settled(order["id"], "refunded")
     assert not treasury.receiver.deliveries("/elsewhere")

@@ -14,10 +14,12 @@ from tests.e2e.stack import BUY_BUDGET, BUY_DEADLINE, Stack, wait_for
 pytestmark = pytest.mark.e2e
 
 CODE = "640913"
-NO_NUMBER = '<html><body>Error: <b>NO_NUMBERS</b></body></html>'
+NO_NUMBER = "<html><body>Error: <b>NO_NUMBERS</b></body></html>"
 
 
-def sold(name: str, *faults: Script, flags: tuple[str, ...] = (), buys: int | tuple[int, int] = 1, **more: object) -> Play:
+def sold(
+    name: str, *faults: Script, flags: tuple[str, ...] = (), buys: int | tuple[int, int] = 1, **more: object
+) -> Play:
     """A purchase that is adopted, and gets its code."""
     return Play(
         name=name, faults=faults, sms=(CODE, 0.6), status="received", settlement="finished", otp=CODE, finishes=1,
@@ -33,7 +35,9 @@ def unknown(name: str, *faults: Script, charged: int = 1) -> Play:
     )  # fmt: skip
 
 
-def rejected(name: str, *faults: Script, error: str, buys: int | tuple[int, int] = 1, also: Callable[[Run], None] | None = None) -> Play:
+def rejected(
+    name: str, *faults: Script, error: str, buys: int | tuple[int, int] = 1, also: Callable[[Run], None] | None = None
+) -> Play:
     """A purchase that was surely not made, for good."""
     return Play(
         name=name, faults=faults, status="failed", settlement="none", error=error, charged=0, buys=buys, cancels=0,

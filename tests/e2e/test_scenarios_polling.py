@@ -21,7 +21,14 @@ ODD = "77\x0021\x1b[31m\x7f<script>alert('881')</script>\u202e \U0001f512\u20ac"
 
 def got(name: str, code: str, *faults: Script, after: float = 0.6, **more: object) -> Play:
     """A code that is delivered to the letter, once, and then finished."""
-    expected: dict[str, object] = {"settlement": "finished", "finishes": 1, "cancels": 0, "otp": code, "also": told_once, **more}
+    expected: dict[str, object] = {
+        "settlement": "finished",
+        "finishes": 1,
+        "cancels": 0,
+        "otp": code,
+        "also": told_once,
+        **more,
+    }
     return Play(name=name, faults=faults, sms=(code, after), status="received", **expected)  # type: ignore[arg-type]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ def test_new_order_is_accepted_queued_and_due(door):
     assert (order["status"], order["settlement"], order["number"], order["otp"]) == ("queued", "none", None, None)
     assert (order["metadata"], order["purpose"], order["callback_url"]) == ({"user": 42}, "sign-up", HOOK)
     assert door.due("buy") == {order["id"]: door.clock()}
-    assert door.store.load(order["id"]).timeout == 300
+    assert door.kept(order["id"]).timeout == 300
 
 
 def test_order_has_the_contracts_fields(door):
@@ -45,7 +46,7 @@ def test_order_has_the_contracts_fields(door):
 def test_timeout_defaults_to_the_setting(clock):
     """An order that asks for none gets the configured timeout."""
     door = Doorway(clock, RINGBACK_ORDER_TIMEOUT="77")
-    assert door.store.load(door.shop.order_id()).timeout == 77
+    assert door.kept(door.shop.order_id()).timeout == 77
 
 
 def test_callers_own_callback_serves_when_none_is_given(door):
@@ -144,7 +145,7 @@ def test_other_content_types_are_refused(door, kind):
 def test_body_over_64_kib_is_refused(door, chunked):
     """A body that is too long gets 413, whether its length is announced or not."""
     body = json.dumps({**BODY, "purpose": "x" * 70_000}).encode()
-    sent = {"data": body, "content_type": "application/json"}
+    sent: dict[str, Any] = {"data": body, "content_type": "application/json"}
     if chunked:
         sent["environ_overrides"] = {
             "wsgi.input_terminated": True,
@@ -250,7 +251,7 @@ def test_order_of_somebody_else_looks_like_none(door):
     for answer in (other.get(f"/v1/orders/{order_id}"), other.post(f"/v1/orders/{order_id}/cancel")):
         assert code(answer) == (404, "not_found")
         assert answer.data == missing.data
-    assert door.store.load(order_id).status is Status.QUEUED
+    assert door.kept(order_id).status is Status.QUEUED
 
 
 @pytest.mark.parametrize("order_id", ["x", "ord_", "ord_" + "g" * 24, "ord_" + "0" * 25, "%00", "ord_1%2F.."])
@@ -278,7 +279,7 @@ def test_wait_ends_when_its_time_is_over(door):
 def test_ended_order_is_not_waited_for(door):
     """Nothing more will happen to it."""
     order_id = door.shop.order_id()
-    order = door.store.load(order_id)
+    order = door.kept(order_id)
     door.change(order, order.reject(ErrorCode.NO_NUMBERS, "none", door.clock()))
     assert door.shop.get(f"/v1/orders/{order_id}?wait=60").json["error"]["code"] == "no_numbers"
     assert not door.slept
@@ -364,10 +365,10 @@ def test_cancel_before_the_purchase_never_buys(door):
 def test_cancel_amid_the_purchase_waits_for_its_answer(door):
     """While the purchase is on its way, the cancel is noted and nobody looks before its deadline."""
     order_id = door.shop.order_id()
-    order = door.store.load(order_id)
+    order = door.kept(order_id)
     door.change(order, order.intend(door.clock()), "buy")
     assert door.shop.post(f"/v1/orders/{order_id}/cancel").json["status"] == "buying"
-    assert door.store.load(order_id).cancel_requested
+    assert door.kept(order_id).cancel_requested
     assert door.due("buy")[order_id] >= door.clock() + 20
 
 

@@ -10,6 +10,7 @@ import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
@@ -28,10 +29,13 @@ DOOR_LIMITS = {
 }
 """Shorter: somebody is waiting for the answer."""
 
+RECONNECT = (RedisConnectionError,)
+"""A connection that the server closed is opened anew, once; one that does not answer is given up at its time limit."""
+
 
 def connect(url: str) -> redis.Redis:
     """A blocking client for the door and the command line. Nothing is sent yet."""
-    limits: dict[str, Any] = {**DOOR_LIMITS, "retry": Retry(NoBackoff(), 1)}
+    limits: dict[str, Any] = {**DOOR_LIMITS, "retry": Retry(NoBackoff(), 1, supported_errors=RECONNECT)}
     if _is_sentinel(url):
         hosts, name, options = _sentinel(url)
         made: Any = Sentinel
@@ -41,7 +45,7 @@ def connect(url: str) -> redis.Redis:
 
 def connect_async(url: str, *, connections: int = 64) -> redis.asyncio.Redis:
     """A client for the worker's event loop; calls beyond `connections` wait for a free one."""
-    limits: dict[str, Any] = {**WORKER_LIMITS, "retry": AsyncRetry(NoBackoff(), 1)}
+    limits: dict[str, Any] = {**WORKER_LIMITS, "retry": AsyncRetry(NoBackoff(), 1, supported_errors=RECONNECT)}
     if _is_sentinel(url):
         hosts, name, options = _sentinel(url)
         made: Any = AsyncSentinel

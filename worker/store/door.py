@@ -82,7 +82,7 @@ class DoorStore:
             keys.idempotency(caller, idempotency.key) if idempotency else "", keys.GATE,
         ]  # fmt: skip
         arguments: list[Any] = [
-            order.id, caller, ms(order.created_at), codec.pack(order, self._vault), secrets.token_hex(8),
+            order.id, caller, codec.pack(order, self._vault), secrets.token_hex(8),
             idempotency.body if idempotency else "", self._vault.seal(idempotency.answer) if idempotency else "",
             IDEMPOTENCY_TTL,
             *(_or_none(cap) for cap in (caps.max_in_flight, caps.orders_per_minute, caps.orders_per_day)),

@@ -33,5 +33,11 @@ def post(url: str, body: str) -> None:
     httpx.post(url, content=body, headers={"content-type": "application/json"}, timeout=10).raise_for_status()
 
 
+@app.task(name="post_kept")
+def post_kept(url: str, body: str) -> None:
+    """The same with a client that is kept: what somebody does who has looked at the cost of the other."""
+    client.post(url, content=body, headers={"content-type": "application/json"}).raise_for_status()
+
+
 if __name__ == "__main__":
     settings.spread(settings.asked(), lambda activation, delay: poll.apply_async((activation,), countdown=delay))

@@ -1,14 +1,19 @@
 -- Accept an order: its record, its wake-up and its idempotency record, or nothing at all.
 -- KEYS 1 order · 2 caller's open orders · 3 caller's orders · 4 due:buy · 5 idempotency record ("" without a key) · 6 gate
--- ARGV 1 id · 2 caller · 3 now ms · 4 sealed record · 5 writer · 6 body hash · 7 sealed first answer · 8 idempotency ttl s
---      9 most in flight · 10 most per minute · 11 most per day ("" = no cap)
+-- ARGV 1 id · 2 caller · 3 sealed record · 4 writer · 5 body hash · 6 sealed first answer · 7 idempotency ttl s
+--      8 most in flight · 9 most per minute · 10 most per day ("" = no cap)
 -- Gives {"created"} · {"replay", answer} · {"mismatch"} · {"closed", reason} · {"capped", cap, seconds until free}
-local id, caller, now = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local time = redis.call("TIME")
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local id, caller = ARGV[1], ARGV[2]
+
+-- A repeated call of ours (the first answer was lost on the way): by now a worker may have bought the number.
+if redis.call("EXISTS", KEYS[1]) == 1 then return { "created" } end
 
 if KEYS[5] ~= "" then
   local known = redis.call("HMGET", KEYS[5], "b", "r")
   if known[1] then
-    if known[1] == ARGV[6] then return { "replay", known[2] } end
+    if known[1] == ARGV[5] then return { "replay", known[2] } end
     return { "mismatch" }
   end
 end
@@ -19,8 +24,8 @@ end
 
 local function counter(kind, seconds) return "rb:caller:" .. caller .. ":count:" .. kind .. ":" .. math.floor(now / 1000 / seconds) end
 local function left(seconds) return seconds - math.floor(now / 1000) % seconds end
-if ARGV[9] ~= "" and redis.call("ZCARD", KEYS[2]) >= tonumber(ARGV[9]) then return { "capped", "max_in_flight", 5 } end
-local windows = { { "m", 60, ARGV[10], "orders_per_minute" }, { "d", 86400, ARGV[11], "orders_per_day" } }
+if ARGV[8] ~= "" and redis.call("ZCARD", KEYS[2]) >= tonumber(ARGV[8]) then return { "capped", "max_in_flight", 5 } end
+local windows = { { "m", 60, ARGV[9], "orders_per_minute" }, { "d", 86400, ARGV[10], "orders_per_day" } }
 for _, w in ipairs(windows) do
   if w[3] ~= "" and tonumber(redis.call("GET", counter(w[1], w[2])) or "0") >= tonumber(w[3]) then
     return { "capped", w[4], left(w[2]) }
@@ -33,13 +38,13 @@ for _, w in ipairs(windows) do
   end
 end
 
-redis.call("HSET", KEYS[1], "v", 1, "s", "queued", "c", caller, "w", ARGV[5])
-redis.call("SET", KEYS[1] .. ":record", ARGV[4])
+redis.call("HSET", KEYS[1], "v", 1, "s", "queued", "c", caller, "w", ARGV[4])
+redis.call("SET", KEYS[1] .. ":record", ARGV[3])
 redis.call("ZADD", KEYS[2], now, id)
 redis.call("ZADD", KEYS[3], now, id)
 redis.call("ZADD", KEYS[4], now, id)
 if KEYS[5] ~= "" then
-  redis.call("HSET", KEYS[5], "b", ARGV[6], "r", ARGV[7])
-  redis.call("EXPIRE", KEYS[5], tonumber(ARGV[8]))
+  redis.call("HSET", KEYS[5], "b", ARGV[5], "r", ARGV[6])
+  redis.call("EXPIRE", KEYS[5], tonumber(ARGV[7]))
 end
 return { "created" }

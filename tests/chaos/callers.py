@@ -1,0 +1,105 @@
+"""Callers that do what the documentation tells them: an answer that was lost is asked for again, with the same key."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from tests.chaos.fates import Fate
+from tests.e2e.stack import Stack
+
+PATIENCE = 60.0
+"""Seconds for which a caller repeats a request."""
+PAUSE = 0.3
+"""Seconds between two repetitions."""
+LIFE = 200.0
+"""Seconds a number lives: longer than its order's timeout, the outage and two leases of a killed step together."""
+
+
+@dataclass(slots=True)
+class Placed:
+    """An order that a caller has placed, or is about to."""
+
+    fate: Fate
+    server: str
+    key: str = field(default_factory=lambda: secrets.token_hex(12))
+    id: str = ""
+
+
+class Callers:
+    """Place orders over a span of time, and cancel those whose fate it is, from threads of their own."""
+
+    def __init__(
+        self, stack: Stack, fates: Sequence[Fate], *, span: float, short_life: float, chance: random.Random
+    ) -> None:
+        """`span` is over how many seconds orders are placed, `short_life` how long numbers live that run out."""
+        self._stack = stack
+        self._short_life = short_life
+        self._pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="caller")
+        self._going = threading.Event()
+        self._acts: list[Future[None]] = []
+        self._moments = sorted(chance.uniform(0, span) for _ in fates)
+        self.placed = [Placed(fate, self._stage(fate)) for fate in fates]
+        self.repeated = 0
+
+    def start(self) -> None:
+        """Begin to place orders."""
+        begun = time.monotonic()
+        self._acts = [
+            self._pool.submit(self._act, begun + at, order)
+            for at, order in zip(self._moments, self.placed, strict=True)
+        ]
+
+    def finish(self) -> None:
+        """Wait for the last one. Raises what went wrong for any of them."""
+        for act in self._acts:
+            act.result(timeout=2 * PATIENCE)
+        self._pool.shutdown()
+
+    def _stage(self, fate: Fate) -> str:
+        server, stack = self._stack.new_server(), self._stack
+        text = None if fate.sms is None else (f"QX-{secrets.token_hex(5)}", fate.sms)
+        life = self._short_life if fate.runs_out else LIFE
+        rules = {"cancel_after": stack.settings["RINGBACK_EARLIEST_CANCEL"], "life": life, **fate.rules}
+        stack.provider.stage(server, *fate.faults, rules=rules, sms=text)
+        stack.receiver.answers[f"/hook/{server}"].extend(fate.receiver_answers)
+        return server
+
+    def _act(self, at: float, order: Placed) -> None:
+        time.sleep(max(0.0, at - time.monotonic()))
+        told = self._insist("/v1/orders", order.key, {
+            "server": order.server, "type": "1", "timeout": order.fate.timeout, "metadata": {"fate": order.fate.name},
+            "callback_url": self._stack.hook(order.server),
+        })  # fmt: skip
+        order.id = told["id"]
+        self._stack.posted[order.id] = order.server
+        if order.fate.cancelled_after is not None:
+            time.sleep(order.fate.cancelled_after)
+            self._insist(f"/v1/orders/{order.id}/cancel")
+
+    def _insist(self, path: str, key: str | None = None, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """POST until there is an answer; a door that is gone or cannot reach its store is asked again."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            answer = self._post(path, key, body)
+            if answer.status_code == 202:
+                return dict(answer.json())
+            assert answer.status_code in (409, 503), f"{path}: {answer.status_code} {answer.text}"
+            assert time.monotonic() < until, f"{path}: no answer in {PATIENCE:g} s, at last {answer.text}"
+            self.repeated += 1
+            time.sleep(PAUSE)
+
+    def _post(self, path: str, key: str | None, body: dict[str, Any] | None) -> httpx.Response:
+        headers = {"Idempotency-Key": key} if key else {}
+        try:
+            return self._stack.api.post(path, json=body, headers=headers, timeout=10)
+        except httpx.TransportError:
+            return httpx.Response(503, text="no answer")

@@ -1,0 +1,118 @@
+"""What is measured in a storm, as text, and its place in docs/reliability.md."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tests.chaos.storm import Damage
+from tests.e2e.stack import ROOT, Stack
+from web.sandbox import Seen
+
+PAGE = ROOT / "docs" / "reliability.md"
+START, END = "<!-- figures -->", "<!-- /figures -->"
+AFTER = 2.0
+"""Seconds after a freeze or an outage that are still its own: what was held up has to be caught up."""
+SHOWN = (
+    "RINGBACK_POLL_INTERVAL", "RINGBACK_EARLIEST_CANCEL", "RINGBACK_CANCEL_RETRY", "RINGBACK_BUY_DEADLINE",
+    "RINGBACK_BUY_BUDGET", "RINGBACK_WEBHOOK_TIMEOUT", "RINGBACK_WEBHOOK_SCHEDULE",
+)  # fmt: skip
+
+Span = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A storm's figures."""
+
+    rows: Sequence[tuple[str, str]]
+
+    def table(self) -> str:
+        """As Markdown."""
+        return "\n".join(["| what | how much |", "|---|---|", *(f"| {what} | {much} |" for what, much in self.rows)])
+
+
+def measure(
+    stack: Stack, orders: Mapping[str, dict[str, Any]], damage: Damage, *, storm: float, rest: float, repeated: int
+) -> Measured:
+    """Count and measure what happened."""
+    ends = Counter(f"{order['status']}, {order['settlement']}" for order in orders.values())
+    unknown = [one for one in orders.values() if (one["error"] or {}).get("code") == "purchase_unknown"]
+    left = [one for one in unknown if one["settlement"] == "unconfirmed" and stack.provider.bought(one["server"])]
+    polls = stack.provider.requests("getStatus")
+    all_gaps, calm_gaps = _gaps(polls, []), _gaps(polls, _held_up(damage))
+    rows = [
+        ("storm", f"{storm:.0f} s, then {rest:.0f} s until every order was settled and every webhook delivered"),
+        ("SIGKILLs", _counted(damage.kills)),
+        ("freezes (SIGSTOP)", ", ".join(f"{name} {span:g} s" for _, span, name in damage.freezes) or "none"),
+        ("outage of the provider", ", ".join(f"{span:g} s {kind}" for _, span, kind in damage.outages) or "none"),
+        ("processes that ended by themselves", _counted(damage.ended_alone)),
+        ("orders", str(len(orders))),
+        *((f"… {end}", str(count)) for end, count in sorted(ends.items(), key=lambda one: -one[1])),
+        ("orders that ended `purchase_unknown`", str(len(unknown))),
+        ("… whose number was charged and stayed so", str(len(left))),
+        ("requests of callers repeated with the same key", str(repeated)),
+        ("calls that the provider saw", str(len(stack.provider.requests()))),
+        ("polls of one order, largest gap", f"{max(all_gaps, default=0):.1f} s"),
+        ("… outside freezes and outages", f"{max(calm_gaps, default=0):.1f} s"),
+        ("… median", f"{median(calm_gaps):.2f} s" if calm_gaps else "-"),
+        ("code at the provider → webhook received", _spread(_code_to_webhook(stack, orders))),
+        ("webhooks received, and how many more than once", _deliveries(stack)),
+    ]
+    return Measured(rows)
+
+
+def conditions(stack: Stack, workers: int) -> str:
+    """Under which settings it was measured."""
+    settings = ", ".join(f"`{name}={stack.settings[name]}`" for name in SHOWN if name in stack.settings)
+    return f"{stack.store.kind} with `appendfsync always`, one web process, {workers} workers, one machine; {settings}."
+
+
+def write(text: str, page: Path = PAGE) -> None:
+    """Put the figures in their place on the page."""
+    marked = re.compile(f"{START}.*?{END}", re.DOTALL)
+    page.write_text(marked.sub(lambda _: f"{START}\n{text}\n{END}", page.read_text()))
+
+
+def _held_up(damage: Damage) -> list[Span]:
+    """When nothing could be polled: the store or a worker stood still, or the provider was away."""
+    return [(at, at + span + AFTER) for at, span, _ in [*damage.freezes, *damage.outages]]
+
+
+def _gaps(polls: Iterable[Seen], but: Sequence[Span]) -> list[float]:
+    """Seconds between two polls of one number, those that overlap a span left out."""
+    times: dict[str, list[float]] = {}
+    for row in polls:
+        times.setdefault(row.id, []).append(row.arrived)
+    pairs = [pair for one in times.values() for pair in pairwise(one)]
+    return [end - start for start, end in pairs if not any(start < b and a < end for a, b in but)]
+
+
+def _code_to_webhook(stack: Stack, orders: Mapping[str, dict[str, Any]]) -> list[float]:
+    spans = []
+    for order_id, order in orders.items():
+        came = stack.deliveries(order_id, "order.otp_received")
+        bought = stack.provider.bought(order["server"])
+        if came and bought and bought[0].code_at is not None:
+            spans.append(came[0].at - bought[0].code_at)
+    return spans
+
+
+def _deliveries(stack: Stack) -> str:
+    times = Counter(one.id for one in stack.receiver.deliveries())
+    return f"{len(times)}, {sum(count > 1 for count in times.values())}"
+
+
+def _counted(counts: Counter[str]) -> str:
+    named = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+    return f"{counts.total()} ({named})" if named else "0"
+
+
+def _spread(spans: Sequence[float]) -> str:
+    return f"median {median(spans):.1f} s, largest {max(spans):.1f} s" if spans else "-"

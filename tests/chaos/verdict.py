@@ -1,0 +1,92 @@
+"""What has to hold after the storm: I1 to I9 for every order, an end that its fate allows, and nothing left behind."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tests.chaos.callers import Placed
+from tests.chaos.fates import BY_STORM
+from tests.e2e.invariants import Leeway, check_leaks, check_order
+from tests.e2e.stack import TERMINAL, NotInTime, Stack, wait_for
+
+PAGE = 100
+"""Orders or events asked for at once."""
+SCARS = re.compile(r'"event": "(step_failed|delivery_failed|clock_failed)"|"wake_up_lost"|"duplicate_activation"')
+"""Lines that no storm excuses: a step that broke, an order that had lost its wake-up."""
+
+
+def listed(stack: Stack, path: str, **query: Any) -> Iterator[dict[str, Any]]:
+    """Everything that a list of the API holds."""
+    cursor: dict[str, Any] = {}
+    while True:
+        answer = stack.api.get(path, params={"limit": PAGE, **query, **cursor})
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
+        yield from page["data"]
+        if not page["next_cursor"]:
+            return
+        cursor = {"cursor": page["next_cursor"]}
+
+
+def until_at_rest(stack: Stack, seconds: float) -> float:
+    """Wait until every order has ended, its money is settled and no webhook is owed; gives how long that took."""
+    begun = time.monotonic()
+    try:
+        wait_for(lambda: not _open(stack) and not list(listed(stack, "/v1/events", status="pending")), seconds)
+    except NotInTime:
+        owed = list(listed(stack, "/v1/events", status="pending"))
+        raise NotInTime(f"after {seconds:g} s still open: {_open(stack)}, still owed: {owed}") from None
+    return time.monotonic() - begun
+
+
+def _open(stack: Stack) -> list[dict[str, Any]]:
+    return [
+        order for order in listed(stack, "/v1/orders")
+        if order["status"] not in TERMINAL or order["settlement"] == "pending"
+    ]  # fmt: skip
+
+
+def judge(stack: Stack, placed: Sequence[Placed], orders: Mapping[str, dict[str, Any]], leeway: Leeway) -> list[str]:
+    """Everything that does not hold, a line each."""
+    return [*_placed_once(stack, placed, orders), *_orders(stack, placed, orders, leeway), *_left_behind(stack)]
+
+
+def _placed_once(stack: Stack, placed: Sequence[Placed], orders: Mapping[str, Any]) -> Iterator[str]:
+    """A repeated POST made no second order, and the ledger's sums are those of its orders."""
+    if sorted(orders) != sorted(order.id for order in placed):
+        yield f"{len(orders)} orders for {len(placed)} idempotency keys"
+    ledger = stack.provider.ledger
+    if ledger.start_balance != ledger.balance + ledger.charges() - ledger.refunds():
+        yield "the provider's books do not balance"
+
+
+def _orders(
+    stack: Stack, placed: Sequence[Placed], orders: Mapping[str, dict[str, Any]], leeway: Leeway
+) -> Iterator[str]:
+    for one in placed:
+        order = orders[one.id]
+        try:
+            check_order(stack, one.id, leeway)
+            _ended_as_it_may(order, one)
+        except AssertionError as broken:
+            yield f"{one.fate.name}: {broken}\n    {order}"
+
+
+def _ended_as_it_may(order: dict[str, Any], placed: Placed) -> None:
+    end = (order["status"], order["settlement"])
+    if end in placed.fate.ends:
+        return
+    assert end in BY_STORM, f"ended {end}, may end {sorted(placed.fate.ends)}"
+    assert order["error"]["code"] in ("purchase_unknown", "provider_rejected", "no_numbers"), order["error"]
+
+
+def _left_behind(stack: Stack) -> Iterator[str]:
+    try:
+        check_leaks(stack)
+    except AssertionError as broken:
+        yield str(broken)
+    for name, log in stack.logs().items():
+        yield from (f"{name}: {line}" for line in log.splitlines() if SCARS.search(line))

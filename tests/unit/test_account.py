@@ -1,0 +1,107 @@
+"""The account as the workers read it, by free calls."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pytest
+
+from tests.builders import NOW
+from tests.fakes import World
+from worker.account import Account
+from worker.gate import Pause
+from worker.provider.replies import Balance, Declined, Throttled, Unclear, Word
+
+pytestmark = pytest.mark.anyio
+EVERYTHING = ["balance", "servers:1", "servers:2"]
+
+
+@pytest.fixture
+async def account(world: World) -> Account:
+    return Account(world.store, world.provider, world.gate, min_balance=None)
+
+
+async def test_everything_is_read_at_first(world: World, account: Account):
+    """Balance and both kinds of servers, stored with the time for the door."""
+    assert await account.refresh() == EVERYTHING
+    stored = world.door.account()
+    assert stored["balance"] == "500.00"
+    assert json.loads(stored["servers:2"]) == [{"id": "1", "name": "Server of type 2"}]
+    assert int(stored["balance:at"]) == int(stored["servers:1:at"]) == NOW * 1000
+
+
+async def test_nothing_is_read_before_it_is_old(world: World, account: Account):
+    """A minute for the balance, ten for the servers."""
+    await account.refresh()
+    world.clock.advance(59)
+    assert await account.refresh() == []
+    world.clock.advance(1)
+    assert await account.refresh() == ["balance"]
+    world.clock.advance(540)
+    assert await account.refresh() == EVERYTHING
+
+
+@pytest.mark.parametrize("wish", EVERYTHING)
+async def test_wish_is_granted_once(world: World, account: Account, wish: str):
+    """`?refresh=true` asks a worker."""
+    await account.refresh()
+    world.clock.advance(5)
+    world.door.wish(wish)
+    assert await account.refresh() == [wish]
+    assert await account.refresh() == []
+
+
+async def test_unreadable_answer_keeps_the_last_good_one(world: World, account: Account):
+    """Stale, not gone: asked for later than it was read."""
+    await account.refresh()
+    world.clock.advance(600)
+    world.provider.answer("balance", Unclear("NaN"))
+    world.provider.answer("servers", Unclear("html"), times=2)
+    await account.refresh()
+    stored = world.door.account()
+    assert (stored["balance"], int(stored["balance:at"])) == ("500.00", NOW * 1000)
+    assert int(stored["balance:asked"]) == (NOW + 600) * 1000
+    assert json.loads(stored["servers:1"])[0]["id"] == "1"
+
+
+async def test_balances_are_written_into_the_journal_when_they_change(world: World, account: Account):
+    """`ringback reconcile` compares with them."""
+    for money in ("500.00", "500.00", "450.00"):
+        world.provider.money = Decimal(money)
+        await account.refresh()
+        world.clock.advance(60)
+    assert [line for _, line in world.door.journal(0)] == [
+        {"kind": "balance", "balance": "500.00"},
+        {"kind": "balance", "balance": "450.00"},
+    ]
+
+
+async def test_bad_key_pauses_buying_before_any_order_finds_out(world: World, account: Account):
+    """And a good answer lifts the pause when its probe is due."""
+    world.provider.answer("balance", Declined(Word.BAD_KEY))
+    await account.refresh()
+    assert await world.gate.closed() is Pause.PROVIDER_AUTH
+    world.clock.advance(4)
+    assert await account.refresh() == []
+    world.clock.advance(1)
+    assert await account.refresh() == ["balance"]
+    assert await world.gate.closed() is None
+
+
+async def test_throttled_reading_holds_everyone(world: World, account: Account):
+    """Free calls count too."""
+    world.provider.answer("balance", Throttled(30))
+    await account.refresh()
+    assert await world.gate.held() == 30
+
+
+async def test_unknown_balance_with_a_floor_closes_the_gate(world: World):
+    """And the next good one opens it."""
+    account = Account(world.store, world.provider, world.gate, min_balance=Decimal(100))
+    world.provider.answer("balance", Unclear("empty"), Balance(Decimal("100.00")))
+    await account.refresh()
+    assert await world.gate.closed() is Pause.BELOW_MIN_BALANCE
+    world.clock.advance(5)
+    await account.refresh()
+    assert await world.gate.closed() is None

@@ -1,0 +1,386 @@
+"""The engine: how much is under way, what is dropped, who ticks."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.builders import NOW, SECRET, event, order
+from tests.fakes import FakeSender, ManualClock, World
+from worker.account import Account
+from worker.clock import Clock
+from worker.engine import Engine
+from worker.errors import StoreUnavailable
+from worker.event import EventStatus
+from worker.housekeeping import Housekeeping
+from worker.outbox import Outbox
+from worker.services import Services
+from worker.steps import Again, Gone
+from worker.store import EngineStore
+from worker.store.engine import PER_HOST
+
+pytestmark = pytest.mark.anyio
+
+
+def services(world: World, sender: FakeSender | None = None, store: EngineStore | None = None) -> Services:
+    """A worker's services, all of them fakes but the store's scripts."""
+
+    async def of_the_caller(_: str) -> list[str]:
+        return [SECRET]
+
+    made = sender or FakeSender()
+    made.aclose = world.provider.aclose = _nothing  # type: ignore[attr-defined]
+    return Services(
+        store=store or world.store,
+        provider=world.provider,  # type: ignore[arg-type]
+        sender=made,  # type: ignore[arg-type]
+        gate=world.gate,
+        lifecycle=world.lifecycle,
+        outbox=Outbox(
+            world.store, made, world.gate, world.counters, secrets_of=of_the_caller, waits=(1.0,), chance=lambda: 0.0
+        ),
+        account=Account(world.store, world.provider, world.gate, min_balance=None),
+        housekeeping=Housekeeping(world.store, world.gate, world.counters, retention=604_800),
+        counters=world.counters,
+        lease={"buy": 35.0, "poll": 5.0, "settle": 60.0, "deliver": 20.0},
+        queues_here=False,
+    )
+
+
+async def _nothing() -> None:
+    """Closes nothing."""
+
+
+class HandMadeLoop:
+    """The running loop with a time that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+        self.create_task = asyncio.get_running_loop().create_task
+
+    def time(self) -> float:
+        """Seconds of its own."""
+        return self.at
+
+
+def engine_on(world: World, sender: FakeSender | None = None, **capacity: int) -> Engine:
+    """An engine whose lanes are worked by hand, on the running loop, without a thread or a clock."""
+
+    async def build() -> Services:
+        return services(world, sender)
+
+    engine = Engine(build, lambda _: None, worker="w1")
+    engine.loop = HandMadeLoop()  # type: ignore[assignment]
+    engine.services = services(world, sender)
+    for name, most in capacity.items():
+        engine._lanes[name].capacity = most
+    return engine
+
+
+async def take(engine: Engine, lane: str) -> None:
+    """A hint for a lane."""
+    await engine._take(engine._lanes[lane])
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Let the loop turn until something holds."""
+    for _ in range(10_000):
+        if true():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never came true")
+
+
+async def idle(engine: Engine) -> None:
+    """Let everything that was started end."""
+    await until(lambda: not engine._tasks)
+
+
+async def waiting_orders(world: World, count: int) -> None:
+    """Orders that are due to be polled."""
+    for n in range(count):
+        world.accept(order(id=f"ord_{n}"))
+    await world.work("buy")
+    world.provider.calls.clear()
+    world.clock.advance(5)
+
+
+async def test_hint_is_claimed_and_worked(world: World):
+    """The whole way of an order, by hints alone."""
+    engine = engine_on(world)
+    world.accept(order())
+    await take(engine, "buy")
+    await idle(engine)
+    assert world.see().number is not None
+    assert engine._lanes["buy"].running == 0
+
+
+async def test_no_more_than_a_lanes_capacity_is_under_way_and_the_rest_follows_by_itself(world: World):
+    """A full lane claims nothing; the end of what is under way makes room."""
+    await waiting_orders(world, 7)
+    engine, gate = engine_on(world, poll=4), asyncio.Event()
+
+    async def slow(activation: str):
+        world.provider.calls.append(("status", activation, 0))
+        await gate.wait()
+        return await type(world.provider).status(world.provider, activation)
+
+    world.lifecycle._provider = _with(world.provider, status=slow)
+    await take(engine, "poll")
+    await until(lambda: world.provider.count("status") == 4)
+    await take(engine, "poll")
+    assert engine._lanes["poll"].running == 4
+    gate.set()
+    await idle(engine)
+    assert len({what for _, what, _ in world.provider.calls}) == 7
+    assert engine._lanes["poll"].running == 0
+
+
+def _with(provider: Any, **methods: Any) -> Any:
+    """The provider with some of its calls replaced."""
+    names = ("buy", "status", "cancel", "finish", "balance")
+    return type("Replaced", (), {name: staticmethod(methods.get(name, getattr(provider, name))) for name in names})()
+
+
+async def test_slow_lane_holds_up_no_other(world: World):
+    """Polls that hang leave room for a purchase."""
+    await waiting_orders(world, 2)
+    engine, never = engine_on(world, poll=2), asyncio.Event()
+
+    async def hangs(_: str):
+        await never.wait()
+
+    world.lifecycle._provider = _with(world.provider, status=hangs)
+    await take(engine, "poll")
+    world.accept(order(id="ord_new", created_at=NOW))
+    await take(engine, "buy")
+    await until(lambda: world.see("ord_new").number is not None)
+    never.set()
+
+
+async def test_stale_claim_is_dropped(world: World):
+    """A process that stood still after its claim calls nobody: somebody else has it by now."""
+    await waiting_orders(world, 3)
+    engine = engine_on(world)
+    real = world.store.claim
+
+    async def slow(*args: Any):
+        claim = await real(*args)
+        engine.loop.at += 2.6  # type: ignore[attr-defined]
+        return claim
+
+    world.store.claim = slow  # type: ignore[method-assign]
+    await take(engine, "poll")
+    await idle(engine)
+    assert world.provider.calls == []
+    assert engine._lanes["poll"].running == 0
+
+
+async def test_stale_delivery_is_dropped(world: World):
+    """Two attempts of one event never overlap."""
+    sender = FakeSender()
+    engine = engine_on(world, sender)
+    world.door.add_event(event(order=None))
+    real = world.store.claim_events
+
+    async def slow(*args: Any):
+        events = await real(*args)
+        engine.loop.at += 5.1  # type: ignore[attr-defined]
+        return events
+
+    world.store.claim_events = slow  # type: ignore[method-assign]
+    await take(engine, "deliver")
+    await idle(engine)
+    assert sender.sent == []
+
+
+async def test_receiver_with_a_queue_is_served_without_another_hint(world: World):
+    """A free place at its host is filled at once."""
+    sender = FakeSender()
+    engine = engine_on(world, sender)
+    for n in range(3 * PER_HOST):
+        world.door.add_event(event(id=f"evt_{n}", order=None))
+    await take(engine, "deliver")
+    await idle(engine)
+    assert len(sender.sent) == 3 * PER_HOST
+    assert len({headers["webhook-id"] for _, headers, _ in sender.sent}) == 3 * PER_HOST
+
+
+async def test_step_that_raises_frees_its_place_and_is_counted(world: World):
+    """One order's surprise is nobody else's; the claim brings it back."""
+    world.accept(order())
+    engine = engine_on(world)
+
+    async def broken(order_id: str):
+        raise ZeroDivisionError
+
+    world.lifecycle.buy = broken  # type: ignore[method-assign]
+    await take(engine, "buy")
+    await idle(engine)
+    assert engine._lanes["buy"].running == 0
+    assert world.counters.drain() == {'failures{lane="buy"}': 1}
+    assert world.due("buy") == NOW + 35
+
+
+@pytest.mark.parametrize("lane", ["poll", "deliver"])
+@pytest.mark.parametrize("error", [StoreUnavailable("gone"), ZeroDivisionError()])
+async def test_claim_that_fails_frees_its_room(world: World, lane: str, error: Exception):
+    """A store that restarts costs a round, never the lane."""
+    engine = engine_on(world)
+
+    async def broken(*_: Any):
+        raise error
+
+    world.store.claim = world.store.claim_events = broken  # type: ignore[method-assign]
+    try:
+        await take(engine, lane)
+    except ZeroDivisionError:
+        pass
+    assert engine._lanes[lane].running == 0
+
+
+@pytest.mark.parametrize(("outcome", "due"), [(Again(NOW + 7, "later"), NOW + 7), (Gone(), None)])
+async def test_outcome_is_acted_on(world: World, outcome: Any, due: float | None):
+    """Steps return what comes next; the engine does it."""
+    world.accept(order())
+    engine = engine_on(world)
+
+    async def told(order_id: str):
+        return outcome
+
+    world.lifecycle.buy = told  # type: ignore[method-assign]
+    await take(engine, "buy")
+    await idle(engine)
+    assert world.due("buy") == due
+
+
+async def test_chore_runs_once_at_a_time(world: World):
+    """A second hint for it finds it under way."""
+    engine, gate, runs = engine_on(world), asyncio.Event(), []
+
+    async def slow() -> int:
+        runs.append(1)
+        await gate.wait()
+        return 0
+
+    engine.services.housekeeping.mend = slow  # type: ignore[method-assign]
+    first = asyncio.get_running_loop().create_task(engine._chore("mend"))
+    await until(lambda: bool(runs))
+    await engine._chore("mend")
+    gate.set()
+    await first
+    assert runs == [1]
+    await engine._chore("mend")
+    assert runs == [1, 1]
+
+
+@pytest.mark.parametrize("name", ["account", "erase", "mend", "trim"])
+async def test_every_chore_is_known(world: World, name: str):
+    """What the clock hands out is done; a store that is away is no failure."""
+    engine = engine_on(world)
+    await engine._chore(name)
+
+    async def away(*_: Any, **__: Any):
+        raise StoreUnavailable("gone")
+
+    for method in ("account", "taken_wishes", "orders_to_erase", "callers"):
+        setattr(world.store, method, away)
+    await engine._chore(name)
+
+
+def clock_of(world: World, worker: str, hints: list[str]) -> Clock:
+    """A worker's clock, with a store connection of its own."""
+    own = services(world, store=world.engine_store())
+    return Clock(own, hints.append, asyncio.get_running_loop(), worker=worker)
+
+
+async def test_clocks_hand_the_token_over_when_one_dies(world: World):
+    """Two workers, one ticks; when it is gone the other does, within the token's second."""
+    world.accept(order())
+    hints: dict[str, list[str]] = {"w1": [], "w2": []}
+    first, second = (clock_of(world, name, hints[name]) for name in hints)
+    await first._tick()
+    await second._tick()
+    assert "buy" in hints["w1"]
+    assert hints["w2"] == []
+    world.clock.advance(0.9)
+    await second._tick()
+    assert hints["w2"] == []
+    world.clock.advance(0.2)
+    await second._tick()
+    assert "buy" in hints["w2"]
+
+
+async def test_clock_is_quicker_while_something_is_due(world: World):
+    """And calmer when it holds no token or has nothing to do."""
+    first, second = clock_of(world, "w1", []), clock_of(world, "w2", [])
+    quiet, without = await first._tick(), await second._tick()
+    world.accept(order())
+    busy = await first._tick()
+    assert busy < quiet < without
+
+
+async def test_hint_that_cannot_be_sent_stops_no_clock(world: World):
+    """The broker is away: the next tick tries again."""
+    world.accept(order())
+
+    def broken(_: str) -> None:
+        raise ConnectionError("redis://:secret@host")
+
+    clock = Clock(services(world), broken, asyncio.get_running_loop(), worker="w1")
+    await clock._tick()
+    await clock._tick()
+
+
+def test_engine_starts_works_and_hands_its_token_back(clock: ManualClock):
+    """In a thread of its own: hints out, hints in, and a clean end."""
+    worlds: list[World] = []
+    built, hinted = threading.Event(), threading.Event()
+
+    async def build() -> Services:
+        worlds.append(World(clock))
+        built.set()
+        return services(worlds[0])
+
+    engine = Engine(build, lambda name: hinted.set() if name == "buy" else None, worker="w1")
+    engine.start()
+    try:
+        world = worlds[0]
+        bought = threading.Event()
+        real = world.lifecycle.buy
+
+        async def told(order_id: str):
+            outcome = await real(order_id)
+            bought.set()
+            return outcome
+
+        world.lifecycle.buy = told  # type: ignore[method-assign]
+        world.accept(order())
+        assert hinted.wait(10)
+        engine.run("buy")
+        assert bought.wait(10)
+        engine.run_chore("mend")
+    finally:
+        engine.stop()
+    assert world.see().number is not None
+    assert world.raw.get("rb:clock") is None
+    engine.stop()
+
+
+def test_engine_that_cannot_be_built_says_so(clock: ManualClock):
+    """The worker does not start with half of its services."""
+
+    async def build() -> Services:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        Engine(build, lambda _: None, worker="w1").start()
+
+
+def test_event_statuses_are_the_four():
+    """Owed, delivered, gone, exhausted."""
+    assert [status.value for status in EventStatus] == ["pending", "delivered", "gone", "exhausted"]

@@ -1,0 +1,152 @@
+"""Housekeeping: codes erased in time, lost wake-ups mended, old entries trimmed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from tests.builders import order
+from tests.fakes import World
+from worker.event import Attempt, EventStatus
+from worker.housekeeping import ERASED, Housekeeping
+from worker.order import Settlement, Status
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def housekeeping(world: World) -> Housekeeping:
+    return Housekeeping(world.store, world.gate, world.counters, retention=604_800.0)
+
+
+async def received(world: World, code: str = "847293") -> None:
+    """An order whose code arrived, told, and finished at the provider."""
+    world.accept(order())
+    await world.work("buy")
+    world.provider.arrive(code)
+    await world.pass_time(20)
+    assert world.see().settlement is Settlement.FINISHED
+
+
+async def test_code_is_erased_when_its_time_is_over(world: World, housekeeping: Housekeeping):
+    """From the order and from its webhooks; the order says so."""
+    await received(world)
+    assert await housekeeping.erase() == 0
+    assert world.see().otp == "847293"
+    world.clock.advance(86_400)
+    assert await housekeeping.erase() == 1
+    assert (world.see().otp, world.see().flags) == (None, ("otp_erased",))
+    page, _ = world.door.events("cal_1", order="ord_1", status=None, limit=10, before=None)
+    told = json.loads(page[0].body)["data"]
+    assert (told["otp"], told["flags"]) == (None, ["otp_erased"])
+    assert await housekeeping.erase() == 0
+
+
+async def test_code_that_a_receiver_echoed_is_erased_too(world: World, housekeeping: Housekeeping):
+    """What was answered is kept without it."""
+    await received(world)
+    claimed = next(one for one in await world.store.claim_events(10, 20) if b"847293" in one.body)
+    attempt = Attempt(world.clock(), 200, None, 0.1, "thanks for 847293!")
+    after = claimed.tried(attempt, EventStatus.DELIVERED)
+    await world.store.record_attempt(claimed, after, host_is_up=True, erase_after=900, patience=0)
+    world.clock.advance(900)
+    assert await housekeeping.erase() == 1
+    kept = world.door.load_event(claimed.id)
+    assert kept is not None
+    assert kept.attempts[0].excerpt == f"thanks for {ERASED}!"
+    assert kept.status is EventStatus.DELIVERED
+
+
+async def test_nothing_in_the_store_holds_an_erased_code(world: World, housekeeping: Housekeeping):
+    """No key, no value."""
+    await received(world, "code-91827364")
+    world.clock.advance(86_400)
+    await housekeeping.erase()
+    for key in world.raw.keys():
+        assert b"91827364" not in world.raw.dump(key)
+
+
+async def test_lost_race_is_taken_up_again(world: World, housekeeping: Housekeeping):
+    """Somebody wrote in between: the code goes with the next round."""
+    await received(world)
+    world.clock.advance(86_400)
+    real = world.store.save
+
+    async def beaten(before, after, **more):
+        world.store.save = real  # type: ignore[method-assign]
+        await real(before, before.settle(Settlement.UNCONFIRMED), wake=None)
+        return await real(before, after, **more)
+
+    world.store.save = beaten  # type: ignore[method-assign]
+    assert await housekeeping.erase() == 0
+    assert await housekeeping.erase() == 1
+    assert world.see().otp is None
+
+
+async def test_erasing_keeps_what_is_still_owed_to_the_provider(world: World, housekeeping: Housekeeping):
+    """A purchase that is not finished yet stays in its lane."""
+    world.accept(order())
+    await world.work("buy")
+    got = world.see().receive("847293", world.clock())
+    from worker.store import Wake
+
+    await world.store.save(world.see(), got, wake=Wake("settle", world.clock() + 1e6))
+    world.clock.advance(86_400)
+    assert await housekeeping.erase() == 1
+    assert world.lanes() == ["settle"]
+    await world.pass_time(10)
+    assert world.see().settlement is Settlement.FINISHED
+
+
+async def test_erased_order_is_kept_for_its_retention(world: World, housekeeping: Housekeeping):
+    """It is gone when that is over, with all that belongs to it."""
+    await received(world)
+    world.clock.advance(86_400)
+    await housekeeping.erase()
+    assert world.raw.ttl("rb:order:ord_1") > 0
+    world.clock.advance(604_800)
+    assert world.door.load("ord_1") is None
+    await housekeeping.erase()
+    assert world.raw.zcard("rb:erase") == 0
+
+
+async def test_vanished_order_leaves_the_list(world: World, housekeeping: Housekeeping):
+    """There is nothing left to erase."""
+    world.raw.zadd("rb:erase", {"ord_0": 1})
+    assert await housekeeping.erase() == 0
+    assert world.raw.zcard("rb:erase") == 0
+
+
+async def test_lost_wake_ups_are_mended_and_alerted(world: World, housekeeping: Housekeeping):
+    """Belt and braces: counted, expected to stay at none."""
+    world.raw.sadd("rb:callers", "cal_1", "cal_2")
+    for n in range(5):
+        world.accept(order(id=f"ord_{n}"))
+    world.accept(order(id="ord_x", caller="cal_2"))
+    assert await housekeeping.mend(batch=2) == 0
+    world.raw.zrem("rb:due:buy", "ord_1", "ord_4", "ord_x")
+    assert await housekeeping.mend(batch=2) == 3
+    assert world.lanes("ord_4") == ["buy"]
+    assert world.counters.drain() == {"mended": 3, 'alerts{kind="wake_up_lost"}': 3}
+
+
+async def test_old_entries_are_trimmed(world: World, housekeeping: Housekeeping):
+    """A day after their orders are gone."""
+    world.raw.sadd("rb:callers", "cal_1")
+    world.accept(order())
+    await world.store.journal(kind="balance", balance="1")
+    world.clock.advance(604_800 + 86_401)
+    await housekeeping.trim()
+    assert world.raw.zcard("rb:caller:cal_1:orders") == 0
+    assert len(list(world.door.journal(0))) == 1
+
+
+async def test_open_order_is_not_erased(world: World, housekeeping: Housekeeping):
+    """Only what has ended has a code."""
+    world.accept(order())
+    world.raw.zadd("rb:erase", {"ord_1": 1})
+    before = world.see()
+    assert await housekeeping.erase() == 0
+    assert world.see() == replace(before, status=Status.QUEUED)

@@ -1,0 +1,206 @@
+"""Delivering what is owed: signed, sent, recorded, and what follows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from standardwebhooks.webhooks import Webhook
+
+from tests.builders import NOW, SECRET, caller, event, order
+from tests.fakes import FakeSender, World
+from worker.callers import Callers, Secret, pack
+from worker.event import Event, EventStatus
+from worker.outbox import Outbox
+from worker.services import secrets_of
+from worker.webhooks.signing import new_secret
+
+pytestmark = pytest.mark.anyio
+WAITS = (1.0, 2.0, 5.0)
+
+
+@pytest.fixture
+async def sender() -> FakeSender:
+    return FakeSender()
+
+
+@pytest.fixture
+async def outbox(world: World, sender: FakeSender) -> Outbox:
+    async def of_the_caller(_: str) -> Sequence[str]:
+        return [SECRET]
+
+    return Outbox(
+        world.store, sender, world.gate, world.counters, secrets_of=of_the_caller, waits=WAITS, chance=lambda: 0.0
+    )
+
+
+async def claimed(world: World) -> Event:
+    """The one webhook that is due."""
+    (owed,) = await world.store.claim_events(10, 20)
+    return owed
+
+
+async def owe_a_code(world: World) -> None:
+    """An order whose code arrived; the webhook about its number is out already."""
+    world.accept(order())
+    await world.work("buy")
+    for one in await world.store.claim_events(10, 20):
+        await world.store.record_attempt(
+            one, one.tried(one.attempts, EventStatus.DELIVERED), host_is_up=True, erase_after=None, patience=0  # type: ignore[arg-type]
+        )
+    world.provider.arrive("847293")
+    world.clock.advance(5)
+    await world.work("poll")
+
+
+async def test_2xx_acknowledges(world: World, outbox: Outbox, sender: FakeSender):
+    """Delivered, recorded, never again."""
+    world.door.add_event(event(order=None))
+    after, _ = await outbox.deliver(await claimed(world))
+    assert after.status is EventStatus.DELIVERED
+    stored = world.door.load_event("evt_1")
+    assert stored is not None
+    assert (stored.status, stored.attempts[0].status, stored.attempts[0].at) == (EventStatus.DELIVERED, 200, NOW)
+    assert world.due("deliver", "evt_1") is None
+    assert sender.sent[0][0] == "https://caller.example/hook"
+
+
+async def test_attempt_is_signed_over_the_very_bytes_that_are_sent(
+    world: World, outbox: Outbox, sender: FakeSender, monkeypatch: pytest.MonkeyPatch
+):
+    """The official verifier accepts it; the timestamp is the attempt's."""
+    world.door.add_event(event(order=None, body='{"otp":"é😀"}'.encode()))
+    world.clock.advance(7.9)
+    await outbox.deliver(await claimed(world))
+    _, headers, body = sender.sent[0]
+    assert headers["webhook-id"] == "evt_1"
+    assert headers["webhook-timestamp"] == str(int(NOW) + 7)
+    expected = Webhook(SECRET).sign("evt_1", _moment(NOW + 7), body.decode())
+    assert headers["webhook-signature"] == expected
+
+
+def _moment(at: float):
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(at, UTC)
+
+
+async def test_failed_attempts_follow_the_schedule_with_one_id(world: World, outbox: Outbox, sender: FakeSender):
+    """At once, then each wait of the schedule, then given up with an alert."""
+    sender.answer(500)
+    sender.answer(302)
+    sender.answer(None, "timeout")
+    sender.answer(404)
+    world.door.add_event(event(order=None))
+    times = []
+    for _ in range(4):
+        times.append(world.clock() - NOW)
+        after, _ = await outbox.deliver(await claimed(world))
+        due = world.due("deliver", "evt_1")
+        if due is not None:
+            world.clock.advance(due - world.clock())
+    assert times == [0, 1, 3, 8]
+    assert after.status is EventStatus.EXHAUSTED
+    assert [one.status for one in after.attempts] == [500, 302, None, 404]
+    assert {headers["webhook-id"] for _, headers, _ in sender.sent} == {"evt_1"}
+    assert world.due("deliver", "evt_1") is None
+    counted = world.counters.drain()
+    assert counted["events_exhausted"] == counted['alerts{kind="event_exhausted"}'] == 1
+
+
+async def test_410_ends_the_event(world: World, outbox: Outbox, sender: FakeSender):
+    """Nobody wants it there any more."""
+    sender.answer(410)
+    world.door.add_event(event(order=None))
+    after, _ = await outbox.deliver(await claimed(world))
+    assert after.status is EventStatus.GONE
+    assert world.due("deliver", "evt_1") is None
+
+
+async def test_retry_after_is_obeyed_within_the_schedule(world: World, outbox: Outbox, sender: FakeSender):
+    """Later, but not beyond the longest wait."""
+    sender.answer(429, retry_after=3.0)
+    sender.answer(503, retry_after=900.0)
+    world.door.add_event(event(order=None))
+    after, _ = await outbox.deliver(await claimed(world))
+    assert after.due_at == NOW + 3
+    world.clock.advance(3)
+    after, _ = await outbox.deliver(await claimed(world))
+    assert after.due_at == NOW + 3 + 5
+
+
+async def test_exhausted_event_can_be_redelivered(world: World, outbox: Outbox, sender: FakeSender):
+    """Same id, the schedule from its start."""
+    for _ in range(4):
+        sender.answer(500)
+    world.door.add_event(event(order=None))
+    for _ in range(4):
+        await outbox.deliver(await claimed(world))
+        world.clock.advance(10)
+    exhausted = world.door.load_event("evt_1")
+    assert exhausted is not None
+    assert world.door.redeliver(exhausted, world.clock())
+    after, _ = await outbox.deliver(await claimed(world))
+    assert (after.status, len(after.attempts)) == (EventStatus.DELIVERED, 5)
+
+
+async def test_acknowledged_code_is_erased_soon(world: World, outbox: Outbox):
+    """Fifteen minutes after the acknowledgement, and counted on its way."""
+    await owe_a_code(world)
+    await outbox.deliver(await claimed(world))
+    assert world.raw.zscore("rb:erase", "ord_1") == (world.clock() + 900) * 1000
+    assert world.counters.drain()["otp_to_webhook"] == 1
+
+
+async def test_unacknowledged_code_is_kept(world: World, outbox: Outbox, sender: FakeSender):
+    """Until its time to live is over."""
+    sender.answer(500)
+    await owe_a_code(world)
+    await outbox.deliver(await claimed(world))
+    assert world.raw.zscore("rb:erase", "ord_1") == (world.clock() + 86_400) * 1000
+
+
+async def test_guards_refusal_says_nothing_of_the_host(world: World, outbox: Outbox, sender: FakeSender):
+    """It is tried again, and the receiver's breaker stays as it was."""
+    sender.answer(None, "blocked_address")
+    world.door.add_event(event(order=None))
+    after, _ = await outbox.deliver(await claimed(world))
+    assert after.status is EventStatus.PENDING
+    assert world.raw.get("rb:host:caller.example:443:failures") is None
+
+
+async def test_client_error_is_a_host_that_answers(world: World, outbox: Outbox, sender: FakeSender):
+    """404 fails the attempt, not the host; 503 fails both."""
+    failures = []
+    for status in (404, 503):
+        sender.answer(status)
+        world.door.add_event(event(id=f"evt_{status}", order=None))
+        await outbox.deliver(await claimed(world))
+        failures.append(world.raw.get("rb:host:caller.example:443:failures"))
+    assert failures == [None, b"1"]
+
+
+async def test_acknowledged_ping_verifies_the_callback(world: World, outbox: Outbox, sender: FakeSender):
+    """Remembered for `--verify-callback`; a failed one is not, and no caller is made up."""
+    callers = Callers(world.door, world.vault)
+    made, _, _ = callers.create("Shop", NOW, verify_callback=True)
+    sender.answer(500)
+    world.door.add_event(event(id="evt_1", order=None, type="webhook.ping", caller=made.id))
+    await outbox.deliver(await claimed(world))
+    assert callers.get(made.id).verified_at is None
+    world.door.add_event(event(id="evt_2", order=None, type="webhook.ping", caller=made.id))
+    await outbox.deliver(await claimed(world))
+    assert callers.get(made.id).verified_at == NOW
+    world.door.add_event(event(id="evt_3", order=None, type="webhook.ping", caller="cal_gone"))
+    await outbox.deliver(await claimed(world))
+    assert world.door.caller("cal_gone") == {}
+
+
+async def test_every_live_secret_signs(world: World):
+    """During a rotation both; a secret whose time is over does not."""
+    new, old, dead = new_secret(), new_secret(), new_secret()
+    kept = caller(secrets=(Secret(old, NOW + 60), Secret(new), Secret(dead, NOW - 1)))
+    world.door.put_caller(kept.id, pack(kept, world.vault))
+    look_up = secrets_of(world.store, world.vault)
+    assert list(await look_up("cal_1")) == [new, old]
+    assert list(await look_up("cal_0")) == []
