@@ -11,11 +11,9 @@ from web.context import the_caller, the_door
 from web.envelope import about
 from web.problems import CODES, Problem, not_found
 from web.reading import takes
-from worker.announce import new_event_id
+from worker import announce
 from worker.event import Event
-from worker.order import EventType
 from worker.webhooks.guard import CallbackRefused
-from worker.webhooks.message import render
 
 MOST_TRIES = 3
 """Times that a redelivery is tried anew because an attempt ended meanwhile."""
@@ -75,7 +73,7 @@ def redeliver(event_id: str) -> Response:
 @takes()
 def ping() -> Response:
     """Send a `webhook.ping` to the caller's callback."""
-    event = _ping(_callback())
+    event = announce.ping(the_caller().id, _callback(), the_door().clock())
     the_door().store.add_event(event)
     about(webhook=event.id)
     return answer(event.public(), 202)
@@ -90,14 +88,6 @@ def _callback() -> str:
     except CallbackRefused as refused:
         raise Problem(409, "callback_refused", refused.message) from None
     return callback
-
-
-def _ping(callback: str) -> Event:
-    kind, now, caller = EventType.PING.value, the_door().clock(), the_caller().id
-    body = render(kind, now, {"caller": caller, "message": "A ping: acknowledge it with any 2xx."})
-    return Event(
-        id=new_event_id(), type=kind, caller=caller, order=None, url=callback, body=body, created_at=now, due_at=now
-    )
 
 
 def _own(event_id: str) -> Event:

@@ -17,7 +17,7 @@ from worker import schedule
 from worker.event import Event
 from worker.gate import Gate, Pause
 from worker.metrics import Counters
-from worker.order import Ending, ErrorCode, EventType, Order, Settlement, Status
+from worker.order import Ending, ErrorCode, EventType, Order, Refused, Settlement, Status
 from worker.provider.protocol import (
     Balance,
     BalanceReply,
@@ -40,7 +40,7 @@ from worker.provider.protocol import (
     Word,
 )
 from worker.provider.replies import WAITING
-from worker.steps import STILL_WAITING, Again, Gone, Nothing, Outcome, Saved, Writer
+from worker.steps import STILL_WAITING, Again, Change, Gone, Nothing, Outcome, Saved, Writer
 from worker.store import EngineStore, Wake, Written
 
 PURCHASE_GRACE = 5.0
@@ -146,7 +146,9 @@ class Lifecycle:
         intended_at = self._now()
         deadline = intended_at + self._rules.buy_deadline + PURCHASE_GRACE
         intended = order.intend(intended_at)
-        written = await self._store.save(order, intended, wake=Wake("buy", deadline), journal={"kind": "intent"})
+        written = await self._store.save(
+            order, intended, wake=Wake("buy", deadline), journal={"kind": "intent"}, patience=self._rules.buy_deadline
+        )
         if written is not Written.SAVED:
             return Nothing("somebody else has it")
         if self._now() > intended_at + PURCHASE_GRACE:
@@ -227,23 +229,22 @@ class Lifecycle:
         if at is None:
             return await self._reject(order, *_spent(reply))
         journal = {"kind": "not_bought", "reply": _name(reply)}
-        saved = await self._writer.write(order, lambda o: o.put_off(), wake=lambda _: Wake("buy", at), journal=journal)
+        put_off = _unless_moved(order, lambda o: o.put_off())
+        saved = await self._writer.write(order, put_off, wake=lambda _: Wake("buy", at), journal=journal)
         if isinstance(saved, Saved) and saved.order.cancel_requested:
             return await self._writer.write(saved.order, lambda o: o.withdraw(self._now()), wake=None)
         return saved
 
     async def _reject(self, order: Order, code: ErrorCode, message: str) -> Outcome:
         journal = {"kind": "not_bought", "reply": code.value}
-        return await self._writer.write(
-            order, lambda o: o.reject(code, message, self._now()), wake=None, journal=journal
-        )
+        reject = _unless_moved(order, lambda o: o.reject(code, message, self._now()))
+        return await self._writer.write(order, reject, wake=None, journal=journal)
 
     async def _purchase_unknown(self, order: Order, why: str, *flags: str) -> Outcome:
         """Nobody knows whether money was spent: say so, and never buy again for this order."""
         journal = {"kind": "purchase_unknown"}
-        saved = await self._writer.write(
-            order, lambda o: o.lose_purchase(why, self._now(), *flags), wake=None, journal=journal
-        )
+        lose = _unless_moved(order, lambda o: o.lose_purchase(why, self._now(), *flags))
+        saved = await self._writer.write(order, lose, wake=None, journal=journal)
         if isinstance(saved, Saved):
             self._gate.alert("purchase_unknown", order=order.id)
         return saved
@@ -349,9 +350,8 @@ class Lifecycle:
     async def _finish(self, order: Order, activation: str) -> Outcome:
         """Tell the provider that the code has arrived: best effort, the caller has it already."""
         if order.finishes >= schedule.FINISH_TRIES:
-            return await self._writer.write(
-                order, lambda o: o.settle(Settlement.UNCONFIRMED), wake=None, journal={"kind": "unconfirmed"}
-            )
+            give_up = _unless_moved(order, lambda o: o.settle(Settlement.UNCONFIRMED))
+            return await self._writer.write(order, give_up, wake=None, journal={"kind": "unconfirmed"})
         again = Wake("settle", self._now() + self._rules.poll_interval)
         counted = await self._writer.write(order, lambda o: o.try_finish(), wake=lambda _: again)
         if not isinstance(counted, Saved):
@@ -424,7 +424,8 @@ class Lifecycle:
             ):
                 return await self._unconfirmed(order)
             case CodeExists() | Missing() | Unclear() | Unreached():
-                return Again(next_look, f"the cancel was answered with {_name(reply)}: look again")
+                again = self._now() + self._rules.poll_interval
+                return Again(again, f"the cancel was answered with {_name(reply)}: look again")
             case _:
                 return Nothing(f"not cancelled yet: {_name(reply)}")
 
@@ -487,10 +488,27 @@ class Lifecycle:
                 current = _begin_cancel(current)
             return current.settle(Settlement.UNCONFIRMED) if current.ended else current.conclude(self._now())
 
-        return await self._writer.write(order, change, wake=None, journal={"kind": "unconfirmed"})
+        return await self._writer.write(
+            order, _unless_moved(order, change), wake=None, journal={"kind": "unconfirmed"}
+        )
 
     def _now(self) -> float:
         return self._store.clock.now()
+
+
+def _unless_moved(seen: Order, change: Change) -> Change:
+    """The change, for as long as the order stands where this step saw it.
+
+    What a step found out about one purchase must not be written to the next one, nor over what others settled: the
+    step may have stood still, or its first, unanswered write may have counted long ago.
+    """
+
+    def guarded(order: Order) -> Order:
+        if (order.status, order.asks, order.settlement) != (seen.status, seen.asks, seen.settlement):
+            raise Refused("an outdated change", order.status)
+        return change(order)
+
+    return guarded
 
 
 def _begin_cancel(order: Order) -> Order:

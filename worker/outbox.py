@@ -89,7 +89,7 @@ class Outbox:
         self._counters.add("deliveries", verdict=outcome.verdict.value)
         if event.status is EventStatus.EXHAUSTED:
             self._counters.add("events_exhausted")
-            self._gate.alert("event_exhausted", event=event.id)
+            self._gate.alert("event_exhausted", event_id=event.id)
         if event.status is EventStatus.DELIVERED and event.type == EventType.OTP_RECEIVED and event.tries == 1:
             self._counters.add("otp_to_webhook")
             self._counters.add("otp_to_webhook_seconds", self._store.clock.now() - event.created_at)

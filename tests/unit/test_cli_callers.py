@@ -37,12 +37,19 @@ def test_create_keeps_callback_and_caps(stage):
     assert caller.verify_callback
 
 
-def test_create_refuses_a_private_callback(stage):
-    """A callback that no webhook may go to is refused before anything is stored."""
-    result = stage.run("caller", "create", "shop", "--callback-url", "https://10.0.0.1/hook")
+def test_create_refuses_an_address_that_is_none(stage):
+    """What no settings would let through is refused before anything is stored."""
+    result = stage.run("caller", "create", "shop", "--callback-url", "https://user:word@shop.example/hook")
     assert result.exit_code == 1
-    assert "blocked_address" in result.stderr
+    assert "credentials" in result.stderr
     assert not stage.callers.all()
+
+
+def test_create_mentions_what_the_door_would_refuse(stage):
+    """A private callback is stored with a word of warning: the door goes by its own settings, at every order."""
+    result = stage.run("caller", "create", "shop", "--callback-url", "https://10.0.0.1/hook")
+    assert result.exit_code == 0
+    assert "blocked_address" in result.stderr
 
 
 def test_create_takes_a_private_callback_that_the_settings_allow(stage):

@@ -12,6 +12,7 @@ from tests.fakes import World
 from worker.event import Attempt, EventStatus
 from worker.housekeeping import ERASED, Housekeeping
 from worker.order import Settlement, Status
+from worker.store import Wake
 
 pytestmark = pytest.mark.anyio
 
@@ -89,9 +90,8 @@ async def test_erasing_keeps_what_is_still_owed_to_the_provider(world: World, ho
     """A purchase that is not finished yet stays in its lane."""
     world.accept(order())
     await world.work("buy")
+    world.provider.arrive("847293")
     got = world.see().receive("847293", world.clock())
-    from worker.store import Wake
-
     await world.store.save(world.see(), got, wake=Wake("settle", world.clock() + 1e6))
     world.clock.advance(86_400)
     assert await housekeeping.erase() == 1
@@ -106,7 +106,7 @@ async def test_erased_order_is_kept_for_its_retention(world: World, housekeeping
     world.clock.advance(86_400)
     await housekeeping.erase()
     assert world.raw.ttl("rb:order:ord_1") > 0
-    world.clock.advance(604_800)
+    world.clock.advance(604_801)
     assert world.door.load("ord_1") is None
     await housekeeping.erase()
     assert world.raw.zcard("rb:erase") == 0

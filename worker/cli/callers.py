@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from worker.announce import new_event_id
+from worker import announce
 from worker.callers import Caller
 from worker.cli.desk import (
     AsJson,
@@ -24,17 +24,14 @@ from worker.cli.desk import (
     without_query,
 )
 from worker.errors import RingbackError
-from worker.event import Event
-from worker.order import EventType, rfc3339
+from worker.order import rfc3339
 from worker.store import Caps
-from worker.webhooks.message import render
 
 app = typer.Typer(no_args_is_help=True, help="Create, list and change the systems that may post orders.")
 
 Id = Annotated[str, typer.Argument(help="The caller's id, cal_...", metavar="ID")]
 Cap = Annotated[int | None, typer.Option(min=1, help="A cap; none unless given.", metavar="N")]
 NO_CAP = 0
-PING_MESSAGE = "A ping: acknowledge it with any 2xx."
 
 
 class CallbackUnfit(RingbackError):
@@ -90,16 +87,18 @@ def create(
 
 
 def _judge(desk: Desk, url: str) -> None:
-    """Refuse a callback that no webhook may go to. A name that this machine cannot resolve is only mentioned."""
+    """Refuse an address that is none. What only the door's own settings and network can judge is mentioned: the door
+    judges it anew at every order, before money is spent.
+    """
     from worker.services import guard_of
     from worker.webhooks.guard import CallbackRefused, Refusal
 
     try:
         guard_of(desk.settings).check(url)
     except CallbackRefused as refused:
-        if refused.code is not Refusal.unresolvable:
+        if refused.code not in (Refusal.unresolvable, Refusal.blocked_address, Refusal.not_https, Refusal.port):
             raise CallbackUnfit(f"the callback is refused ({refused.code}): {refused}") from None
-        complain("The callback's host does not resolve from here; orders are refused until it does.")
+        complain(f"By the settings here, orders with this callback are refused ({refused.code}): {refused}")
 
 
 @app.command("list")
@@ -188,10 +187,7 @@ def ping(id: Id, as_json: AsJson = False) -> None:
     caller, now = desk.callers.get(id), desk.now()
     if not caller.callback_url:
         raise CallbackUnfit(f"caller {id} has no callback to ping")
-    event = Event(
-        id=new_event_id(), type=EventType.PING.value, caller=id, order=None, url=caller.callback_url,
-        body=render(EventType.PING.value, now, {"caller": id, "message": PING_MESSAGE}), created_at=now, due_at=now,
-    )  # fmt: skip
+    event = announce.ping(id, caller.callback_url, now)
     desk.store.add_event(event)
     _told({"id": id, "event": event.id}, as_json, "The ping is on its way: ringback events show " + event.id)
 
