@@ -7,8 +7,8 @@ a test fails while they are not what this would write.
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from worker import order
@@ -26,9 +26,14 @@ def current(page: str) -> str:
         "settlements": meanings("Settlement"),
     }
     for name, text in parts.items():
-        start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-        page = re.sub(f"{start}.*?{end}", lambda _, part=f"{start}\n{text}\n{end}": part, page, flags=re.DOTALL)
+        page = _replaced(page, name, text)
     return page
+
+
+def _replaced(page: str, name: str, text: str) -> str:
+    start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    before, after = page.split(start, maxsplit=1)[0], page.split(end)[1]
+    return f"{before}{start}\n{text}\n{end}{after}"
 
 
 def picture() -> str:
@@ -40,14 +45,14 @@ def picture() -> str:
 
 def transitions() -> str:
     """Every transition: from where, to where, why, and the webhook it causes."""
-    return "\n".join(["| transition | from | to | why | webhook |", "|---|---|---|---|---|", *map(_row, TRANSITIONS.values())])
+    head = ["| transition | from | to | why | webhook |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *map(_row, TRANSITIONS.values())])
 
 
 def meanings(enum: str) -> str:
     """The members of an enum of `worker/order.py` with the sentences that stand below them there."""
     rows = (f"| `{word}` | {meaning} |" for word, meaning in _documented(enum))
     return "\n".join(["| word | meaning |", "|---|---|", *rows])
-
 
 
 def _row(t: Transition) -> str:
@@ -58,7 +63,7 @@ def _row(t: Transition) -> str:
 def _documented(enum: str) -> Iterator[tuple[str, str]]:
     tree = ast.parse(Path(order.__file__).read_text())
     body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == enum)
-    for member, text in zip(body, body[1:], strict=False):
+    for member, text in pairwise(body):
         if isinstance(member, ast.Assign) and isinstance(text, ast.Expr):
             yield ast.literal_eval(member.value), ast.literal_eval(text.value)
 

@@ -202,6 +202,15 @@ class FakeSender:
         return self.outcomes.popleft() if self.outcomes else Sent(Verdict.delivered, 200, None, 0.01)
 
 
+class PromptGate(Gate):
+    """The gate, but that nobody waits for a slot: the clock stands still."""
+
+    async def slot(self) -> None:
+        """Take a slot of the limiter."""
+        self.called()
+        await self._store.reserve()
+
+
 class World:
     """Both faces of the store, a gate and the steps, over one fakeredis server and one clock.
 
@@ -218,7 +227,7 @@ class World:
         self.door = DoorStore(self.raw, self.vault, retention=604_800.0, otp_ttl=86_400.0)
         self.store = self.engine_store(max_rps)
         self.counters = Counters()
-        self.gate = Gate(self.store, self.counters)
+        self.gate = PromptGate(self.store, self.counters)
         self.provider = ScriptedProvider(clock)
         self.lifecycle = self.steps(rules)
 

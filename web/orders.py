@@ -19,11 +19,10 @@ from web.problems import CODES, Problem, not_found
 from web.reading import takes
 from worker.announce import announce
 from worker.order import Order, Status, caused_event
+from worker.schedule import PURCHASE_GRACE
 from worker.store import Created, Idempotency, Wake, Written
 from worker.webhooks.guard import CallbackRefused
 
-PURCHASE_GRACE = 5.0
-"""Seconds past the buy deadline after which a worker looks at a purchase that nobody recorded."""
 MOST_TRIES = 10
 """Times that a cancel is tried anew because the order changed meanwhile."""
 CLOSED = {"switched_off": "buying_switched_off", "below_min_balance": "balance_below_floor"}

@@ -19,10 +19,10 @@ Then, what it talks to:
 9. `outbox.py`     one attempt of one webhook, and what follows; `webhooks/` builds, signs, guards and posts it
 
 Around them: `event.py`, `schedule.py` and `announce.py` (pure), `account.py` (balance and servers), `housekeeping.py`
-(erase, mend, trim), `callers.py`, `settings.py`, `errors.py`, `logs.py`, `metrics.py`, and `services.py`, where everything
-is put together. The programs: `cli/` with `doctor.py` and `ledger.py` (the journal of money against the balances);
-`supervisor.py` with `children.py` and `processes.py`, `embedded.py` (the store for one machine), `demo.py` and its
-`receiver.py`.
+(erase, mend, trim), `callers.py`, `settings.py`, `errors.py`, `logs.py`, `metrics.py`, and `services.py`, where
+everything is put together. The programs: `cli/` with `doctor.py` and `ledger.py` (the journal of money against the
+balances); `supervisor.py` with `children.py` and `processes.py`, `embedded.py` (the store for one machine), `demo.py`
+and its `receiver.py`.
 
 Imports go down, never up; `pyproject.toml` has the layers, and docs/architecture.md the picture.
 """

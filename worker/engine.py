@@ -25,15 +25,13 @@ from worker.clock import BATCH, LANES, Clock
 from worker.errors import StoreUnavailable
 from worker.event import Event
 from worker.logs import get_logger
-from worker.services import POLLS_IN_FLIGHT, Services
+from worker.services import DELIVERY_MARGIN, POLLS_IN_FLIGHT, Services
 from worker.steps import STILL_WAITING, Again, Gone, Outcome, Saved
 
 log = get_logger(__name__)
 
 IN_FLIGHT = {"settle": 500, "poll": POLLS_IN_FLIGHT, "buy": 200, "deliver": 2000}
 """Entries of a lane under way at once in one process."""
-DELIVERY_MARGIN = 10.0
-"""Seconds by which an event's lease outlives the attempt's deadline: two attempts of one event never overlap."""
 DRAIN = 30.0
 """Seconds that work under way is given to end when the process is told to stop."""
 
@@ -171,7 +169,8 @@ class Engine:
         again = services.lease[lane.name]
         asked_at = self.loop.time()
         claim = await services.store.claim(lane.name, room, again)
-        stale_at = asked_at + 0.5 * again
+        # A purchase needs no such limit: its first write already lets only one worker through.
+        stale_at = asked_at + (0.5 * again if lane.name != "buy" else DRAIN)
         if lane.name == "poll":
             services.gate.called(len(claim.entries))
         for place, (order_id, activation) in enumerate(claim.entries):

@@ -43,8 +43,6 @@ from worker.provider.replies import WAITING
 from worker.steps import STILL_WAITING, Again, Change, Gone, Nothing, Outcome, Saved, Writer
 from worker.store import EngineStore, Wake, Written
 
-PURCHASE_GRACE = 5.0
-"""Seconds past the buy deadline after which a purchase that nobody recorded is unknown."""
 SLOW_RETRY = 6
 """Poll intervals until an order whose poll was declined (BAD_KEY) is polled again."""
 CANCEL_RESERVE = 60.0
@@ -144,14 +142,14 @@ class Lifecycle:
     async def _purchase(self, order: Order) -> Outcome:
         """Store the intent, send the purchase once, write down what came of it."""
         intended_at = self._now()
-        deadline = intended_at + self._rules.buy_deadline + PURCHASE_GRACE
+        deadline = intended_at + self._rules.buy_deadline + schedule.PURCHASE_GRACE
         intended = order.intend(intended_at)
         written = await self._store.save(
             order, intended, wake=Wake("buy", deadline), journal={"kind": "intent"}, patience=self._rules.buy_deadline
         )
         if written is not Written.SAVED:
             return Nothing("somebody else has it")
-        if self._now() > intended_at + PURCHASE_GRACE:
+        if self._now() > intended_at + schedule.PURCHASE_GRACE:
             # This process stood still in between: by the time of an answer the order may have been given up.
             return await self._put_off(intended, Unreached("stood still before the purchase"))
         reply = await self._provider.buy(order.server, order.type)
@@ -488,9 +486,7 @@ class Lifecycle:
                 current = _begin_cancel(current)
             return current.settle(Settlement.UNCONFIRMED) if current.ended else current.conclude(self._now())
 
-        return await self._writer.write(
-            order, _unless_moved(order, change), wake=None, journal={"kind": "unconfirmed"}
-        )
+        return await self._writer.write(order, _unless_moved(order, change), wake=None, journal={"kind": "unconfirmed"})
 
     def _now(self) -> float:
         return self._store.clock.now()

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 
 ACTIVATION_GRACE = 30.0
 """Seconds after a purchase in which NO_ACTIVATION may be replication lag (otpget-api.md, rule 7)."""
+PURCHASE_GRACE = 5.0
+"""Seconds past the buy deadline after which a purchase that nobody recorded is unknown."""
 LIFE_RESERVE = 30.0
 """Seconds of a number's life that are kept for its cancel (contract.md, RINGBACK_ORDER_TIMEOUT)."""
 EXPIRY_GRACE = 60.0

@@ -14,7 +14,7 @@ from worker.announce import announce
 from worker.callers import unpack
 from worker.gate import Gate
 from worker.housekeeping import Housekeeping
-from worker.lifecycle import PURCHASE_GRACE, Lifecycle, Rules
+from worker.lifecycle import Lifecycle, Rules
 from worker.metrics import Counters
 from worker.outbox import Outbox
 from worker.provider.client import Provider
@@ -23,10 +23,15 @@ from worker.store import EngineStore, Vault, connect_async
 from worker.webhooks.delivery import Sender
 from worker.webhooks.guard import Guard
 
-SETTLE_LEASE = 60.0
-"""Seconds after which a settle step that left no trace is taken up again."""
-LEASE_MARGIN = 10.0
-"""Seconds by which a lease outlives the work that it covers."""
+BUY_LEASE = 2.0
+"""Seconds after which a claimed order is taken up again whose worker did not even store the intent to buy.
+
+Short, because nothing goes out before that write, and of two workers only one succeeds in it.
+"""
+SETTLE_MARGIN = 2.0
+"""Seconds past a look's deadline after which a settle step that left no trace is taken up again."""
+DELIVERY_MARGIN = 10.0
+"""Seconds by which an event's lease outlives the attempt's deadline: two attempts of one event never overlap."""
 POLLS_IN_FLIGHT = 2000
 """Status calls under way at once in one process, each on a connection of its own."""
 SECRETS_KEPT = 2.0
@@ -106,10 +111,10 @@ async def build(settings: Settings) -> Services:
         counters=counters,
         queues_here=settings.broker == settings.store_url,
         lease={
-            "buy": settings.buy_deadline + PURCHASE_GRACE + LEASE_MARGIN,
+            "buy": BUY_LEASE,
             "poll": settings.poll_interval,
-            "settle": SETTLE_LEASE,
-            "deliver": settings.webhook_timeout + LEASE_MARGIN,
+            "settle": max(settings.poll_interval, settings.status_deadline) + SETTLE_MARGIN,
+            "deliver": settings.webhook_timeout + DELIVERY_MARGIN,
         },
     )
 

@@ -1,15 +1,14 @@
 """Puts many waiting orders into the store at once: `python -m tests.bench.seed COUNT FIRST CALLER CALLBACK_URL`.
 
-Each order takes the same steps as a bought one (accepted, intended, assigned) through the store's public methods,
-without a purchase at the provider and without a number_assigned webhook. Their first polls are spread evenly over
-one interval.
+Each order is accepted and then saved as bought through the store's public methods, without a purchase at the
+provider and without a number_assigned webhook. Their first polls are spread evenly over one interval. A worker that
+is quicker buys an order itself, and the save is refused: it is in flight either way, and once.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
 from tests.bench.provider import number_of
@@ -20,8 +19,6 @@ from worker.store import Caps, DoorStore, Vault, Wake, connect
 
 LIFE = 86_400.0
 PROCESSES = 2
-AHEAD = 10.0
-"""Orders are dated so many seconds ahead: none is due for a purchase before it is waiting."""
 
 
 def main(count: int, first: int, caller: str, callback_url: str) -> None:
@@ -39,21 +36,17 @@ def seed(begin: int, end: int, caller: str, callback_url: str) -> None:
     vault = Vault([key.get_secret_value() for key in settings.encryption_keys])
     store = DoorStore(connect(settings.store_url), vault, retention=settings.retention, otp_ttl=settings.otp_ttl)
     for index in range(begin, end):
-        steps = list(moments(accepted(index, caller, callback_url, time.time() + AHEAD), index))
-        store.create(steps[0], Caps())
-        store.save(steps[0], steps[1], wake=None)
+        order = accepted(index, caller, callback_url, time.time())
+        store.create(order, Caps())
         phase = (index - begin) / (end - begin) * INTERVAL
-        store.save(steps[1], steps[2], wake=Wake("poll", time.time() + phase))
+        store.save(order, bought(order, index), wake=Wake("poll", time.time() + phase))
 
 
-def moments(order: Order, index: int) -> Iterator[Order]:
-    """An order accepted, about to be bought, and waiting."""
-    now = order.created_at
-    yield order
-    yield (order := order.intend(now))
-    activation = f"ORDER_ID_{index}"
+def bought(order: Order, index: int) -> Order:
+    """The order as the purchase would have left it."""
+    activation, now = f"ORDER_ID_{index}", order.created_at
     number = number_of(activation.encode())
-    yield order.assign(activation, number, now, life=LIFE, cancel_after=LIFE - 60)
+    return order.intend(now).assign(activation, number, now, life=LIFE, cancel_after=LIFE - 60)
 
 
 def accepted(index: int, caller: str, callback_url: str, now: float) -> Order:

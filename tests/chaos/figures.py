@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from tests.chaos.fates import FATES, UNKNOWN
 from tests.chaos.storm import Damage
 from tests.e2e.stack import ROOT, Stack
 from web.sandbox import Seen
@@ -23,6 +24,12 @@ SHOWN = (
     "RINGBACK_POLL_INTERVAL", "RINGBACK_EARLIEST_CANCEL", "RINGBACK_CANCEL_RETRY", "RINGBACK_BUY_DEADLINE",
     "RINGBACK_BUY_BUDGET", "RINGBACK_WEBHOOK_TIMEOUT", "RINGBACK_WEBHOOK_SCHEDULE",
 )  # fmt: skip
+
+BY_FATE, AWAY, UNSENT = "as their fate had it", "sent into the outage, not charged", "never sent: nothing charged"
+GIVEN_BACK, LEFT = "charged, recorded late and given back", "charged and left so: the answer died with a process"
+WHY_UNKNOWN = (BY_FATE, AWAY, UNSENT, GIVEN_BACK, LEFT)
+
+UNKNOWN_BY_FATE = {fate.name for fate in FATES if fate.ends == UNKNOWN}
 
 Span = tuple[float, float]
 
@@ -43,8 +50,9 @@ def measure(
 ) -> Measured:
     """Count and measure what happened."""
     ends = Counter(f"{order['status']}, {order['settlement']}" for order in orders.values())
-    unknown = [one for one in orders.values() if (one["error"] or {}).get("code") == "purchase_unknown"]
-    left = [one for one in unknown if one["settlement"] == "unconfirmed" and stack.provider.bought(one["server"])]
+    unknown = Counter(
+        _why_unknown(stack, one) for one in orders.values() if (one["error"] or {}).get("code") == "purchase_unknown"
+    )
     polls = stack.provider.requests("getStatus")
     all_gaps, calm_gaps = _gaps(polls, []), _gaps(polls, _held_up(damage))
     rows = [
@@ -55,8 +63,8 @@ def measure(
         ("processes that ended by themselves", _counted(damage.ended_alone)),
         ("orders", str(len(orders))),
         *((f"… {end}", str(count)) for end, count in sorted(ends.items(), key=lambda one: -one[1])),
-        ("orders that ended `purchase_unknown`", str(len(unknown))),
-        ("… whose number was charged and stayed so", str(len(left))),
+        ("orders that ended `purchase_unknown`", str(unknown.total())),
+        *((f"… {why}", str(unknown[why])) for why in WHY_UNKNOWN),
         ("requests of callers repeated with the same key", str(repeated)),
         ("calls that the provider saw", str(len(stack.provider.requests()))),
         ("polls of one order, largest gap", f"{max(all_gaps, default=0):.1f} s"),
@@ -66,6 +74,15 @@ def measure(
         ("webhooks received, and how many more than once", _deliveries(stack)),
     ]
     return Measured(rows)
+
+
+def _why_unknown(stack: Stack, order: Mapping[str, Any]) -> str:
+    """What made an order `purchase_unknown`."""
+    if order["metadata"]["fate"] in UNKNOWN_BY_FATE:
+        return BY_FATE
+    if stack.provider.bought(order["server"]):
+        return GIVEN_BACK if order["settlement"] == "refunded" else LEFT
+    return AWAY if any(row.fault for row in stack.provider.seen(order["server"], "buy")[-1:]) else UNSENT
 
 
 def conditions(stack: Stack, workers: int) -> str:

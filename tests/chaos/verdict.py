@@ -10,6 +10,7 @@ from typing import Any
 from tests.chaos.callers import Placed
 from tests.chaos.fates import BY_STORM
 from tests.e2e.invariants import Leeway, check_leaks, check_order
+from tests.e2e.provider import moment
 from tests.e2e.stack import TERMINAL, NotInTime, Stack, wait_for
 
 PAGE = 100
@@ -72,7 +73,14 @@ def _orders(
             check_order(stack, one.id, leeway)
             _ended_as_it_may(order, one)
         except AssertionError as broken:
-            yield f"{one.fate.name}: {broken}\n    {order}"
+            yield f"{one.fate.name}: {broken}\n    {order}\n    {_history(stack, one.server)}"
+
+
+def _history(stack: Stack, server: str) -> str:
+    """What the provider saw of an order, in seconds from its first request."""
+    rows = [row for row in stack.provider.requests() if row.query.get("stage") == server]
+    told = (f"{row.arrived - rows[0].arrived:.2f} {moment(row.query)} {row.fault or row.answer[:20]}" for row in rows)
+    return " | ".join(told)
 
 
 def _ended_as_it_may(order: dict[str, Any], placed: Placed) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 pytest.register_assert_rewrite("tests.e2e.invariants", "tests.e2e.plays", "tests.e2e.stack")
 
-from tests.e2e.stack import RUNNING, Stack, running_stack  # noqa: E402 - the line above has to come first
+from tests.e2e.invariants import checked_stack  # noqa: E402
+from tests.e2e.stack import RUNNING, Stack  # noqa: E402 - the line above has to come first
 
 LAST = 40
 """Lines shown of each log."""
@@ -17,7 +18,7 @@ LAST = 40
 @pytest.fixture(scope="session")
 def playhouse(real_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Two workers and fast settings, for scenarios that play at once."""
-    yield from running_stack(tmp_path_factory.mktemp("playhouse"), workers=2)
+    yield from checked_stack(tmp_path_factory.mktemp("playhouse"), workers=2)
 
 
 @pytest.hookimpl(wrapper=True)

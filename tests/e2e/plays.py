@@ -25,7 +25,7 @@ class Play:
     sms: tuple[str, float] | None = None
     cues: Callable[[Stack, str], Mapping[str, Cue]] | None = None
     timeout: float = 60.0
-    then: Callable[[Run], None] | None = None
+    then: Callable[[Run], object] | None = None
     """What the caller does meanwhile."""
 
     status: str
@@ -52,7 +52,7 @@ class Run:
     play: Play
     id: str
     server: str
-    meanwhile: list[Future[None]] = field(default_factory=list)
+    meanwhile: list[Future[object]] = field(default_factory=list)
 
     @property
     def order(self) -> dict[str, Any]:
@@ -71,6 +71,16 @@ class Run:
     def events(self) -> list[str]:
         """The types of its events, oldest first."""
         return [event["type"] for event in self.stack.events(self.id)]
+
+
+def alerted(kind: str) -> Callable[[Run], None]:
+    """An operator is told."""
+
+    def check(run: Run) -> None:
+        lines = [line for text in run.stack.logs().values() for line in text.splitlines() if run.id in line]
+        assert any('"alert"' in line and f'"{kind}"' in line for line in lines), lines
+
+    return check
 
 
 def begin(stack: Stack, play: Play) -> Run:

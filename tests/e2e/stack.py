@@ -57,7 +57,7 @@ class NotInTime(AssertionError):
     """What a test waited for did not happen."""
 
 
-def wait_for(look: Callable[[], T], seconds: float = 15.0, what: str = "it") -> T:
+def wait_for(look: Callable[[], T | None], seconds: float = 15.0, what: str = "it") -> T:
     """Look until what is seen is true, and give it. Raises NotInTime."""
     deadline = time.monotonic() + seconds
     while not (found := look()):

@@ -1,9 +1,11 @@
-"""After a full run nothing secret stands anywhere but where it belongs: not in logs, in the store, in messages, in titles."""
+"""After a full run nothing secret stands where it does not belong: logs, store, messages, metrics, titles."""
 
 from __future__ import annotations
 
+import re
 import threading
 import time
+from base64 import b64decode
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +15,9 @@ import pytest
 import redis
 from cryptography.fernet import Fernet
 
-from tests.e2e.invariants import JITTER, Leeway, check_order, check_stack, gaps, leaked, secrets_of
+from tests.e2e.invariants import JITTER, Leeway, check_order, check_stack, checked_stack, gaps, leaked, secrets_of
 from tests.e2e.provider import buy, cancel, finish, poll
-from tests.e2e.stack import POLL_INTERVAL, Stack, running_stack
+from tests.e2e.stack import POLL_INTERVAL, Stack
 
 pytestmark = pytest.mark.e2e
 
@@ -40,7 +42,7 @@ class Listener:
 
     def stop(self) -> str:
         """Stop listening; gives all that was said."""
-        self._monitor.connection.disconnect()  # type: ignore[no-untyped-call]
+        self._monitor.connection.disconnect()
         self._thread.join(5)
         self._client.close()
         return "\n".join(self.said)
@@ -57,7 +59,7 @@ class Listener:
 def vault(real_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Records sealed, the provider's rate capped."""
     settings = {"RINGBACK_ENCRYPTION_KEYS": Fernet.generate_key().decode()}
-    yield from running_stack(
+    yield from checked_stack(
         tmp_path_factory.mktemp("vault"), workers=2, settings=settings,
         worker_settings={"RINGBACK_OTPGET_MAX_RPS": str(CAP)},
     )  # fmt: skip
@@ -75,7 +77,7 @@ def heard(vault: Stack) -> str:
         vault.play(timeout=2),
         vault.play(buy("reset", charged=True)),
         vault.play(buy("silent", charged=True, delay=10)),
-        vault.play(poll("http_error", times=2), poll("reset", times=2), poll("redirect", headers={"Location": vault.receiver.url}), cancel("reset"), timeout=3),
+        vault.play(poll("http_error", times=2), poll("reset", times=2), poll("redirect"), cancel("reset"), timeout=3),
         vault.play(finish("silent", delay=10), poll("as_is", status=500, times=-1, charged=True), sms=("918273", 0.5)),
     ]  # fmt: skip
     ends = ["finished"] * 8 + ["refunded", "unconfirmed", "unconfirmed", "refunded", "finished"]
@@ -127,6 +129,12 @@ def _value(client: Any, key: bytes) -> Any:
             return other
 
 
+def unpacked(heard: str) -> str:
+    """The bodies of Celery's messages, which travel in base64."""
+    bodies = re.findall(r"""body\\*": ?\\*"([A-Za-z0-9+/=]+)""", heard)
+    return "\n".join(b64decode(body).decode("utf-8", "replace") for body in bodies)
+
+
 def secret(stack: Stack) -> dict[str, str]:
     """What must stand nowhere, besides what every stack keeps secret."""
     key = stack.settings["RINGBACK_ENCRYPTION_KEYS"]
@@ -138,7 +146,7 @@ def test_the_run_is_as_it_should_be(vault: Stack, heard: str) -> None:
     for order_id in vault.posted:
         check_order(vault, order_id, UNDER_A_CAP)
     assert len([name for name in secrets_of(vault) if name.startswith("code")]) == 9
-    assert "ringback.lane" in heard or "bHBheWxvYWQ" in heard or '"lane"' in heard
+    assert all(f'"{lane}"' in unpacked(heard) for lane in ("buy", "poll", "settle", "deliver"))
 
 
 def test_no_log_line_shows_a_secret(vault: Stack, heard: str) -> None:
@@ -154,9 +162,10 @@ def test_the_store_holds_no_secret_in_clear(vault: Stack, heard: str) -> None:
 
 def test_no_message_carries_a_secret(vault: Stack, heard: str) -> None:
     """Nothing that was ever sent to the store or through the broker shows one: no task argument, no event."""
-    assert not list(leaked(vault, [("what was sent", heard)], **secret(vault)))
+    assert not list(leaked(vault, [("what was sent", heard), ("a message", unpacked(heard))], **secret(vault)))
 
 
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="titles are read from /proc")
 def test_neither_metrics_nor_titles_show_a_secret(vault: Stack, heard: str) -> None:
     """Nor do the metrics, the command lines and the titles of the processes."""
     titles = [(f"/proc/{pid}", Path(f"/proc/{pid}/cmdline").read_text()) for pid in vault.children()]

@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.e2e.invariants import check_order
+from tests.e2e.invariants import check_order, checked_stack
 from tests.e2e.provider import Script, buy, cancel, poll
-from tests.e2e.stack import Stack, running_stack, wait_for
+from tests.e2e.stack import Stack, wait_for
 from worker.store import keys
 
 pytestmark = pytest.mark.e2e
@@ -33,7 +33,7 @@ PAGE = "<html><body>ACCESS_BALANCE:99.00</body></html>"
 @pytest.fixture(scope="module")
 def treasury(real_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One worker, and a buy budget that outlasts a pause."""
-    yield from running_stack(tmp_path_factory.mktemp("treasury"), settings={"RINGBACK_BUY_BUDGET": "25"})
+    yield from checked_stack(tmp_path_factory.mktemp("treasury"), settings={"RINGBACK_BUY_BUDGET": "25"})
 
 
 @pytest.fixture(autouse=True)

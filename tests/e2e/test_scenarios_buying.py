@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from tests.e2e.invariants import check_order
-from tests.e2e.plays import Play, Run, finish_and_judge, rows, season
+from tests.e2e.plays import Play, Run, alerted, finish_and_judge, rows, season
 from tests.e2e.provider import Script, buy
 from tests.e2e.stack import BUY_BUDGET, BUY_DEADLINE, Stack, wait_for
 
@@ -17,14 +18,12 @@ CODE = "640913"
 NO_NUMBER = "<html><body>Error: <b>NO_NUMBERS</b></body></html>"
 
 
-def sold(
-    name: str, *faults: Script, flags: tuple[str, ...] = (), buys: int | tuple[int, int] = 1, **more: object
-) -> Play:
+def sold(name: str, *faults: Script, flags: tuple[str, ...] = (), buys: int | tuple[int, int] = 1, **more: Any) -> Play:
     """A purchase that is adopted, and gets its code."""
     return Play(
         name=name, faults=faults, sms=(CODE, 0.6), status="received", settlement="finished", otp=CODE, finishes=1,
         cancels=0, flags=flags, buys=buys, also=number_told_first, **more,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
 
 
 def unknown(name: str, *faults: Script, charged: int = 1) -> Play:
@@ -53,27 +52,11 @@ def number_told_first(run: Run) -> None:
     assert run.seen("poll")[0].at > bought.charged_at
 
 
-def alerted(kind: str) -> Callable[[Run], None]:
-    """An operator is told."""
-
-    def check(run: Run) -> None:
-        lines = [line for text in run.stack.logs().values() for line in text.splitlines() if run.id in line]
-        assert any('"alert"' in line and f'"{kind}"' in line for line in lines), lines
-
-    return check
-
-
 def budget_spent(run: Run) -> None:
     """It asked until the budget was spent, with waits that grow."""
     times = [row.arrived for row in run.seen("buy")]
     assert BUY_BUDGET - 1.5 <= times[-1] - times[0] <= BUY_BUDGET + 1.5
     assert times[1] - times[0] >= 0.9
-
-
-def waited_for_the_answer(run: Run) -> None:
-    """It was given up only when the whole-call deadline was over."""
-    assert run.order["error"]["code"] == "purchase_unknown"
-    alerted("purchase_unknown")(run)
 
 
 PLAYS = [
@@ -93,7 +76,10 @@ PLAYS = [
     sold("no numbers under 500", buy("word", body="NO_NUMBERS", status=500), buys=2),
     sold("no numbers, quoted with a BOM", buy("text", body='\ufeff"NO_NUMBERS"\r\n'), buys=2),
     sold("channels limit", buy("word", body="CHANNELS_LIMIT"), buys=2),
-    rejected("no numbers for ever", buy("word", body="NO_NUMBERS", times=-1), error="no_numbers", buys=(3, 6), also=budget_spent),
+    rejected(
+        "no numbers for ever", buy("word", body="NO_NUMBERS", times=-1), error="no_numbers", buys=(3, 6),
+        also=budget_spent,
+    ),
     rejected("bad server", buy("word", body="BAD_SERVER"), error="provider_rejected"),
     rejected("bad type", buy("word", body="BAD_TYPE"), error="provider_rejected"),
     rejected("bad service", buy("word", body="BAD_SERVICE"), error="provider_rejected"),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
+from typing import Any
 
 import pytest
 
-from tests.e2e.plays import Play, Run, finish_and_judge, rows, season
+from tests.e2e.plays import Play, Run, alerted, finish_and_judge, rows, season
 from tests.e2e.provider import Cue, Script, buy, cancel, finish, poll
 from tests.e2e.stack import CANCEL_RETRY, EARLIEST_CANCEL, Stack
-from tests.e2e.test_scenarios_buying import alerted
 
 pytestmark = pytest.mark.e2e
 
@@ -17,34 +18,34 @@ SHORT_LIFE = {"life": 7}
 """A number that runs out within the test; half of its life is kept for its cancel."""
 
 
-def refunded(name: str, *faults: Script, cancels: int | tuple[int, int] = 1, **more: object) -> Play:
+def refunded(name: str, *faults: Script, cancels: int | tuple[int, int] = 1, **more: Any) -> Play:
     """A number without a code, given back."""
     return Play(
         name=name, faults=faults, timeout=2.0, status="expired", settlement="refunded", cancels=cancels, finishes=0,
         **more,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
 
 
-def lost_money(name: str, *faults: Script, **more: object) -> Play:
+def lost_money(name: str, *faults: Script, **more: Any) -> Play:
     """A number whose refund could not be confirmed by its end: said so, and alerted."""
-    expected: dict[str, object] = {"cancels": (2, 12), "rules": SHORT_LIFE, **more}
+    expected: dict[str, Any] = {"cancels": (2, 12), "rules": SHORT_LIFE, **more}
     return Play(
         name=name, faults=faults, timeout=2.0, status="expired", settlement="unconfirmed", finishes=0,
         also=alerted("settlement_unconfirmed"), **expected,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
 
 
-def by_caller(name: str, *faults: Script, then: Callable[[Run], None], **more: object) -> Play:
+def by_caller(name: str, *faults: Script, then: Callable[[Run], object], **more: Any) -> Play:
     """A number given back at its caller's word."""
-    expected: dict[str, object] = {"settlement": "refunded", "cancels": 1, **more}
-    return Play(name=name, faults=faults, status="cancelled", then=then, **expected)  # type: ignore[arg-type]
+    expected: dict[str, Any] = {"settlement": "refunded", "cancels": 1, **more}
+    return Play(name=name, faults=faults, status="cancelled", then=then, **expected)
 
 
 def code_on_cancel(code: str) -> Callable[[Stack, str], Mapping[str, Cue]]:
     """The code arrives between the look and the cancel that follows it."""
 
     def cues(stack: Stack, server: str) -> Mapping[str, Cue]:
-        return {"cancel": lambda order_id: stack.provider.arrive(order_id, code) and None}
+        return {"cancel": lambda order_id: stack.provider.arrive(order_id, code)}
 
     return cues
 
@@ -89,7 +90,7 @@ def cancel_after_the_end(run: Run) -> None:
 def spaced(run: Run) -> None:
     """Cancels are repeated at the retry's pace, not faster."""
     times = [row.arrived for row in run.seen("cancel")]
-    assert all(b - a >= CANCEL_RETRY - 0.05 for a, b in zip(times, times[1:], strict=False)), times
+    assert all(b - a >= CANCEL_RETRY - 0.05 for a, b in pairwise(times)), times
 
 
 def given_back_at_once(run: Run) -> None:
@@ -165,7 +166,7 @@ PLAYS = [
     by_caller("caller cancels ten times", then=cancel_when("waiting", "cancelling", times=10)),
     by_caller(
         "caller cancels before the purchase", buy("word", body="NO_NUMBERS", times=-1),
-        then=lambda run: run.stack.cancel(run.id) and None, settlement="none", charged=0, buys=(0, 2), cancels=0,
+        then=lambda run: run.stack.cancel(run.id), settlement="none", charged=0, buys=(0, 2), cancels=0,
     ),
     by_caller(
         "caller cancels during the purchase", buy("as_is", delay=1.0, charged=True), then=cancel_when("buying"),

@@ -1,0 +1,106 @@
+"""A step that stood still, or whose answered write was never heard of, undoes nothing that others did meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from tests.builders import NOW, order, rules
+from tests.fakes import World
+from worker.errors import StoreUnavailable
+from worker.gate import Pause
+from worker.order import Order, Settlement, Status
+from worker.provider.replies import Code, Declined, Word
+from worker.steps import Nothing
+from worker.store import Written
+
+pytestmark = pytest.mark.anyio
+
+Meanwhile = Callable[[], Awaitable[Any]]
+
+
+def while_saving(world: World, meanwhile: Meanwhile, *, status: Status, first_counts: bool) -> None:
+    """Have something happen around the first write of this status: before it, or after it counted unheard of."""
+    real = world.store.save
+    state = {"armed": True}
+
+    async def save(before: Order, after: Order, **more: Any) -> Written:
+        if after.status is not status or not state["armed"]:
+            return await real(before, after, **more)
+        state["armed"] = False
+        if first_counts:
+            await real(before, after, **more)
+        await meanwhile()
+        return await real(before, after, **more)
+
+    world.store.save = save  # type: ignore[method-assign]
+
+
+async def test_a_put_off_that_counted_unheard_of_does_not_put_off_the_next_purchase(world: World):
+    """Its repetition finds the order `buying` again, by somebody else, and leaves it so: one charge."""
+    world.provider.answer("buy", Declined(Word.NO_NUMBERS))
+    world.accept(order())
+
+    async def next_purchase_is_sent() -> None:
+        world.clock.advance(2)
+        intended = world.see().intend(NOW + 2)
+        assert await world.engine_store().save(world.see(), intended, wake=None) is Written.SAVED
+
+    while_saving(world, next_purchase_is_sent, status=Status.QUEUED, first_counts=True)
+    (outcome,) = await world.work("buy")
+    assert isinstance(outcome, Nothing)
+    assert world.see().status is Status.BUYING
+
+
+async def test_a_rejection_for_a_pause_does_not_end_a_purchase_that_was_sent_meanwhile(world: World):
+    """It was decided for a queued order; by now the order is `buying`, and will say itself what came of it."""
+    world.accept(order())
+    await world.store.pause(Pause.SWITCHED_OFF, {"since": NOW})
+    world.clock.advance(rules().buy_budget + 1)
+
+    async def purchase_is_sent() -> None:
+        assert await world.engine_store().save(world.see(), world.see().intend(NOW), wake=None) is Written.SAVED
+
+    while_saving(world, purchase_is_sent, status=Status.FAILED, first_counts=False)
+    (outcome,) = await world.work("buy")
+    assert isinstance(outcome, Nothing)
+    assert world.see().status is Status.BUYING
+
+
+async def test_giving_up_on_a_refund_does_not_touch_a_code_that_came_meanwhile(world: World):
+    """An order that was received and finished while a step stood still stays finished."""
+    world.accept(order())
+    await world.work("buy")
+    bought = world.see()
+    world.clock.advance(900)
+    world.provider.answer("status", Code("847293"), times=0)
+
+    async def code_comes_and_is_finished() -> None:
+        received = world.see().receive("847293", NOW + 900)
+        store = world.engine_store()
+        assert await store.save(world.see(), received, wake=None) is Written.SAVED
+        assert await store.save(received, received.settle(Settlement.FINISHED), wake=None) is Written.SAVED
+
+    while_saving(world, code_comes_and_is_finished, status=Status.EXPIRED, first_counts=False)
+    await world.lifecycle.settle(bought.id)
+    ended = world.see()
+    assert (ended.status, ended.settlement) == (Status.RECEIVED, Settlement.FINISHED)
+
+
+async def test_an_intent_that_counted_unheard_of_is_followed_by_its_purchase(world: World):
+    """The store went away after it had written the intent: it is asked again, and the purchase is sent, once."""
+    world.accept(order())
+    run, state = world.store._run, {"armed": True}
+
+    async def answer_is_lost(script: str, *arguments: Any) -> Any:
+        told = await run(script, *arguments)
+        if script == "save" and state.pop("armed", False):
+            raise StoreUnavailable("the store does not answer")
+        return told
+
+    world.store._run = answer_is_lost  # type: ignore[method-assign, assignment]
+    await world.work("buy")
+    assert world.see().status is Status.WAITING
+    assert world.provider.count("buy") == 1

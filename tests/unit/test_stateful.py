@@ -1,0 +1,460 @@
+"""Any order of events: two workers, a slow, lying provider, crashes, lost races, callers who change their minds.
+
+Every step of a worker stops before and after each call to the provider and each write. Hypothesis decides who goes on,
+who crashes there, what the provider does and when time passes. The scripts are the real ones; the provider's books are
+the oracle, and after every step the invariants of the money hold.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from tests.builders import NOW, order, rules
+from tests.fakes import ManualClock, Number, PromptGate, ScriptedProvider, World, fakeredis_follows
+from worker.account import Account
+from worker.announce import announce
+from worker.lifecycle import Lifecycle
+from worker.order import Order, Settlement, Status, caused_event
+from worker.provider.replies import (
+    Bought,
+    Code,
+    CodeExists,
+    Declined,
+    Early,
+    Missing,
+    Throttled,
+    Unclear,
+    Unreached,
+    Word,
+)
+from worker.steps import Again, Gone
+from worker.store import Caps, EngineStore, ServerClock, Vault, Wake, Written
+
+WELL = "well"
+FAULTS = ("fails", "done unheard", "unreached", "throttled", "refused", "odd", "twice")
+REFUSALS = {"buy": Declined(Word.NO_NUMBERS), "status": Missing(), "cancel": Early(), "finish": Missing()}
+ODDITIES = {
+    "buy": Declined(Word.LOW_BALANCE),
+    "status": Declined(Word.BAD_KEY),
+    "cancel": Missing(),
+    "finish": CodeExists(Word.BAD_STATUS),
+}
+NOT_BOUGHT = (Declined, Throttled, Unreached)
+TERMINAL_EVENTS = {
+    Status.RECEIVED: "order.otp_received",
+    Status.EXPIRED: "order.expired",
+    Status.CANCELLED: "order.cancelled",
+    Status.FAILED: "order.failed",
+}
+
+
+@dataclass(eq=False)
+class Stopped:
+    """A step that waits to be told how it goes on."""
+
+    what: str
+    task: asyncio.Task[Any]
+    go: asyncio.Future[str]
+
+
+class Stage:
+    """Where steps stop, and are sent on or end there."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.stopped: list[Stopped] = []
+        self.tasks: set[asyncio.Task[Any]] = set()
+
+    async def stop(self, what: str) -> str:
+        """Wait here; gives how it goes on."""
+        task = asyncio.current_task()
+        assert task is not None
+        if task not in self.tasks:
+            return WELL
+        here = Stopped(what, task, self.loop.create_future())
+        self.stopped.append(here)
+        try:
+            return await here.go
+        finally:
+            self.stopped.remove(here)
+
+    def begin(self, step: Coroutine[Any, Any, None]) -> None:
+        """Start a step, and let it run to where it stops."""
+        self.tasks.add(self.loop.create_task(step))
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Do something that does not stop."""
+        return self.loop.run_until_complete(work)
+
+    async def _settle(self) -> None:
+        while running := self.tasks - {one.task for one in self.stopped if not one.go.done()}:
+            for task in [task for task in running if task.done()]:
+                self.tasks.discard(task)
+                if not task.cancelled():
+                    task.result()
+            await asyncio.sleep(0)
+
+    def settle(self) -> None:
+        """Let everybody run until they have stopped or ended. Raises what a step raised."""
+        self.run(self._settle())
+
+    def close(self) -> None:
+        """End everybody."""
+        for task in self.tasks:
+            task.cancel()
+        self.run(asyncio.wait(self.tasks) if self.tasks else asyncio.sleep(0))
+        self.loop.close()
+
+
+class StoppingStore(EngineStore):
+    """A worker's store whose writes can be beaten, repeated, or be the worker's last."""
+
+    stage: Stage
+
+    async def _run(self, script: str, script_keys: Any, arguments: Any) -> Any:
+        if script != "save":
+            return await super()._run(script, script_keys, arguments)
+        how = await self.stage.stop("about to write")
+        told = await super()._run(script, script_keys, arguments)
+        if how == "twice":
+            told = await super()._run(script, script_keys, arguments)
+        await self.stage.stop("has written")
+        return told
+
+
+class StoppingProvider(ScriptedProvider):
+    """The provider, slow on both ways, with faults; the order's id is the `server` of its purchase."""
+
+    def __init__(self, clock: ManualClock, stage: Stage, world: World) -> None:
+        super().__init__(clock)
+        self.stage = stage
+        self.world = world
+        self.sealed: set[str] = set()
+        """Orders of which nobody may send another purchase."""
+        self.shown: dict[asyncio.Task[Any], str] = {}
+        """The code that a step has seen."""
+
+    async def buy(self, server: str, type: str) -> Any:
+        return await self._played("buy", server, self._sell)
+
+    async def status(self, activation: str) -> Any:
+        return await self._played("status", activation, self._look)
+
+    async def cancel(self, activation: str) -> Any:
+        return await self._played("cancel", activation, self._cancel)
+
+    async def finish(self, activation: str) -> Any:
+        return await self._played("finish", activation, self._finish)
+
+    async def _played(self, call: str, what: str, honest: Any) -> Any:
+        how = await self.stage.stop(f"{call} on its way")
+        reply = self._act(call, what, honest, how)
+        if await self.stage.stop(f"answer to {call} on its way") != WELL:
+            return Unclear("timeout")
+        self._heard(call, what, reply)
+        return reply
+
+    def _act(self, call: str, what: str, honest: Any, how: str) -> Any:
+        if how == "unreached":
+            return Unreached("refused")
+        self._came_in(call, what)
+        if how == "throttled":
+            return Throttled(7.0)
+        if how == "refused":
+            return REFUSALS[call]
+        if how == "odd":
+            return self._another_ones(what) if call == "buy" and self.numbers else ODDITIES[call]
+        if how == "fails":
+            return Unclear("status_502")
+        reply = honest(what)
+        return Unclear("empty") if how == "done unheard" else reply
+
+    def _another_ones(self, job: str) -> Any:
+        """A number that has been sold before, if it was to another order."""
+        sold = next(iter(self.numbers.values()))
+        return ODDITIES["buy"] if sold.server == job else Bought(sold.activation, None, 900)
+
+    def _came_in(self, call: str, what: str) -> None:
+        """What must never arrive."""
+        if call == "buy":
+            assert what not in self.sealed, "I2: a purchase after one whose outcome is unknown"
+            self.sealed.add(what)
+        if call == "cancel":
+            number = self.numbers[what]
+            assert self.clock() >= number.bought_at + 125, "I3: a cancel before the earliest moment"
+
+    def _heard(self, call: str, what: str, reply: Any) -> None:
+        if call == "buy" and isinstance(reply, NOT_BOUGHT):
+            self.sealed.discard(what)
+        if isinstance(reply, Code):
+            task = asyncio.current_task()
+            assert task is not None
+            self.shown[task] = reply.text
+
+
+class LifeOfOrders(RuleBasedStateMachine):
+    """Orders, two workers and the money."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = ManualClock()
+        self.following = fakeredis_follows(self.clock)
+        self.following.__enter__()
+        self.stage = Stage()
+        self.world = World(self.clock)
+        self.provider = StoppingProvider(self.clock, self.stage, self.world)
+        self.workers = [self._worker(), self._worker()]
+        self.account = Account(self.world.store, self.provider, self.world.gate, min_balance=None)
+        self.orders: list[str] = []
+
+    def _worker(self) -> tuple[StoppingStore, Lifecycle]:
+        import fakeredis
+
+        client = fakeredis.FakeAsyncRedis(server=self.world.server)
+        clock = ServerClock(self.clock, self.clock)
+        store = StoppingStore(client, Vault(), retention=604_800.0, otp_ttl=86_400.0, clock=clock)
+        store.stage = self.stage
+        gate = PromptGate(store, self.world.counters)
+        steps = Lifecycle(
+            store, self.provider, gate, rules(), self.world.counters, announce=announce, chance=lambda: 0.0
+        )
+        return store, steps
+
+    # What can happen.
+
+    @precondition(lambda self: len(self.orders) < 3)
+    @rule(timeout=st.sampled_from([10.0, 200.0, 540.0, 2000.0]))
+    def post(self, timeout: float) -> None:
+        """A caller posts an order."""
+        order_id = f"ord_{len(self.orders)}"
+        new = order(id=order_id, server=order_id, timeout=timeout, created_at=self.clock())
+        assert self.world.door.create(new, Caps()).outcome == "created"
+        self.orders.append(order_id)
+
+    @rule(
+        worker=st.integers(0, 1),
+        lane=st.sampled_from(["buy", "poll", "settle"]),
+        dropped=st.sampled_from([False, False, False, True]),
+    )
+    def claim(self, worker: int, lane: str, dropped: bool) -> None:
+        """A worker takes a hint; some are taken twice, some die with what they claimed."""
+        store, _ = self.workers[worker]
+        again = {"buy": 35.0, "poll": 5.0, "settle": 60.0}[lane]
+        for order_id, activation in self.stage.run(store.claim(lane, 200, again)).entries:
+            if not dropped:
+                self.stage.begin(self._step(worker, lane, order_id, activation))
+        self.stage.settle()
+
+    @precondition(lambda self: self.provider.numbers)
+    @rule(worker=st.integers(0, 1), lane=st.sampled_from(["poll", "settle"]), which=st.integers(0, 2))
+    def wake_late(self, worker: int, lane: str, which: int) -> None:
+        """A worker that stood still goes on with a claim that has long passed to somebody else."""
+        number = list(self.provider.numbers.values())[which % len(self.provider.numbers)]
+        self.stage.begin(self._step(worker, lane, number.server, number.activation))
+        self.stage.settle()
+
+    async def _step(self, worker: int, lane: str, order_id: str, activation: str) -> None:
+        store, steps = self.workers[worker]
+        if lane == "poll":
+            outcome = await steps.poll(order_id, activation)
+        else:
+            outcome = await (steps.buy if lane == "buy" else steps.settle)(order_id)
+        if isinstance(outcome, Again):
+            await store.postpone(lane, order_id, outcome.at)
+        if isinstance(outcome, Gone):
+            await store.drop(lane, order_id)
+        task = asyncio.current_task()
+        assert task is not None
+        if code := self.provider.shown.pop(task, None):
+            assert self.world.see(order_id).otp == code, "I4: a code that was seen is not stored"
+
+    @precondition(lambda self: self.stage.stopped)
+    @rule(which=st.integers(0, 9), how=st.sampled_from((WELL,) * 10 + FAULTS))
+    def go_on(self, which: int, how: str) -> None:
+        """One of those who stopped goes on, well or not."""
+        self.stage.stopped[which % len(self.stage.stopped)].go.set_result(how)
+        self.stage.settle()
+
+    @precondition(lambda self: self.stage.stopped)
+    @rule(which=st.integers(0, 9))
+    def crash(self, which: int) -> None:
+        """A worker is killed where it stands."""
+        here = self.stage.stopped[which % len(self.stage.stopped)]
+        self.provider.shown.pop(here.task, None)
+        here.task.cancel()
+        here.go.cancel()
+        self.stage.settle()
+
+    @rule(seconds=st.sampled_from([1.0, 5.0, 5.0, 25.0, 36.0, 60.0, 130.0, 300.0]))
+    def time_passes(self, seconds: float) -> None:
+        """The clock moves on, whoever is under way."""
+        self.clock.advance(seconds)
+
+    @precondition(lambda self: self._active())
+    @rule(which=st.integers(0, 2), code=st.sampled_from(["001234", "G-1:2"]))
+    def code_arrives(self, which: int, code: str) -> None:
+        """A message comes in for a number."""
+        self._active()[which % len(self._active())].code = code
+
+    @precondition(lambda self: self._active())
+    @rule(which=st.integers(0, 2), refunded=st.booleans())
+    def provider_cancels(self, which: int, refunded: bool) -> None:
+        """The provider ends a number by itself, with the money back or without."""
+        number = self._active()[which % len(self._active())]
+        number.cancelled, number.refunded = True, refunded
+
+    def _active(self) -> list[Number]:
+        """Numbers for which a code may still come."""
+        return [
+            one
+            for one in self.provider.numbers.values()
+            if not one.cancelled and one.code is None and self.clock() < one.bought_at + one.life
+        ]
+
+    @precondition(lambda self: self.orders)
+    @rule(which=st.integers(0, 2))
+    def caller_cancels(self, which: int) -> None:
+        """The door writes a caller's cancel, as it does."""
+        before = self.world.see(self.orders[which % len(self.orders)])
+        after = before.ask_cancel(self.clock())
+        if after is before:
+            return
+        kind = caused_event(before, after)
+        events = (announce(kind, after, self.clock()),) if kind else ()
+        assert self.world.door.save(before, after, wake=self._wake(before), events=events) is Written.SAVED
+
+    def _wake(self, before: Order) -> Wake | None:
+        if before.status is Status.QUEUED:
+            return None
+        if before.status is Status.BUYING:
+            return Wake("buy", self.clock() + 25)
+        assert before.bought_at is not None
+        return Wake("settle", before.bought_at + 125, after_poll=True)
+
+    @rule()
+    def chores(self) -> None:
+        """The account is read, and nothing is found to mend."""
+        self.stage.run(self.account.refresh())
+        walked, mended = self.stage.run(self.world.store.reconcile("cal_1", 0, 100))
+        assert mended == [], f"{walked} walked, and some had lost their wake-up"
+
+    # What holds, whatever happened.
+
+    @invariant()
+    def one_charge_a_job(self) -> None:
+        """I1, and no number belongs to two orders."""
+        jobs = [number.server for number in self.provider.numbers.values()]
+        assert len(jobs) == len(set(jobs))
+        owned = [seen.activation for seen in self._seen() if seen.activation]
+        assert len(owned) == len(set(owned))
+
+    @invariant()
+    def codes_are_the_right_ones(self) -> None:
+        """I4: what is stored is what came in for this order's number."""
+        for seen in self._seen():
+            if seen.otp is not None:
+                assert seen.activation is not None
+                assert seen.otp == self.provider.numbers[seen.activation].code
+
+    @invariant()
+    def settlements_equal_the_books(self) -> None:
+        """I6: the order's word about the money is the provider's, or says that it does not know."""
+        charged = {number.server for number in self.provider.numbers.values()}
+        for seen in self._seen():
+            number = self.provider.numbers.get(seen.activation or "")
+            if seen.settlement is Settlement.REFUNDED:
+                assert number is not None
+                assert number.refunded
+            if seen.settlement is Settlement.FINISHED:
+                assert number is not None
+                assert number.finished
+            if seen.settlement is Settlement.NONE and seen.ended:
+                assert seen.id not in charged
+
+    @invariant()
+    def one_terminal_event(self) -> None:
+        """I9: the one of its state, when it has ended; and its number is told once."""
+        for seen in self._seen():
+            told = self.world.events(seen.id)
+            ends = [kind for kind in told if kind in TERMINAL_EVENTS.values()]
+            assert ends == ([TERMINAL_EVENTS[seen.status]] if seen.ended else [])
+            assigned = seen.bought_at is not None and "adopted_late" not in seen.flags
+            assert told.count("order.number_assigned") == assigned
+
+    @invariant()
+    def duties_are_scheduled(self) -> None:
+        """I3, I8: what is open, or has money in it, is due in exactly one lane, and nothing else is."""
+        for seen in self._seen():
+            owed = not seen.ended or seen.settlement is Settlement.PENDING
+            lanes = self.world.lanes(seen.id)
+            assert len(lanes) == 1 if owed else len(lanes) <= 1, f"{seen.status} is due in {lanes}"
+
+    def _seen(self) -> list[Order]:
+        return [self.world.see(order_id) for order_id in self.orders]
+
+    # And in the end.
+
+    def teardown(self) -> None:
+        """All workers die, others come, the provider is well again: everything ends, and the money is where it can be."""
+        try:
+            self._drain()
+        finally:
+            self.stage.close()
+            self.following.__exit__(None, None, None)
+
+    def _drain(self) -> None:
+        while self.stage.stopped:
+            self.crash(0)
+        recoverable = self._recoverable()
+        coming = {seen.id for seen in self._seen() if not seen.ended and self._code_of(seen)}
+        self.world.provider = self.provider
+        self.world.lifecycle = self.workers[0][1]
+        until = self.clock() + 4000
+        while self.clock() < until and any(self.world.lanes(one) for one in self.orders):
+            self.stage.run(self.world.pass_time(20))
+            self.stage.run(self.account.refresh())
+        for seen in self._seen():
+            assert seen.ended, f"{seen.id} is still {seen.status}"
+            assert seen.settlement is not Settlement.PENDING
+            if seen.id in recoverable:
+                assert seen.settlement is Settlement.REFUNDED, "I3: money that could be had back was not"
+            if seen.id in coming:
+                assert seen.otp == self._code_of(seen), "I4: a code that waited was not fetched"
+        for check in (
+            self.one_charge_a_job, self.codes_are_the_right_ones, self.settlements_equal_the_books,
+            self.one_terminal_event, self.duties_are_scheduled,
+        ):  # fmt: skip
+            check()
+
+    def _code_of(self, seen: Order) -> str | None:
+        number = self.provider.numbers.get(seen.activation or "")
+        return number.code if number else None
+
+    def _recoverable(self) -> set[str]:
+        """Orders that are still open, whose numbers have no code and time enough to be cancelled."""
+        return {
+            seen.id
+            for seen in self._seen()
+            if not seen.ended
+            and seen.activation
+            and (number := self.provider.numbers[seen.activation]) in self._active()
+            and number.bought_at + number.life - self.clock() > 90
+        }
+
+
+TestLifeOfOrders = LifeOfOrders.TestCase
+TestLifeOfOrders.settings = settings(
+    max_examples=60,
+    stateful_step_count=60,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    derandomize=True,
+)
+assert NOW > 0
