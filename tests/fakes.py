@@ -302,10 +302,10 @@ class World:
         """Let time pass with workers at hand: whatever comes due is done in its moment."""
         until = self.clock() + seconds
         while self.clock() < until:
-            self.clock.advance(min(self._next_moment(), until) - self.clock())
+            self.clock.advance(min(self.next_moment(), until) - self.clock())
             await self.work()
 
-    def _next_moment(self) -> float:
+    def next_moment(self) -> float:
         """When something comes due next: an entry, the end of a hold, or a second later for what waits its turn."""
         now = self.clock() * 1000
         moments = [float(self.raw.hget("rb:limit", "hold") or 0)]

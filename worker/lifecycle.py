@@ -408,6 +408,8 @@ class Lifecycle:
         await self._gate.slot()
         reply = await self._provider.cancel(activation)
         self._counters.add("cancels", reply=_name(reply))
+        # The store or the provider may have held this step up, and somebody else may have looked meanwhile.
+        next_look = max(next_look, self._now() + self._rules.poll_interval)
         match reply:
             case Done() if self._proves_refund(order, reply):
                 return await self._refunded(order, next_look=next_look)
@@ -422,8 +424,7 @@ class Lifecycle:
             ):
                 return await self._unconfirmed(order)
             case CodeExists() | Missing() | Unclear() | Unreached():
-                again = self._now() + self._rules.poll_interval
-                return Again(again, f"the cancel was answered with {_name(reply)}: look again")
+                return Again(next_look, f"the cancel was answered with {_name(reply)}: look again")
             case _:
                 return Nothing(f"not cancelled yet: {_name(reply)}")
 

@@ -17,6 +17,7 @@ from worker.webhooks.signing import sign
 
 ERASE_AFTER_ACK = 900.0
 """Seconds after a caller acknowledged its code until the code is erased (contract.md, RINGBACK_OTP_TTL)."""
+NO_SECRET = "no_secret"
 PATIENCE = 60.0
 """Seconds for which an attempt's record is held while the store cannot be reached; after that it is tried again."""
 
@@ -56,7 +57,7 @@ class Outbox:
         """
         started = self._store.clock.now()
         secrets = await self._secrets_of(event.caller)
-        outcome = await self._sender.send(event.url, self._signed(event, secrets, started), event.body)
+        outcome = await self._sent(event, secrets, started)
         after = self._judged(event, outcome, started)
         acknowledged = after.status is EventStatus.DELIVERED
         woken = await self._store.record_attempt(
@@ -67,6 +68,12 @@ class Outbox:
             await self._store.mark_verified(event.caller)
         self._count(after, outcome)
         return after, woken
+
+    async def _sent(self, event: Event, secrets: Sequence[str], at: float) -> Outcome:
+        """Post it, signed. Nothing goes out unsigned: without a secret its caller is gone, and with it the event."""
+        if not secrets:
+            return Outcome(Verdict.gone, None, NO_SECRET, 0.0)
+        return await self._sender.send(event.url, self._signed(event, secrets, at), event.body)
 
     def _signed(self, event: Event, secrets: Sequence[str], at: float) -> dict[str, str]:
         timestamp = int(at)
@@ -96,7 +103,7 @@ class Outbox:
 
 
 def _host_is_up(outcome: Outcome) -> bool | None:
-    """What an attempt says of the receiving host; what our own guard refused says nothing."""
-    if outcome.verdict is Verdict.refused:
+    """What an attempt says of the receiving host; what never went out says nothing."""
+    if outcome.verdict is Verdict.refused or outcome.error == NO_SECRET:
         return None
     return outcome.status is not None and outcome.status < 500

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from tests.bench import engine, rivals
 from tests.bench.figures import Window
-from tests.bench.stage import NotReady, Stage
+from tests.bench.stage import NotReady, Stage, end_on_terminate
 
 RECORDED = Path(__file__).with_name("recorded.json")
 GROWTH = 1.5
@@ -75,8 +75,10 @@ def main(argv: list[str] | None = None) -> int:
     """Check or record."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.guard", description=__doc__)
     parser.add_argument("--record", action="store_true", help="write this run's ratio as the reference")
+    asked = parser.parse_args(argv)
+    end_on_terminate()
     try:
-        if not parser.parse_args(argv).record:
+        if not asked.record:
             return check()
         record(ratio())
         console.print(f"recorded: {recorded():.2f}")

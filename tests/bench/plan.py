@@ -11,6 +11,8 @@ class Plan:
 
     window: float
     """A multiple of the poll interval, so that every order counts equally often."""
+    pair_window: float
+    """For one worker, then two, with more due than they can do."""
     bare_orders: int
     peer_orders: int
     """A load that the plain Celery worker carries on two cores; ten times as much it cannot."""
@@ -34,6 +36,7 @@ class Plan:
 
 FULL = Plan(
     window=15,
+    pair_window=10,
     bare_orders=10_000,
     peer_orders=1_000,
     small=1_000,
@@ -49,6 +52,7 @@ FULL = Plan(
 )
 QUICK = Plan(
     window=10,
+    pair_window=5,
     bare_orders=2_000,
     peer_orders=300,
     small=200,

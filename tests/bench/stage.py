@@ -55,6 +55,11 @@ def until(ready: Callable[[], T], what: str, *, seconds: float = 30.0, every: fl
     raise NotReady(f"{what}: not within {seconds:g} s")
 
 
+def end_on_terminate() -> None:
+    """Let SIGTERM end this process like Ctrl-C, so that what it started ends with it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
 class Stage:
     """A fresh store, the provider and whatever is started on it; everything ends when the `with` block does.
 

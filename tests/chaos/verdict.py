@@ -89,6 +89,8 @@ def _ended_as_it_may(order: dict[str, Any], placed: Placed) -> None:
         return
     assert end in BY_STORM, f"ended {end}, may end {sorted(placed.fate.ends)}"
     assert order["error"]["code"] in ("purchase_unknown", "provider_rejected", "no_numbers"), order["error"]
+    recorded = order["bought_at"] is not None and "late_code" not in order["flags"]
+    assert not (recorded and order["settlement"] == "unconfirmed"), "a recorded purchase was not settled"
 
 
 def _left_behind(stack: Stack) -> Iterator[str]:

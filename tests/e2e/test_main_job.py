@@ -169,9 +169,6 @@ def test_killed_in_the_middle_of_a_call(
     done(home, killed_at(home, moment, sms=sms, timeout=3 if sms is None else 60), status, settlement)
 
 
-@pytest.mark.xfail(
-    reason="the settle lane's lease is longer than the reserve of a number's life kept for its cancel", strict=False
-)
 def test_killed_while_looking_before_the_cancel(home: Stack) -> None:
     """The worker dies at the look right before a cancel: the cancel still goes out within the reserve kept for it."""
     order = killed_at(home, "poll", age=2.9, timeout=3)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-import httpx
 import pytest
 
 from tests.bench.arrivals import BIN
@@ -23,7 +22,7 @@ SHORT_INTERVAL, CAP, CROWD = 2.0, 50, 200
 """At this interval so many orders ask for twice the calls per second that the cap allows."""
 CYCLE = CROWD / CAP
 """Seconds between two polls of an order when the cap is shared evenly."""
-CANCELS, PINGS = 10, 50
+CANCELS, PINGS = 30, 50
 MEGABYTE = 1 << 20
 
 
@@ -103,7 +102,7 @@ def queued(ringback: Engine) -> int:
 
 def cancel(ringback: Engine, order_id: str) -> None:
     """Ask for an order's cancel."""
-    answer = httpx.post(ringback.url(f"/v1/orders/{order_id}/cancel"), headers=ringback.headers(), trust_env=False)
+    answer = ringback.stage.http.post(ringback.url(f"/v1/orders/{order_id}/cancel"), headers=ringback.headers())
     assert answer.status_code == 202, answer.text
 
 

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tests.builders import NOW, order, rules
+from tests.builders import order, rules
 from tests.fakes import ManualClock, Number, PromptGate, ScriptedProvider, World, fakeredis_follows
 from worker.account import Account
 from worker.announce import announce
@@ -38,7 +38,10 @@ from worker.steps import Again, Gone
 from worker.store import Caps, EngineStore, ServerClock, Vault, Wake, Written
 
 WELL = "well"
-FAULTS = ("fails", "done unheard", "unreached", "throttled", "refused", "odd", "twice")
+CRASH = "crash"
+FAULTS = ("fails", "done unheard", "unreached", "throttled", "refused", "odd", "twice", CRASH)
+AGAIN = {"buy": 35.0, "settle": 60.0, "poll": 5.0}
+"""The lanes, in the order in which they are worked, and the seconds until what was claimed is due again."""
 REFUSALS = {"buy": Declined(Word.NO_NUMBERS), "status": Missing(), "cancel": Early(), "finish": Missing()}
 ODDITIES = {
     "buy": Declined(Word.LOW_BALANCE),
@@ -47,6 +50,7 @@ ODDITIES = {
     "finish": CodeExists(Word.BAD_STATUS),
 }
 NOT_BOUGHT = (Declined, Throttled, Unreached)
+faults = st.none() | st.tuples(st.integers(0, 7), st.sampled_from(FAULTS))
 TERMINAL_EVENTS = {
     Status.RECEIVED: "order.otp_received",
     Status.EXPIRED: "order.expired",
@@ -238,18 +242,40 @@ class LifeOfOrders(RuleBasedStateMachine):
         assert self.world.door.create(new, Caps()).outcome == "created"
         self.orders.append(order_id)
 
-    @rule(
-        worker=st.integers(0, 1),
-        lane=st.sampled_from(["buy", "poll", "settle"]),
-        dropped=st.sampled_from([False, False, False, True]),
-    )
-    def claim(self, worker: int, lane: str, dropped: bool) -> None:
-        """A worker takes a hint; some are taken twice, some die with what they claimed."""
+    @rule(worker=st.integers(0, 1), fault=faults)
+    def next_moment(self, worker: int, fault: tuple[int, str] | None) -> None:
+        """Time passes to what comes due next; it is claimed and worked, all of it well but for one fault."""
+        now = self.clock()
+        self.clock.at = min(self.world.next_moment(), now + 1000)
+        before = set(self.stage.tasks)
+        for lane in AGAIN:
+            self.claim(worker, lane)
+        place = 0
+        while mine := [one for one in self.stage.stopped if one.task not in before]:
+            self._send_on(mine[0], fault[1] if fault and fault[0] == place else WELL)
+            place += 1
+
+    @rule(worker=st.integers(0, 1), moments=st.integers(2, 30))
+    def quiet_time(self, worker: int, moments: int) -> None:
+        """Nothing goes wrong for a while."""
+        for _ in range(moments):
+            self.next_moment(worker, None)
+
+    @rule(worker=st.integers(0, 1), lane=st.sampled_from(["buy", "poll", "settle"]))
+    def take(self, worker: int, lane: str) -> None:
+        """A worker takes a hint, one too many perhaps, and stops at its first call."""
+        self.claim(worker, lane)
+
+    @rule(worker=st.integers(0, 1), lane=st.sampled_from(["buy", "poll", "settle"]))
+    def take_and_die(self, worker: int, lane: str) -> None:
+        """A worker dies with what it claimed."""
+        self.stage.run(self.workers[worker][0].claim(lane, 200, AGAIN[lane]))
+
+    def claim(self, worker: int, lane: str) -> None:
+        """Claim what is due in a lane and start on it."""
         store, _ = self.workers[worker]
-        again = {"buy": 35.0, "poll": 5.0, "settle": 60.0}[lane]
-        for order_id, activation in self.stage.run(store.claim(lane, 200, again)).entries:
-            if not dropped:
-                self.stage.begin(self._step(worker, lane, order_id, activation))
+        for order_id, activation in self.stage.run(store.claim(lane, 200, AGAIN[lane])).entries:
+            self.stage.begin(self._step(worker, lane, order_id, activation))
         self.stage.settle()
 
     @precondition(lambda self: self.provider.numbers)
@@ -278,18 +304,23 @@ class LifeOfOrders(RuleBasedStateMachine):
     @precondition(lambda self: self.stage.stopped)
     @rule(which=st.integers(0, 9), how=st.sampled_from((WELL,) * 10 + FAULTS))
     def go_on(self, which: int, how: str) -> None:
-        """One of those who stopped goes on, well or not."""
-        self.stage.stopped[which % len(self.stage.stopped)].go.set_result(how)
-        self.stage.settle()
+        """One of those who stopped goes on, well or not, or dies there."""
+        self._send_on(self.stage.stopped[which % len(self.stage.stopped)], how)
 
     @precondition(lambda self: self.stage.stopped)
-    @rule(which=st.integers(0, 9))
-    def crash(self, which: int) -> None:
-        """A worker is killed where it stands."""
-        here = self.stage.stopped[which % len(self.stage.stopped)]
-        self.provider.shown.pop(here.task, None)
-        here.task.cancel()
-        here.go.cancel()
+    @rule()
+    def all_go_on(self) -> None:
+        """Whoever has stopped comes to the end of its step."""
+        while self.stage.stopped:
+            self._send_on(self.stage.stopped[0], WELL)
+
+    def _send_on(self, here: Stopped, how: str) -> None:
+        if how == CRASH:
+            self.provider.shown.pop(here.task, None)
+            here.task.cancel()
+            here.go.cancel()
+        else:
+            here.go.set_result(how)
         self.stage.settle()
 
     @rule(seconds=st.sampled_from([1.0, 5.0, 5.0, 25.0, 36.0, 60.0, 130.0, 300.0]))
@@ -411,7 +442,7 @@ class LifeOfOrders(RuleBasedStateMachine):
 
     def _drain(self) -> None:
         while self.stage.stopped:
-            self.crash(0)
+            self._send_on(self.stage.stopped[0], CRASH)
         recoverable = self._recoverable()
         coming = {seen.id for seen in self._seen() if not seen.ended and self._code_of(seen)}
         self.world.provider = self.provider
@@ -452,9 +483,8 @@ class LifeOfOrders(RuleBasedStateMachine):
 TestLifeOfOrders = LifeOfOrders.TestCase
 TestLifeOfOrders.settings = settings(
     max_examples=60,
-    stateful_step_count=60,
+    stateful_step_count=40,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     derandomize=True,
 )
-assert NOW > 0
