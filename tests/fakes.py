@@ -21,7 +21,7 @@ from fakeredis.model import _stream
 from tests.builders import LIFE, NOW, rules
 from worker.announce import announce
 from worker.gate import Gate
-from worker.lifecycle import Again, Gone, Lifecycle, Outcome, Rules
+from worker.lifecycle import Lifecycle, Rules
 from worker.metrics import Counters
 from worker.order import Order
 from worker.provider.replies import (
@@ -44,6 +44,7 @@ from worker.provider.replies import (
     StatusReply,
     Word,
 )
+from worker.steps import Again, Gone, Outcome
 from worker.store import Caps, DoorStore, EngineStore, ServerClock, Vault
 from worker.webhooks.outcome import Outcome as Sent
 from worker.webhooks.outcome import Verdict
@@ -116,27 +117,27 @@ class ScriptedProvider:
 
     async def buy(self, server: str, type: str) -> BuyReply:
         """A number for `server`, charged at once."""
-        return self._reply("buy", server, self._sell)  # type: ignore[no-any-return]
+        return self._reply("buy", server, self._sell)
 
     async def status(self, activation: str) -> StatusReply:
         """What is known of a number."""
-        return self._reply("status", activation, self._look)  # type: ignore[no-any-return]
+        return self._reply("status", activation, self._look)
 
     async def cancel(self, activation: str) -> CancelReply:
         """The money back, if it is not too early and no code is there."""
-        return self._reply("cancel", activation, self._cancel)  # type: ignore[no-any-return]
+        return self._reply("cancel", activation, self._cancel)
 
     async def finish(self, activation: str) -> FinishReply:
         """The end of a purchase whose code arrived."""
-        return self._reply("finish", activation, self._finish)  # type: ignore[no-any-return]
+        return self._reply("finish", activation, self._finish)
 
     async def balance(self) -> BalanceReply:
         """The money left."""
-        return self._reply("balance", "", lambda _: Balance(self.money))  # type: ignore[no-any-return]
+        return self._reply("balance", "", lambda _: Balance(self.money))
 
     async def servers(self, type: str) -> ServersReply:
         """One server of each type."""
-        return self._reply("servers", type, lambda t: Servers((Server("1", f"Server of type {t}"),)))  # type: ignore[no-any-return]
+        return self._reply("servers", type, lambda t: Servers((Server("1", f"Server of type {t}"),)))
 
     def _reply(self, call: str, what: str, honest: Any) -> Any:
         self.calls.append((call, what, self.clock()))
@@ -218,26 +219,31 @@ class World:
     """
 
     def __init__(
-        self, clock: ManualClock, *, keys: tuple[str, ...] = (), max_rps: float | None = None, rules: Rules | None = None
+        self,
+        clock: ManualClock,
+        *,
+        keys: tuple[str, ...] = (),
+        max_rps: float | None = None,
+        rules: Rules | None = None,
     ) -> None:
         self.clock = clock
         self.server = fakeredis.FakeServer()
         self.vault = Vault(keys)
-        self.raw = fakeredis.FakeRedis(server=self.server)
+        self.raw: Any = fakeredis.FakeRedis(server=self.server)
         self.door = DoorStore(self.raw, self.vault, retention=604_800.0, otp_ttl=86_400.0)
         self.store = self.engine_store(max_rps)
         self.counters = Counters()
         self.gate = PromptGate(self.store, self.counters)
         self.provider = ScriptedProvider(clock)
         self.lifecycle = self.steps(rules)
+        self.again = {"buy": 2.0, "settle": 7.0, "poll": 5.0}
+        """The lanes in the order in which they are worked, and the seconds until what was claimed is due again."""
 
     def engine_store(self, max_rps: float | None = None) -> EngineStore:
         """A worker's own connection to the store."""
         client = fakeredis.FakeAsyncRedis(server=self.server)
         clock = ServerClock(self.clock, self.clock)
-        return EngineStore(
-            client, self.vault, retention=604_800.0, otp_ttl=86_400.0, clock=clock, max_rps=max_rps
-        )
+        return EngineStore(client, self.vault, retention=604_800.0, otp_ttl=86_400.0, clock=clock, max_rps=max_rps)
 
     def steps(self, by: Rules | None = None) -> Lifecycle:
         """The steps, without chance."""
@@ -281,9 +287,8 @@ class World:
     async def work(self, *lanes: str) -> list[Outcome]:
         """Claim what is due in these lanes (all of them unless named) and do it, as the engine would."""
         outcomes = []
-        for lane in lanes or ("buy", "settle", "poll"):
-            again = {"buy": 35.0, "poll": 5.0, "settle": 60.0}[lane]
-            for order_id, activation in (await self.store.claim(lane, 200, again)).entries:
+        for lane in lanes or self.again:
+            for order_id, activation in (await self.store.claim(lane, 200, self.again[lane])).entries:
                 outcomes.append(await self._step(lane, order_id, activation))
         return outcomes
 

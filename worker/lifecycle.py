@@ -47,6 +47,8 @@ SLOW_RETRY = 6
 """Poll intervals until an order whose poll was declined (BAD_KEY) is polled again."""
 CANCEL_RESERVE = 60.0
 """Seconds before a number's expiry from which its cancel goes out however long the provider asks to wait."""
+HELD_UP = 1.0
+"""Seconds that reading the order may take before a step to settle it leaves the provider to the next claim."""
 MISSING_IN_A_ROW = 3
 """Answers "no such activation" in a row before the number counts as lost."""
 
@@ -331,6 +333,7 @@ class Lifecycle:
 
     async def settle(self, order_id: str) -> Outcome:
         """Finish what has its code; look, cancel and look again at what has none."""
+        began = self._now()
         order = await self._store.load(order_id)
         if order is None:
             return Gone()
@@ -339,6 +342,8 @@ class Lifecycle:
         held = await self._gate.held()
         if held and self._now() + held < order.expires_at - CANCEL_RESERVE:
             return Again(self._now() + held, "the provider asked for less")
+        if self._now() > began + HELD_UP:
+            return Nothing("the store held this step up; its claim may have passed on")
         if order.status is Status.RECEIVED:
             return await self._finish(order, order.activation)
         if order.status in (Status.WAITING, Status.CANCELLING) or order.status is Status.FAILED:

@@ -17,7 +17,7 @@ from worker.webhooks.signing import sign
 
 ERASE_AFTER_ACK = 900.0
 """Seconds after a caller acknowledged its code until the code is erased (contract.md, RINGBACK_OTP_TTL)."""
-NO_SECRET = "no_secret"
+NO_SECRET = "no_secret"  # noqa: S105 - an error class, not a password
 PATIENCE = 60.0
 """Seconds for which an attempt's record is held while the store cannot be reached; after that it is tried again."""
 

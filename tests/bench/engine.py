@@ -134,8 +134,11 @@ class Engine:
         self.seeded += missing
         until(lambda: self.stage.figures()["orders"] >= orders, f"{orders} polled orders", seconds=30)
 
-    def fill(self, orders: int) -> None:
-        """Post orders until `orders` are in flight, bought, and their number_assigned webhooks delivered."""
+    def fill(self, orders: int) -> int:
+        """Post orders until `orders` are in flight, bought, and their number_assigned webhooks delivered.
+
+        Gives how many were posted.
+        """
         missing = orders - int(self.stage.figures()["orders"])
         posted = post(
             self.url("/v1/orders"),
@@ -149,6 +152,7 @@ class Engine:
             raise NotReady(f"{missing} orders posted, answers by status: {dict(posted.statuses)}")
         until(lambda: self.stage.figures()["orders"] >= orders, f"{orders} purchases", seconds=90)
         self.quiet()
+        return missing
 
     def quiet(self, *, seconds: float = 90.0) -> None:
         """Wait until no webhook has come for a while."""

@@ -36,7 +36,7 @@ class Plan:
 
 FULL = Plan(
     window=15,
-    pair_window=10,
+    pair_window=8,
     bare_orders=10_000,
     peer_orders=1_000,
     small=1_000,

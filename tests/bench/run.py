@@ -16,8 +16,10 @@ import httpx
 import redis
 from rich.console import Console
 
-from tests.bench import engine, report, rivals, second
+from tests.bench import engine, report, rivals, scaling, second
+from tests.bench.figures import Meter
 from tests.bench.plan import FULL, QUICK, Plan
+from tests.bench.record import Record
 from tests.bench.results import ASYNCIO, UVLOOP, Results, table
 from tests.bench.stage import NotReady, Stage, end_on_terminate
 
@@ -114,9 +116,18 @@ class Bench:
     def codes(self, ours: engine.Engine, empty: int) -> None:
         """What a waiting order takes in the store with all that belongs to it, and how soon its code is passed on."""
         with self.step(f"ringback passes codes on at {self.plan.codes_at:,} orders"):
-            ours.fill(self.plan.codes_at)
+            self.buying(ours)
             self.results.order_bytes = (ours.memory()[0] - empty) / self.plan.codes_at
             self.results.waits = ours.code_waits(codes=self.plan.codes, spread=self.plan.codes_spread)
+
+    def buying(self, ours: engine.Engine) -> None:
+        """Fill up, and note what it takes to accept and buy an order and to tell its number."""
+        pids = [worker.pid for worker in ours.workers]
+        before = Meter.read(pids, ours.stage.store)
+        bought = ours.fill(self.plan.codes_at)
+        spent = Meter.read(pids, ours.stage.store).since(before)
+        self.results.bought_micros = spent.worker / bought * 1e6
+        self.results.bought_redis_micros = spent.redis / bought * 1e6
 
     def second_worker(self, ours: engine.Engine) -> None:
         """One worker with more than it can do, then two; bounded by three things in turn (`second.py`)."""
@@ -147,7 +158,18 @@ def main(argv: list[str] | None = None, *, show: Callable[..., None] = console.p
     show(report.windows_screen(results))
     if not (asked.quick or asked.no_docs):
         show(f"written: {report.write(results, figures, seconds=time.monotonic() - bench.begun)}")
+        show(f"written: {keep(results)}")
     return 0 if results.loads else 1
+
+
+def keep(results: Results) -> str:
+    """Keep the figures for the model and write the page that follows from them; says where, or why not."""
+    try:
+        record = Record.of(results)
+    except TypeError as error:
+        return f"no docs/scaling.md ({error})"
+    record.write()
+    return scaling.write(record)
 
 
 if __name__ == "__main__":

@@ -11,13 +11,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.engine import Engine
 from tests.bench.figures import Window
-from tests.bench.stage import NotReady
+from tests.bench.stage import INTERVAL, NotReady
 
 SLOW = 2.0
 """Seconds that the slow provider takes to answer a poll."""
@@ -25,7 +25,9 @@ SATURATED = {"RINGBACK_POLL_INTERVAL": "1"}
 """More polls due than two workers can make, so that their number decides."""
 HALVED = {"RINGBACK_POLL_INTERVAL": "2"}
 """The same for half a core each; not more, since a claim is stale after half of the interval."""
-WARM = 8.0
+WARM = 6.0
+SATED = 0.9
+"""A worker that makes so large a share of the polls due has no need of a second one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +36,17 @@ class Pair:
 
     one: Window
     two: Window
+    interval: float
 
     @property
     def gain(self) -> float:
         """Polls per second, two workers' against one's."""
         return self.two.rate / self.one.rate
+
+    @property
+    def needless(self) -> bool:
+        """One worker did all that was due."""
+        return self.one.rate > SATED * self.one.orders / self.interval
 
 
 def by_calls(ours: Engine, *, seconds: float) -> Pair:
@@ -70,7 +78,7 @@ def by_share(ours: Engine, *, seconds: float) -> Pair:
         one = ours.window(seconds=seconds, warm=WARM)
         ours.stage.stop(burner)
         keep([ours.add_worker(**HALVED)], [last])
-        return Pair(one, ours.window(seconds=seconds, warm=WARM))
+        return Pair(one, ours.window(seconds=seconds, warm=WARM), _interval(HALVED))
     finally:
         keep(rest, [*others, last])
 
@@ -87,4 +95,8 @@ def _pair(ours: Engine, *, seconds: float, **settings: str) -> Pair:
     ours.add_worker(**settings)
     one = ours.window(seconds=seconds, warm=WARM)
     ours.add_worker(**settings)
-    return Pair(one, ours.window(seconds=seconds, warm=WARM))
+    return Pair(one, ours.window(seconds=seconds, warm=WARM), _interval(settings))
+
+
+def _interval(settings: Mapping[str, str]) -> float:
+    return float(settings.get("RINGBACK_POLL_INTERVAL", INTERVAL))

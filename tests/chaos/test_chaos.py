@@ -57,13 +57,13 @@ LONG = Trial(
 )
 SHORT = Trial(
     orders=40,
-    placing=12.0,
-    short_life=20.0,
+    placing=10.0,
+    short_life=16.0,
     weather=Weather(
-        span=16.0,
-        kill_every=2.0,
-        freezes=((3.0, 3.0, "worker-1"), (9.0, 3.0, "store")),
-        outages=((10.0, 3.0, "502"),),
+        span=14.0,
+        kill_every=1.8,
+        freezes=((3.0, 3.0, "worker-1"), (8.0, 3.0, "store")),
+        outages=((9.0, 3.0, "502"),),
     ),
 )
 

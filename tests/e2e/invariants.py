@@ -31,8 +31,8 @@ LEDGER = {"refunded": State.CANCELLED, "finished": State.FINISHED}
 class Leeway:
     """How exactly times are judged, in seconds."""
 
-    pace: float = JITTER
-    """By which a poll may seem early."""
+    pace: float = 0.15
+    """By which a single poll may seem early: the one before it was late, on a machine with more to do than it can."""
     asking: float = 3.0
     """Past the buy budget, for the last purchase: it is sent at the budget's end."""
     thawed: tuple[tuple[float, float], ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,6 +14,10 @@ from tests.e2e.invariants import check_order
 from tests.e2e.provider import Cue, Script
 from tests.e2e.stack import Stack
 from web.sandbox import Order, Seen
+
+
+BETWEEN = 0.03
+"""Seconds between two orders of a season: a burst would measure the machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +102,7 @@ def begin_all(stack: Stack, plays: Sequence[Play]) -> Iterator[dict[str, Run]]:
     with ThreadPoolExecutor(max_workers=max(1, sum(play.then is not None for play in plays))) as callers:
         runs = {}
         for play in plays:
+            time.sleep(BETWEEN)
             run = runs[play.name] = begin(stack, play)
             if play.then:
                 run.meanwhile.append(callers.submit(play.then, run))

@@ -33,7 +33,7 @@ TERMINAL = ("received", "expired", "cancelled", "failed")
 FIRST_SERVER = 100
 """Servers below it are the sandbox's own; each order gets one of its own from here on."""
 
-POLL_INTERVAL, EARLIEST_CANCEL, CANCEL_RETRY, BUY_BUDGET, BUY_DEADLINE = 0.5, 1.5, 1.0, 4.0, 2.0
+POLL_INTERVAL, EARLIEST_CANCEL, CANCEL_RETRY, BUY_BUDGET, BUY_DEADLINE = 0.5, 1.5, 1.0, 4.0, 3.0
 FAST: Mapping[str, str] = {
     "RINGBACK_POLL_INTERVAL": str(POLL_INTERVAL),
     "RINGBACK_EARLIEST_CANCEL": str(EARLIEST_CANCEL),

@@ -214,7 +214,7 @@ def test_any_of_two_workers_may_die(playhouse: Stack) -> None:
     for worker in playhouse.workers:
         worker.kill()
         order = playhouse.play(sms=("701408", 0.2))
-        playhouse.until(order["id"], ("waiting", "received"), 3.5)
+        playhouse.until(order["id"], ("waiting", "received"), 6)
         assert done(playhouse, order, "received", "finished")["otp"] == "701408"
         worker.start()
 

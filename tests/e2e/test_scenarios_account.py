@@ -151,7 +151,7 @@ def test_being_told_to_slow_down_slows_everybody(treasury: Stack, fault: Script,
     order = treasury.play(fault, sms=(CODE, 0.5))
     told = wait_for(lambda: treasury.provider.seen(order["server"], "buy"), what="the purchase")[0]
     assert treasury.until_settled(order["id"], "finished", 30)["otp"] == CODE
-    rows = [row for row in treasury.provider.requests() if told.arrived + 0.4 < row.arrived < told.arrived + hold - 0.1]
+    rows = [row for row in treasury.provider.requests() if told.arrived + 0.8 < row.arrived < told.arrived + hold - 0.1]
     assert not rows, f"called in the {hold} s after it: {rows}"
     assert len(treasury.provider.seen(order["server"], "buy")) == 2
     _give_back(treasury, polled)
@@ -209,7 +209,7 @@ def test_an_outage_loses_nothing(treasury: Stack, kind: str) -> None:
     assert treasury.until_settled(due["id"], "refunded")["status"] == "expired"
     assert treasury.until_settled(coded["id"], "finished")["otp"] == CODE
     sent = next(row for row in treasury.provider.seen(due["server"], "cancel") if row.at >= over)
-    assert sent.at - over < 4.0, "the cancel that was due came late"
+    assert sent.at - over < 6.0, "the cancel that was due came late"
     for order in (due, coded):
         check_order(treasury, order["id"])
 

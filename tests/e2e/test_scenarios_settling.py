@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.invariants import JITTER, gaps
 from tests.e2e.plays import Play, Run, alerted, finish_and_judge, rows, season
 from tests.e2e.provider import Cue, Script, buy, cancel, finish, poll
-from tests.e2e.stack import CANCEL_RETRY, EARLIEST_CANCEL, Stack
+from tests.e2e.stack import BUY_DEADLINE, CANCEL_RETRY, EARLIEST_CANCEL, POLL_INTERVAL, Stack
 
 pytestmark = pytest.mark.e2e
 
@@ -90,7 +91,7 @@ def cancel_after_the_end(run: Run) -> None:
 def spaced(run: Run) -> None:
     """Cancels are repeated at the retry's pace, not faster."""
     times = [row.arrived for row in run.seen("cancel")]
-    assert all(b - a >= CANCEL_RETRY - 0.05 for a, b in pairwise(times)), times
+    assert all(b - a >= CANCEL_RETRY - 0.2 for a, b in pairwise(times)), times
 
 
 def given_back_at_once(run: Run) -> None:
@@ -103,7 +104,8 @@ def looked_around(run: Run) -> None:
     """Right before the cancel it looked for a code, and after it again."""
     (sent,) = run.seen("cancel")
     looks = [row.arrived for row in run.seen("poll")]
-    assert any(0 <= sent.arrived - at < 0.4 for at in looks), "no look right before the cancel"
+    due = sent.arrived - (sent.at - run.charged[0].charged_at) + run.play.timeout
+    assert any(due - JITTER <= at < sent.arrived for at in looks), "no look between the deadline and the cancel"
     assert looks[-1] > sent.arrived, "no look after the cancel"
 
 
@@ -169,7 +171,7 @@ PLAYS = [
         then=lambda run: run.stack.cancel(run.id), settlement="none", charged=0, buys=(0, 2), cancels=0,
     ),
     by_caller(
-        "caller cancels during the purchase", buy("as_is", delay=1.0, charged=True), then=cancel_when("buying"),
+        "caller cancels during the purchase", buy("as_is", delay=BUY_DEADLINE / 2, charged=True), then=cancel_when("buying"),
         also=given_back_at_once,
     ),
     Play(
@@ -197,3 +199,10 @@ def begun(playhouse: Stack, request: pytest.FixtureRequest) -> Iterator[Callable
 def test_settling(play: Play, begun: Callable[[Play], Run]) -> None:
     """Whatever the provider does to a cancel or a finish, the order's end is the ledger's, or says unconfirmed."""
     finish_and_judge(begun(play))
+
+
+def test_polls_keep_their_distance(playhouse: Stack) -> None:
+    """Over all scenarios so far, polls of one order come no closer than the interval, but for what the machine owes."""
+    found = gaps(playhouse.provider.requests("getStatus"))
+    early = [gap for gap in found if gap < POLL_INTERVAL - JITTER]
+    assert len(early) <= len(found) / 20, f"{len(early)} of {len(found)} polls came early: {sorted(early)[:10]}"

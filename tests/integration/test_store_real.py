@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import anyio
 import pytest
@@ -15,7 +16,8 @@ pytestmark = [pytest.mark.anyio, pytest.mark.integration]
 
 @pytest.fixture
 async def stores(real_store: str) -> AsyncIterator[Stores]:
-    vault, kept = Vault(), {"retention": 604_800.0, "otp_ttl": 86_400.0}
+    vault = Vault()
+    kept: Any = {"retention": 604_800.0, "otp_ttl": 86_400.0}
     raw, shared = connect(real_store), connect_async(real_store)
     engine, capped = EngineStore(shared, vault, **kept), EngineStore(shared, vault, **kept, max_rps=10)
     yield Stores(DoorStore(raw, vault, **kept), engine, raw, anyio.sleep, capped)

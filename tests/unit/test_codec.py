@@ -42,7 +42,11 @@ def event_there_and_back(kept: Event, vault: Vault) -> Event:
 
 
 @pytest.mark.parametrize("vault", [Vault(), SEALED], ids=["clear", "sealed"])
-@pytest.mark.parametrize("kept", [*map(order_in, Status), lost_order(), refunded_order()], ids=lambda kept: f"{kept.status}-{kept.settlement}")
+@pytest.mark.parametrize(
+    "kept",
+    [*map(order_in, Status), lost_order(), refunded_order()],
+    ids=lambda kept: f"{kept.status}-{kept.settlement}",
+)
 def test_order_comes_back_as_it_was(kept: Order, vault: Vault):
     """Every state, field by field."""
     assert there_and_back(kept, vault) == kept
@@ -77,9 +81,7 @@ def test_record_of_a_waiting_order_is_small():
 def test_event_comes_back_as_it_was(vault: Vault):
     """With its bytes and all its attempts."""
     attempt = Attempt(NOW, None, "timeout", 9.99, "…")
-    kept = replace(event(body="{\"otp\":\"é😀\"}".encode()), sequence=7).tried(
-        attempt, EventStatus.PENDING, due_at=NOW + 1
-    )
+    kept = replace(event(body='{"otp":"é😀"}'.encode()), sequence=7).tried(attempt, EventStatus.PENDING, due_at=NOW + 1)
     assert event_there_and_back(kept, vault) == kept
     ping = event(order=None, type="webhook.ping")
     assert event_there_and_back(ping, vault) == ping

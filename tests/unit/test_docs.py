@@ -12,6 +12,7 @@ from pydantic_core import PydanticUndefined
 from worker.settings import PREFIX, Settings
 
 DOCS = Path(__file__).parents[2] / "docs"
+UNSET = "–"  # noqa: RUF001 - the table's own dash
 DERIVED = {"RINGBACK_BROKER_URL": "the store"}
 """Defaults that follow from another setting."""
 
@@ -27,7 +28,7 @@ def documented() -> dict[str, tuple[str, str]]:
 def as_written(default: Any) -> str:
     """A default as the table writes it."""
     if default in (None, (), PydanticUndefined):
-        return "–"
+        return UNSET
     if isinstance(default, bool):
         return str(default).lower()
     if isinstance(default, tuple):

@@ -21,7 +21,7 @@ async def test_number_is_bought_and_told(world: World):
     """Waiting, polled after one interval; the caller is told its number."""
     world.accept(order())
     (outcome,) = await world.work("buy")
-    assert outcome == Saved(world.see())
+    assert outcome == Saved(world.see(), owes=True)
     bought = world.see()
     assert (bought.status, bought.settlement, bought.activation) == (Status.WAITING, Settlement.PENDING, "act_1")
     assert (bought.expires_at, bought.cancel_at) == (NOW + 900, NOW + 540)
@@ -227,8 +227,8 @@ async def test_429_slows_everyone_down_and_is_asked_again(world: World):
     """Not bought; obeyed to the second, by all orders."""
     world.provider.answer("buy", Throttled(30.0))
     world.accept(order())
-    world.accept(order(id="ord_2", created_at=NOW + 1))
     await world.work("buy")
+    world.accept(order(id="ord_2"))
     assert world.see().status is Status.QUEUED
     await world.pass_time(29)
     assert world.provider.count("buy") == 1

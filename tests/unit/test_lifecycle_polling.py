@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from tests.builders import NOW, order
@@ -37,7 +39,7 @@ async def test_polls_are_an_interval_apart(waiting: World):
     await waiting.pass_time(60)
     times = [at for name, _, at in waiting.provider.calls if name == "status"]
     assert len(times) == 12
-    assert all(b - a >= 5 for a, b in zip(times, times[1:], strict=False))
+    assert all(b - a >= 5 for a, b in pairwise(times))
 
 
 async def test_code_is_stored_told_and_finished(waiting: World):

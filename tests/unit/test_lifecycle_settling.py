@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -113,7 +114,7 @@ async def test_early_cancel_is_rescheduled(due: World):
     due.provider.answer("cancel", Early(), Early())
     await due.pass_time(80)
     sent = cancels(due)
-    assert [round(b - a) for a, b in zip(sent, sent[1:], strict=False)] == [25, 25]
+    assert [round(b - a) for a, b in pairwise(sent)] == [25, 25]
     assert due.see().settlement is Settlement.REFUNDED
 
 

@@ -104,3 +104,20 @@ async def test_an_intent_that_counted_unheard_of_is_followed_by_its_purchase(wor
     await world.work("buy")
     assert world.see().status is Status.WAITING
     assert world.provider.count("buy") == 1
+
+
+async def test_a_step_that_the_store_held_up_leaves_the_look_to_the_next_claim(world: World):
+    """By then somebody else may have looked: two looks a moment apart would break the pace."""
+    world.accept(order())
+    await world.work("buy")
+    world.clock.advance(rules().earliest_cancel)
+    load = world.store.load
+
+    async def late(order_id: str) -> Order | None:
+        world.clock.advance(3)
+        return await load(order_id)
+
+    world.store.load = late  # type: ignore[method-assign]
+    looks = world.provider.count("status")
+    assert isinstance(await world.lifecycle.settle("ord_1"), Nothing)
+    assert world.provider.count("status") == looks

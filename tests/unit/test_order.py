@@ -113,9 +113,7 @@ MOVES = {
         {"otp": "001234", "received_at": LATER, "ended_at": LATER, "flags": ("cut",)},
     ),
     "try_finish": Move(lambda o: o.try_finish(), (R,), None, {"finishes": 1}),
-    "settle": Move(
-        lambda o: o.settle(Settlement.FINISHED), (R, F), None, {"settlement": Settlement.FINISHED}
-    ),
+    "settle": Move(lambda o: o.settle(Settlement.FINISHED), (R, F), None, {"settlement": Settlement.FINISHED}),
     "expire": Move(
         lambda o: o.conclude(LATER),
         (C,),
@@ -142,9 +140,7 @@ MOVES = {
             "ended_at": LATER,
         },
     ),
-    "keep_late_code": Move(
-        lambda o: o.keep_late_code("42"), (E, X, F), None, {"otp": "42", "flags": ("late_code",)}
-    ),
+    "keep_late_code": Move(lambda o: o.keep_late_code("42"), (E, X, F), None, {"otp": "42", "flags": ("late_code",)}),
     "erase": Move(lambda o: o.erase(), (R, E, X, F), None, {"otp": None, "flags": ("otp_erased",)}),
 }
 ASKED = ("ask_cancel", "caller_cancel")
@@ -230,9 +226,7 @@ def test_number_is_adopted_once():
         adopted.adopt_late("act_2", NUMBER, LATER, life=LIFE)
 
 
-@pytest.mark.parametrize(
-    ("ending", "target"), [(Ending.TIMEOUT, E), (Ending.CALLER, X), (Ending.LOST, F), (None, E)]
-)
+@pytest.mark.parametrize(("ending", "target"), [(Ending.TIMEOUT, E), (Ending.CALLER, X), (Ending.LOST, F), (None, E)])
 def test_end_of_a_refunded_order_says_refunded(ending: Ending | None, target: Status):
     """Why it was given back decides the state, the provider's word the settlement."""
     concluded = replace(refunded_order(), ending=ending).conclude(LATER)

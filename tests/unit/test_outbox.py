@@ -66,9 +66,7 @@ async def test_2xx_acknowledges(world: World, outbox: Outbox, sender: FakeSender
     assert sender.sent[0][0] == "https://caller.example/hook"
 
 
-async def test_attempt_is_signed_over_the_very_bytes_that_are_sent(
-    world: World, outbox: Outbox, sender: FakeSender
-):
+async def test_attempt_is_signed_over_the_very_bytes_that_are_sent(world: World, outbox: Outbox, sender: FakeSender):
     """The official verifier accepts it; the timestamp is the attempt's."""
     world.door.add_event(event(order=None, body='{"otp":"é😀"}'.encode()))
     world.clock.advance(7.9)

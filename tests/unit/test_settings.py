@@ -111,7 +111,7 @@ def test_lists_are_split_at_commas():
         },
     )
     assert [key.get_secret_value() for key in settings.encryption_keys] == keys
-    assert settings.webhook_schedule == (0.3, 1)
+    assert list(settings.webhook_schedule) == [0.3, 1]
     assert settings.callback_allowed_networks == ("127.0.0.0/8", "10.1.2.3/8")
 
 
