@@ -73,6 +73,7 @@ ALERTS: Mapping[str, str] = {
     "purchase_unknown": "a purchase may have been charged for nothing: `ringback reconcile`, then ask the provider",
     "settlement_unconfirmed": "a refund was not confirmed: `ringback reconcile`, then ask the provider for it",
     "duplicate_activation": "the provider gave one number to two orders; ask it about the order named in the log line",
+    "purchase_unrecorded": "a number was bought for an order that the store lost: `ringback journal`, then cancel it",
     "adopted_late": "a purchase was answered after it was given up; the number is being given back",
     "status_declined": "the provider refused a poll, most likely for its key: correct RINGBACK_OTPGET_API_KEY",
     "cancelled_by_provider": "the provider ended numbers by itself; ask it why if it goes on",

@@ -47,6 +47,8 @@ SLOW_RETRY = 6
 """Poll intervals until an order whose poll was declined (BAD_KEY) is polled again."""
 CANCEL_RESERVE = 60.0
 """Seconds before a number's expiry from which its cancel goes out however long the provider asks to wait."""
+LATE_ASK = 2.0
+"""Seconds past the buy budget after which the last ask is not made any more: its wake-up came too late."""
 HELD_UP = 1.0
 """Seconds that reading the order may take before a step to settle it leaves the provider to the next claim."""
 MISSING_IN_A_ROW = 3
@@ -120,10 +122,12 @@ class Lifecycle:
 
     async def _not_now(self, order: Order) -> Outcome | None:
         """Why this order may not be bought just now, if so: it waits, and fails with the reason at its budget's end."""
+        now, ends = self._now(), self._budget_ends(order)
+        if order.asks and now > ends + LATE_ASK:
+            return await self._reject(order, ErrorCode.NO_NUMBERS, "the buy budget was spent before the next ask")
         reason = await self._gate.closed() or await self._below_floor()
         if reason is None:
             return None
-        now, ends = self._now(), self._budget_ends(order)
         if now < ends:
             return Again(min(now + 2.0, ends), f"buying is paused: {reason}")
         return await self._reject(order, reason.error, f"buying was paused ({reason}) until the buy budget was spent")
@@ -181,6 +185,9 @@ class Lifecycle:
         def adopt(current: Order) -> Order:
             if current.status is Status.FAILED:
                 return current.adopt_late(bought.activation, bought.number, now, life=bought.life)
+            if current.status is Status.QUEUED:
+                # A store that lost its last writes has forgotten the intent; the number is this order's all the same.
+                current = current.intend(now)
             timeout = 0.0 if current.cancel_requested else current.timeout
             after = schedule.cancel_after(timeout, bought.life, rules.earliest_cancel)
             return current.assign(
@@ -204,9 +211,16 @@ class Lifecycle:
             return await self._purchase_unknown(
                 order, "the provider gave a number that belongs to another order", "duplicate_activation"
             )
-        if isinstance(saved, Saved) and saved.order.status is Status.FAILED:
+        if not isinstance(saved, Saved):
+            await self._unrecorded(order, bought)
+        elif saved.order.status is Status.FAILED:
             self._gate.alert("adopted_late", order=order.id)
         return saved
+
+    async def _unrecorded(self, order: Order, bought: Bought) -> None:
+        """The store no longer has an order that this number could belong to: only the journal can keep it."""
+        self._gate.alert("purchase_unrecorded", order=order.id)
+        await self._store.journal(kind="unrecorded", order=order.id, caller=order.caller, activation=bought.activation)
 
     async def _declined(self, order: Order, declined: Declined) -> Outcome:
         """The provider's whole answer was a rejection: nothing was bought."""

@@ -15,7 +15,6 @@ from tests.e2e.provider import Cue, Script
 from tests.e2e.stack import Stack
 from web.sandbox import Order, Seen
 
-
 BETWEEN = 0.03
 """Seconds between two orders of a season: a burst would measure the machine."""
 

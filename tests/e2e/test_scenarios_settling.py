@@ -171,8 +171,8 @@ PLAYS = [
         then=lambda run: run.stack.cancel(run.id), settlement="none", charged=0, buys=(0, 2), cancels=0,
     ),
     by_caller(
-        "caller cancels during the purchase", buy("as_is", delay=BUY_DEADLINE / 2, charged=True), then=cancel_when("buying"),
-        also=given_back_at_once,
+        "caller cancels during the purchase", buy("as_is", delay=BUY_DEADLINE / 2, charged=True),
+        then=cancel_when("buying"), also=given_back_at_once,
     ),
     Play(
         name="caller cancels as the code arrives", then=cancel_as_the_code_arrives, status="received", otp="719204",

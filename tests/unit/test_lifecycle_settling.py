@@ -34,7 +34,8 @@ async def due(world: World) -> World:
     """A world with one order whose time is over: its next step begins to give the number back."""
     world.accept(order())
     await world.work("buy")
-    await world.pass_time(536)
+    world.clock.advance(535)
+    await world.work("poll")
     world.provider.calls.clear()
     world.counters.drain()
     return world

@@ -121,3 +121,42 @@ async def test_a_step_that_the_store_held_up_leaves_the_look_to_the_next_claim(w
     looks = world.provider.count("status")
     assert isinstance(await world.lifecycle.settle("ord_1"), Nothing)
     assert world.provider.count("status") == looks
+
+
+async def test_a_number_belongs_to_its_order_even_when_the_store_forgot_the_intent(world: World):
+    """A store that lost its last second shows the order queued again: the answer on its way is recorded, not lost."""
+    world.accept(order())
+    before = world.see()
+
+    async def store_loses_its_last_second() -> None:
+        forgetful = world.raw
+        forgetful.hset("rb:order:ord_1", mapping={"v": before.version, "s": "queued"})
+        world.clock.advance(0.5)
+
+    while_saving(world, store_loses_its_last_second, status=Status.WAITING, first_counts=False)
+    await world.work("buy")
+    assert world.see().number is not None
+    assert world.provider.count("buy") == 1
+
+
+async def test_a_number_for_an_order_that_is_gone_is_written_into_the_journal(world: World):
+    """Nothing else can keep it: an operator is told, and finds the provider's id."""
+    world.accept(order())
+
+    async def order_is_lost() -> None:
+        world.raw.delete("rb:order:ord_1", "rb:order:ord_1:record")
+
+    while_saving(world, order_is_lost, status=Status.WAITING, first_counts=False)
+    await world.work("buy")
+    assert "purchase_unrecorded" in world.alerts()
+    assert "unrecorded" in world.journal()
+
+
+async def test_an_ask_that_comes_long_after_the_budget_is_not_sent(world: World):
+    """Its worker was away: the order fails instead of asking once more."""
+    world.provider.answer("buy", Declined(Word.NO_NUMBERS))
+    world.accept(order())
+    await world.work("buy")
+    world.clock.advance(rules().buy_budget + 10)
+    await world.work("buy")
+    assert (world.see().status, world.provider.count("buy")) == (Status.FAILED, 1)

@@ -114,9 +114,7 @@ class Provider:
         await self._frequent.aclose()
         await self._rare.aclose()
 
-    async def _call(
-        self, name: str, action: str, read: Reader[R_co], **parameters: str
-    ) -> R_co | Unreached | Unclear:
+    async def _call(self, name: str, action: str, read: Reader[R_co], **parameters: str) -> R_co | Unreached | Unclear:
         query = f"{self._credentials}&{urlencode({'action': action, **parameters})}"
         return await self._ask(name, query, read, self._rare, self._deadline)
 

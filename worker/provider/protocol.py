@@ -162,9 +162,7 @@ def read_balance(status: int, headers: Mapping[str, str], body: bytes, *, now: f
     return _read_rejection(text, ACCOUNT_REJECTIONS) or _read_failure(status, headers, body, text, now)
 
 
-def read_servers(
-    type: str, status: int, headers: Mapping[str, str], body: bytes, *, now: float
-) -> ServersReply:
+def read_servers(type: str, status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> ServersReply:
     """What a `getServers` lists for `type`. An empty object, a list or a page is no answer."""
     text = _text(body)
     if (servers := _read_listing(text, type)) is not None:
