@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 from flask import Flask
 from flask_openapi3.openapi import OpenAPI
@@ -14,6 +15,7 @@ from web import account, docs, envelope, events, health, ids, orders, problems, 
 from web.auth import KeyRing, authenticate
 from web.callbacks import Callbacks, Judge
 from web.context import Door, install
+from web.figures import Figures
 from web.limits import Limits
 from web.reading import MOST_BODY
 from web.waiting import Waiting
@@ -60,8 +62,16 @@ def create_app(
     )
 
 
+class _Application(OpenAPI):
+    """Flask without the look at every function whether it is a coroutine's: none is."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """The function as it is."""
+        return func
+
+
 def _assembled(door: Door) -> Flask:
-    app = OpenAPI(
+    app = _Application(
         "web",
         info=docs.info(),
         security_schemes=docs.SECURITY,
@@ -74,10 +84,12 @@ def _assembled(door: Door) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MOST_BODY + 1  # a chunked body is cut off here, and then seen to be too long
     ids.install(app)
     install(app, door)
-    envelope.install(app)
+    figures = Figures(door.store)
+    figures.install(app)
+    envelope.install(app, figures)
     app.before_request(authenticate)
     problems.install(app)
-    for routes in (orders.routes(), events.routes(), account.routes(), health.routes(app, door.store)):
+    for routes in (orders.routes(), events.routes(), account.routes(), health.routes(figures)):
         app.register_api(routes)
     docs.install(app)
     return app

@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable
 from typing import NoReturn
 
-from flask import g, request
+from flask import request
 
 from web.context import the_door
 from web.limits import Quota
 from web.memory import Memory
+from web.passage import passage
 from web.problems import Problem
 from worker.callers import KEY_PREFIX, Caller, Callers, key_hash
 
@@ -46,22 +47,24 @@ def authenticate() -> None:
     if not request.path.startswith("/v1/"):
         return
     scheme, _, api_key = request.headers.get("Authorization", "").partition(" ")
-    caller = the_door().keys.owner(api_key.strip()) if scheme.lower() == "bearer" else None
+    door, it = the_door(), passage()
+    caller = door.keys.owner(api_key.strip()) if scheme.lower() == "bearer" else None
     if caller is None:
         _turn_away(given=bool(scheme))
-    g.caller = caller
-    g.quota = the_door().limits.request(caller.id)
-    if not g.quota.allowed:
-        raise _too_many(g.quota, "rate_limited", "this key has sent too many requests in this minute")
+    it.caller = caller
+    it.line["caller"] = caller.id
+    it.quota = door.limits.request(caller.id)
+    if not it.quota.allowed:
+        raise _too_many(it.quota, "rate_limited", "this key has sent too many requests in this minute")
 
 
 def _turn_away(*, given: bool) -> NoReturn:
     """Refuse; a wrong key counts against its address. A good key is never refused for what others there did."""
     if not given:
         raise Problem(401, "unauthorized", "send `Authorization: Bearer <api key>`", headers=_challenge())
-    g.quota = the_door().limits.failed_login(request.remote_addr or "-")
-    if not g.quota.allowed:
-        raise _too_many(g.quota, "too_many_failed_logins", "too many wrong keys came from this address")
+    quota = passage().quota = the_door().limits.failed_login(request.remote_addr or "-")
+    if not quota.allowed:
+        raise _too_many(quota, "too_many_failed_logins", "too many wrong keys came from this address")
     raise Problem(
         401, "unauthorized", "this API key is unknown or revoked", headers=_challenge(', error="invalid_token"')
     )

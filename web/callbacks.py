@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Protocol
 
 from web.memory import Memory
@@ -34,6 +35,7 @@ class Callbacks:
             self._good.put(place, True)
 
 
+@lru_cache(maxsize=1024)
 def _place(url: str) -> tuple[str, str, int] | None:
     """What the verdict is about: a URL in order differs from others at its place only behind the host."""
     try:

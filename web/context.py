@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flask import Flask, current_app, g
+from flask import Flask, current_app
 
 from web.limits import Limits
+from web.passage import passage
 from web.waiting import Waiting
 from worker.callers import Caller
 from worker.settings import Settings
@@ -47,5 +48,6 @@ def the_door() -> Door:
 
 def the_caller() -> Caller:
     """Who is asking; only for requests that were authenticated."""
-    caller: Caller = g.caller
+    caller = passage().caller
+    assert caller is not None  # noqa: S101 - without a caller nothing under /v1 gets this far
     return caller

@@ -1,75 +1,109 @@
-"""What every request is wrapped in: an id, security headers, its figures and one canonical log line."""
+"""What every request is wrapped in: an id, security headers, its figures and one canonical log line.
+
+Wrapped around the Flask application: whatever answers in there, its answer comes out through here.
+"""
 
 from __future__ import annotations
 
+import random
 import re
-import secrets
 import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, request
 
 from web.figures import Figures
+from web.passage import Passage, passage
 from web.problems import CODES, Problem
 from web.reading import MOST_BODY
 from worker.logs import get_logger
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = get_logger("web.access")
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _UNLOGGED = frozenset({"/healthz", "/readyz", "/metrics"})
-_SECURITY = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+_SECURITY = [
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+]
+_UNLESS_SET = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
 }
-_NO_PAGE = "default-src 'none'; frame-ancestors 'none'"
 
 
-def install(app: Flask) -> None:
+def install(app: Flask, figures: Figures) -> None:
     """Wrap every request."""
     app.before_request(_begin)
-    app.after_request(_end)
+    app.wsgi_app = Envelope(app.wsgi_app, figures)  # type: ignore[method-assign]
 
 
 def about(**fields: str) -> None:
     """Add ids to the request's log line."""
-    g.line.update(fields)
+    passage().line.update(fields)
 
 
 def _begin() -> None:
-    given = request.headers.get("X-Request-Id", "")
-    g.request_id = given if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
-    g.begun = time.perf_counter()
-    g.line = {}
+    if request.url_rule is not None:
+        passage().route = request.url_rule.rule
     if (request.content_length or 0) > MOST_BODY:
         raise Problem(413, "too_large", CODES["too_large"])
 
 
-def _end(response: Response) -> Response:
-    response.headers.extend(_SECURITY)
-    response.headers["X-Request-Id"] = g.request_id
-    response.headers.setdefault("Content-Security-Policy", _NO_PAGE)
-    response.headers.setdefault("Cache-Control", "no-store")
-    if "quota" in g:
-        response.headers.extend(g.quota.headers())
-    _account_for(response)
-    return response
+class Envelope:
+    """The WSGI application around the application."""
+
+    def __init__(self, app: WSGIApplication, figures: Figures) -> None:
+        self._app = app
+        self._figures = figures
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request, and account for it."""
+        begun, it = time.perf_counter(), Passage(_request_id(environ))
+        it.put_into(environ)
+        status = 500
+
+        def start(line: str, headers: list[tuple[str, str]], *failed: Any) -> Any:
+            nonlocal status
+            status = int(line[:3])
+            return start_response(line, headers + _added(it, headers), *failed)
+
+        try:
+            return self._app(environ, start)
+        finally:
+            self._account_for(it, environ["REQUEST_METHOD"], status, time.perf_counter() - begun)
+
+    def _account_for(self, it: Passage, method: str, status: int, seconds: float) -> None:
+        """One line per request; the path itself stays out of it, ids in it are named."""
+        self._figures.count(method, it.route, status, seconds)
+        if it.route in _UNLOGGED:
+            return
+        log.info(
+            "request",
+            method=method,
+            route=it.route,
+            status=status,
+            duration_ms=round(seconds * 1000, 1),
+            request_id=it.request_id,
+            **it.line,
+        )
 
 
-def _account_for(response: Response) -> None:
-    """One line per request; the path itself stays out of it, ids in it are named."""
-    seconds = time.perf_counter() - g.begun
-    route = request.url_rule.rule if request.url_rule else "-"
-    Figures.of_app().count(request.method, route, response.status_code, seconds)
-    if route in _UNLOGGED:
-        return
-    if "caller" in g:
-        g.line["caller"] = g.caller.id
-    log.info(
-        "request",
-        method=request.method,
-        route=route,
-        status=response.status_code,
-        duration_ms=round(seconds * 1000, 1),
-        request_id=g.request_id,
-        **g.line,
-    )
+def _request_id(environ: WSGIEnvironment) -> str:
+    """The caller's own id when it is a sane one. It tells requests apart and opens nothing: no secret is needed."""
+    given: str = environ.get("HTTP_X_REQUEST_ID", "")
+    return given if _SANE_ID.fullmatch(given) else f"{random.getrandbits(64):016x}"
+
+
+def _added(it: Passage, sent: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The headers that every answer has."""
+    names = {name for name, _ in sent}
+    added = [*_SECURITY, ("X-Request-Id", it.request_id)]
+    added += [pair for pair in _UNLESS_SET.items() if pair[0] not in names]
+    if it.quota is not None:
+        added += it.quota.headers()
+    return added

@@ -7,7 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from flask import Flask, current_app
+from flask import Flask
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -28,6 +28,7 @@ class Figures:
         self._registry = CollectorRegistry()
         self._registry.register(StoreFigures(store))
         self._process = str(os.getpid())
+        self._kinds: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._requests = Counter(
             "ringback_http_requests", "Requests answered.", ["process", "method", "route", "status"],
             registry=self._registry,
@@ -37,21 +38,26 @@ class Figures:
             registry=self._registry,
         )  # fmt: skip
 
-    @staticmethod
-    def of_app() -> Figures:
-        """The figures of the application that serves this request."""
-        figures: Figures = current_app.extensions["ringback.figures"]
-        return figures
-
     def install(self, app: Flask) -> None:
         """Make them the application's."""
         app.extensions["ringback.figures"] = self
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answered request."""
+        requests, times = self._kinds.get((method, route, status)) or self._kind(method, route, status)
+        requests.inc()
+        times.observe(seconds)
+
+    def _kind(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+        """The two figures of a kind of request; there are as many kinds as routes have answers."""
         method = method if method in _METHODS else "other"
-        self._requests.labels(self._process, method, route, str(status)).inc()
-        self._seconds.labels(self._process, route).observe(seconds)
+        found = (
+            self._requests.labels(self._process, method, route, str(status)),
+            self._seconds.labels(self._process, route),
+        )
+        if method != "other":
+            self._kinds[method, route, status] = found
+        return found
 
     def text(self) -> bytes:
         """Everything, as Prometheus reads it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Flask, Response
+from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 
 from web import docs, schemas
@@ -11,15 +11,18 @@ from web.context import the_door
 from web.figures import CONTENT_TYPE, Figures
 from web.problems import Problem
 from worker.errors import StoreUnavailable
-from worker.store import DoorStore
 
 OLDEST_TICK = 10.0
 """Seconds since a worker's clock last ticked after which nobody seems to work."""
 
 
-def routes(app: Flask, store: DoorStore) -> APIBlueprint:
+def routes(figures: Figures) -> APIBlueprint:
     """The routes for monitoring; they need no key."""
-    Figures(store).install(app)
+
+    def metrics() -> Response:
+        """Figures for Prometheus."""
+        return Response(figures.text(), 200, content_type=CONTENT_TYPE)
+
     api = APIBlueprint("health", __name__, abp_tags=[docs.HEALTH])
     api.get("/healthz", responses=docs.open_answers(schemas.Health))(alive)
     api.get("/readyz", responses=docs.open_answers(schemas.Health, 503))(ready)
@@ -38,11 +41,6 @@ def ready() -> Response:
     if why:
         raise Problem(503, "not_ready", why, retry_after=5)
     return answer({"status": "ready"})
-
-
-def metrics() -> Response:
-    """Figures for Prometheus."""
-    return Response(Figures.of_app().text(), 200, content_type=CONTENT_TYPE)
 
 
 def _why_not() -> str | None:

@@ -31,12 +31,12 @@ class Quota:
     remaining: int
     reset: int
 
-    def headers(self) -> dict[str, str]:
+    def headers(self) -> list[tuple[str, str]]:
         """The quota as response headers."""
-        return {
-            "RateLimit-Policy": f'"{self.policy}";q={self.limit};w={WINDOW:.0f}',
-            "RateLimit": f'"{self.policy}";r={self.remaining};t={self.reset}',
-        }
+        return [
+            ("RateLimit-Policy", f'"{self.policy}";q={self.limit};w={WINDOW:.0f}'),
+            ("RateLimit", f'"{self.policy}";r={self.remaining};t={self.reset}'),
+        ]
 
 
 class Limits:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from flask import Response
@@ -12,12 +14,13 @@ from flask_openapi3.blueprint import APIBlueprint
 from pydantic_core import PydanticCustomError
 
 from web import docs, reading, schemas
-from web.answers import answer, encode
-from web.context import the_caller, the_door
+from web.answers import Answer, answer, encode
+from web.context import Door, the_caller, the_door
 from web.envelope import about
 from web.problems import CODES, Problem, not_found
 from web.reading import takes
 from worker.announce import announce
+from worker.callers import Caller
 from worker.order import Order, Status, caused_event
 from worker.schedule import PURCHASE_GRACE
 from worker.store import Created, Idempotency, Wake, Written
@@ -46,16 +49,18 @@ def routes() -> APIBlueprint:
 @takes(header=schemas.OrderHeaders, body=schemas.NewOrder)
 def create() -> Response:
     """Place an order."""
+    door, caller = the_door(), the_caller()
     key = reading.headers(schemas.OrderHeaders).idempotency_key
     asked = reading.body()
     used = _idempotency(key, asked) if key is not None else None
-    if used and (known := the_door().store.replayed(the_caller().id, used)):
-        return _created(known, b"")
-    order = _new(reading.checked(schemas.NewOrder, asked, context=_judged))
+    if used and (known := door.store.replayed(caller.id, used)):
+        return _created(known)
+    order = _new(reading.checked(schemas.NewOrder, asked, context=_judged), door, caller)
     told = encode(order.public()).encode()
     if used:
         used = Idempotency(used.key, used.body, told)
-    return _created(the_door().store.create(order, the_caller().caps, used), told)
+    created = door.store.create(order, caller.caps, used)
+    return _accepted(order.id, told) if created.outcome == "created" else _created(created)
 
 
 def _idempotency(key: str, asked: Any) -> Idempotency:
@@ -80,8 +85,7 @@ def _judged(url: str | None) -> str:
     return callback
 
 
-def _new(asked: schemas.NewOrder) -> Order:
-    caller, door = the_caller(), the_door()
+def _new(asked: schemas.NewOrder, door: Door, caller: Caller) -> Order:
     if caller.verify_callback and caller.verified_at is None:
         raise Problem(409, "callback_unverified", "send a ping (POST /v1/events/ping) and acknowledge it first")
     return Order(
@@ -91,12 +95,11 @@ def _new(asked: schemas.NewOrder) -> Order:
     )  # fmt: skip
 
 
-def _created(created: Created, told: bytes) -> Response:
+def _created(created: Created) -> Response:
+    """What became of an order, other than that it was placed now."""
     match created.outcome:
-        case "created":
-            return _accepted(told)
         case "replay":
-            return _accepted(created.answer, {"Idempotency-Replayed": "true"})
+            return _accepted(json.loads(created.answer)["id"], created.answer, {"Idempotency-Replayed": "true"})
         case "mismatch":
             raise Problem(422, "idempotency_mismatch", CODES["idempotency_mismatch"], errors=[_OTHER_BODY])
         case "closed":
@@ -113,11 +116,9 @@ _OTHER_BODY = {
 }
 
 
-def _accepted(told: bytes, more: dict[str, str] | None = None) -> Response:
-    order_id = json.loads(told)["id"]
+def _accepted(order_id: str, told: bytes, more: Mapping[str, str] = MappingProxyType({})) -> Response:
     about(order=order_id)
-    headers = {"Location": f"/v1/orders/{order_id}", **(more or {})}
-    return Response(told, 202, headers, mimetype="application/json")
+    return Answer(told, 202, {"Location": f"/v1/orders/{order_id}", **more})
 
 
 # Reading orders.

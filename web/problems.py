@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
-from flask import Flask, Response, g
+from flask import Flask, Response
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from web.answers import encode
+from web.answers import Answer, encode
+from web.passage import passage
 from worker.errors import NotFound, StoreUnavailable
 from worker.logs import get_logger
 
@@ -86,7 +87,7 @@ class Problem(Exception):
         }
         if self.errors:
             told["errors"] = list(self.errors)
-        return Response(encode(told), self.status, self.headers, mimetype="application/problem+json")
+        return Answer(encode(told).encode(), self.status, self.headers, "application/problem+json")
 
 
 def not_found() -> Problem:
@@ -112,10 +113,10 @@ def _http(error: HTTPException) -> Response:
 
 
 def _store(error: StoreUnavailable) -> Response:
-    log.warning("store_unavailable", why=str(error), request_id=g.get("request_id"))
+    log.warning("store_unavailable", why=str(error), request_id=passage().request_id)
     return Problem(503, "store_unavailable", CODES["store_unavailable"], retry_after=STORE_RETRY).response()
 
 
 def _unexpected(error: Exception) -> Response:
-    log.error("request_failed", exc_info=error, request_id=g.get("request_id"))
+    log.error("request_failed", exc_info=error, request_id=passage().request_id)
     return Problem(500, "internal_error", CODES["internal_error"]).response()

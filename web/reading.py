@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, NoReturn, TypeVar
 
-from flask import request
+from flask import Request, request
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -63,18 +63,24 @@ def query(model: type[Model]) -> Model:
 
 def headers(model: type[Model]) -> Model:
     """The headers that a model names. Raises Problem (422)."""
+    given = request.headers
     names = [field.alias or name for name, field in model.model_fields.items()]
-    return checked(model, {name: request.headers[name] for name in names if name in request.headers})
+    return checked(model, {name: given[name] for name in names if name in given})
 
 
 def body() -> Any:
     """The body as JSON. Raises Problem (400, 413, 415)."""
-    if request.mimetype != "application/json" or request.mimetype_params.get("charset", "utf-8").lower() != "utf-8":
+    if request.content_type != "application/json" and not _is_json(request):
         raise Problem(415, "unsupported_media_type", "send the body as `Content-Type: application/json`, in UTF-8")
     text = request.get_data(cache=False)
     if len(text) > MOST_BODY:
         raise Problem(413, "too_large", CODES["too_large"])
     return parse(text)
+
+
+def _is_json(asked: Request) -> bool:
+    charset = asked.mimetype_params.get("charset", "utf-8")
+    return asked.mimetype == "application/json" and charset.lower() == "utf-8"
 
 
 def checked(model: type[Model], value: Any, context: Any = None) -> Model:

@@ -27,9 +27,12 @@ def _depth(value: Any) -> int:
     return 0 if inside is None else 1 + max(map(_depth, inside), default=0)
 
 
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 def _metadata(value: dict[str, Any]) -> dict[str, Any]:
     try:
-        size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+        size = len(_compact(value).encode())
     except UnicodeEncodeError:
         raise PydanticCustomError("bad_text", "holds text that is no valid Unicode") from None
     if size > MOST_METADATA:

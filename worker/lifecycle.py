@@ -110,6 +110,8 @@ class Lifecycle:
         order = await self._store.load(order_id)
         if order is None:
             return Gone()
+        if order.status is Status.BUYING and self._now() < self._answer_due(order):
+            return Again(self._answer_due(order), "its purchase is under way")
         if order.status is Status.BUYING:
             return await self._purchase_unknown(order, "the worker that sent the purchase left no record of its answer")
         if order.status is not Status.QUEUED:
@@ -148,8 +150,8 @@ class Lifecycle:
     async def _purchase(self, order: Order) -> Outcome:
         """Store the intent, send the purchase once, write down what came of it."""
         intended_at = self._now()
-        deadline = intended_at + self._rules.buy_deadline + schedule.PURCHASE_GRACE
         intended = order.intend(intended_at)
+        deadline = self._answer_due(intended)
         written = await self._store.save(
             order, intended, wake=Wake("buy", deadline), journal={"kind": "intent"}, patience=self._rules.buy_deadline
         )
@@ -263,6 +265,10 @@ class Lifecycle:
             self._gate.alert("purchase_unknown", order=order.id)
         return saved
 
+    def _answer_due(self, order: Order) -> float:
+        """Until when the worker that sent the purchase has time to record its answer."""
+        return (order.intended_at or 0.0) + self._rules.buy_deadline + schedule.PURCHASE_GRACE
+
     def _budget_ends(self, order: Order) -> float:
         return (order.created_at if order.asked_at is None else order.asked_at) + self._rules.buy_budget
 
@@ -286,12 +292,16 @@ class Lifecycle:
             case Missing():
                 return await self._number_missing(order_id)
             case Declined():
-                self._gate.alert("status_declined", word=reply.word.value, order=order_id)
-                await self._gate.wish_balance()
+                await self._account_trouble(order_id, reply)
                 return Again(now + SLOW_RETRY * self._rules.poll_interval, f"the provider answered {reply.word}")
             case Throttled():
                 await self._gate.throttled(reply)
         return STILL_WAITING
+
+    async def _account_trouble(self, order_id: str, declined: Declined) -> None:
+        """A poll or a cancel was declined: tell an operator, and find out by a free call whether it is the key."""
+        self._gate.alert("status_declined", word=declined.word.value, order=order_id)
+        await self._gate.wish_balance()
 
     async def _code_arrived(self, order_id: str, code: Code) -> Outcome:
         """Store the code once and owe its webhook, whatever else happened to the order meanwhile."""
@@ -444,7 +454,8 @@ class Lifecycle:
                 return await self._unconfirmed(order)
             case CodeExists() | Missing() | Unclear() | Unreached():
                 return Again(next_look, f"the cancel was answered with {_name(reply)}: look again")
-            case _:
+            case Declined():
+                await self._account_trouble(order.id, reply)
                 return Nothing(f"not cancelled yet: {_name(reply)}")
 
     async def _told_to_wait(self, reply: Throttled, next_look: float, expires_at: float) -> Outcome:

@@ -186,6 +186,9 @@ class Order:
     refunded_at: float | None = None
     finishes: int = 0
     asked_at: float | None = None
+    """When the first purchase was sent; the buy budget counts from it."""
+    intended_at: float | None = None
+    """When the purchase that is under way was intended."""
     bought_at: float | None = None
     expires_at: float | None = None
     cancel_at: float | None = None
@@ -207,7 +210,7 @@ class Order:
 
     def intend(self, now: float) -> Order:
         """Record that a purchase is about to be sent."""
-        return self._move("intend", asked_at=self.asked_at if self.asked_at is not None else now)
+        return self._move("intend", asked_at=self.asked_at if self.asked_at is not None else now, intended_at=now)
 
     def put_off(self) -> Order:
         """Go back to the queue: the provider sold nothing."""

@@ -73,7 +73,8 @@ class Record:
             "door": results.door,
             "webhook_micros": results.ping_micros,
         }
-        if missing := [name for name, value in needed.items() if value is None]:
+        unloaded = [f"{orders:,} orders" for orders in results.plan.loads if orders not in results.loads]
+        if missing := [name for name, value in needed.items() if value is None] + unloaded:
             raise TypeError(f"not measured: {', '.join(missing)}")
         loads = [
             Load(n, round(seen.rate, 1), round(seen.worker_micros, 2), round(seen.redis_micros, 2))

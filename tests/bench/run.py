@@ -163,7 +163,10 @@ def main(argv: list[str] | None = None, *, show: Callable[..., None] = console.p
 
 
 def keep(results: Results) -> str:
-    """Keep the figures for the model and write the page that follows from them; says where, or why not."""
+    """Keep the figures for the model and write the page that follows from them; says where, or why not.
+
+    A run in which a load could not be measured keeps the figures of the one before.
+    """
     try:
         record = Record.of(results)
     except TypeError as error:

@@ -10,7 +10,7 @@ from redis.exceptions import AuthenticationError, ConnectionError, ReadOnlyError
 from tests.builders import NOW, order
 from tests.fakes import ManualClock, World
 from worker.errors import StoreUnavailable
-from worker.store import Caps, Wake, Written, broker_options, connect, connect_async, engine
+from worker.store import Caps, Wake, Written, broker_options, connect, connect_async
 
 pytestmark = pytest.mark.anyio
 SECRET = "pass-w0rd"
@@ -72,8 +72,8 @@ async def slept(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> list[flo
         waits.append(seconds)
         clock.advance(seconds)
 
-    monkeypatch.setattr(engine.asyncio, "sleep", sleep)
-    monkeypatch.setattr(engine.time, "monotonic", clock)
+    monkeypatch.setattr("worker.store.engine.asyncio.sleep", sleep)
+    monkeypatch.setattr("worker.store.engine.time.monotonic", clock)
     return waits
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +13,13 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.logs import configure, get_logger, mask_number, redact, redact_text
+from worker.logs import _masked, configure, get_logger, mask_number, redact, redact_text
+
+TELLTALES = (
+    "http://a HTTPS://a/ ?q=1 api_key APIKEY api\N{KELVIN SIGN}ey = : whsec_ rbk_ bearer BEARER Basic "
+    "ba\N{LATIN SMALL LETTER LONG S}ic STATUS_OK: + 12345678 @ //"
+).split(" ")
+"""What masks look for, whole and in pieces."""
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +97,12 @@ def test_no_key_survives(key):
     assert redact_text(f"a?api_key={key}&b=1") == "a?api_key=***&b=1"
 
 
+@given(st.lists(st.sampled_from([" ", *TELLTALES]) | st.text(max_size=9)).map("".join))
+def test_no_text_that_needs_it_goes_unmasked(text):
+    """The quick look lets nothing pass that a mask would have changed."""
+    assert redact_text(text) == _masked(text)
+
+
 def test_a_line_is_json_with_its_context(capsys):
     """An event comes out as one JSON object with level, logger, role, time and what was bound."""
     configure("worker", json=True)
@@ -146,3 +160,23 @@ def test_levels_are_obeyed(capsys):
     get_logger("a").info("unseen")
     get_logger("a").warning("seen")
     assert [line["event"] for line in lines(capsys)] == ["seen"]
+
+
+def test_a_stream_that_is_gone_takes_nothing_with_it(monkeypatch):
+    """When nobody reads stderr any more, work goes on without its lines."""
+
+    class Gone(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stderr", Gone())
+    configure("web", json=True)
+    get_logger("a").info("unheard")
+
+
+def test_odd_values_cannot_break_a_line(capsys):
+    """Text that is no Unicode, odd keys and objects: each line is one line of JSON."""
+    configure("web", json=True)
+    get_logger("a").info("odd", half="\ud800", pairs={1: {"b": {2, 3}}}, lines="x\ny", raw=b"\xff", inf=float("inf"))
+    [line] = lines(capsys)
+    assert (line["half"], line["lines"], line["raw"]) == ("\ud800", "x\ny", "b'\\xff'")

@@ -13,7 +13,7 @@ from worker.errors import StoreUnavailable
 from worker.gate import Pause
 from worker.order import Order, Settlement, Status
 from worker.provider.replies import Code, Declined, Word
-from worker.steps import Nothing
+from worker.steps import Again, Nothing
 from worker.store import Written
 
 pytestmark = pytest.mark.anyio
@@ -160,3 +160,16 @@ async def test_an_ask_that_comes_long_after_the_budget_is_not_sent(world: World)
     world.clock.advance(rules().buy_budget + 10)
     await world.work("buy")
     assert (world.see().status, world.provider.count("buy")) == (Status.FAILED, 1)
+
+
+async def test_a_second_claim_leaves_a_purchase_under_way_alone(world: World):
+    """Claimed twice because its first worker was slow to start: `buying` means abandoned only after the deadline."""
+    world.accept(order())
+
+    async def claimed_again_meanwhile() -> None:
+        outcome = await world.steps().buy("ord_1")
+        assert isinstance(outcome, Again)
+
+    while_saving(world, claimed_again_meanwhile, status=Status.WAITING, first_counts=False)
+    await world.work("buy")
+    assert (world.see().status, world.see().flags) == (Status.WAITING, ())

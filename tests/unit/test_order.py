@@ -44,7 +44,7 @@ def with_ending(ending: Ending) -> Callable[[Status], Order]:
 
 
 MOVES = {
-    "intend": Move(lambda o: o.intend(LATER), (Q,), B, {"asked_at": LATER}),
+    "intend": Move(lambda o: o.intend(LATER), (Q,), B, {"asked_at": LATER, "intended_at": LATER}),
     "put_off": Move(lambda o: o.put_off(), (B,), Q, {"asks": 1}),
     "reject": Move(
         lambda o: o.reject(ErrorCode.PROVIDER_AUTH, "BAD_KEY", LATER),

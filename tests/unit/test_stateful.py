@@ -45,6 +45,7 @@ EXAMPLES = int(os.environ.get("RINGBACK_EXAMPLES", FEW))
 WELL = "well"
 CRASH = "crash"
 FAULTS = ("fails", "done unheard", "unreached", "throttled", "refused", "odd", "twice", CRASH)
+"""How a step may go on where it stopped; "odd" is a lie, "twice" a write that is repeated unheard."""
 INTERVAL = 20.0
 """Seconds between two polls: longer than usual, because a test's time is short."""
 AGAIN = {"buy": 2.0, "settle": INTERVAL + 2.0, "poll": INTERVAL}
@@ -57,14 +58,17 @@ ODDITIES = {
     "finish": CodeExists(Word.BAD_STATUS),
 }
 NOT_BOUGHT = (Declined, Throttled, Unreached)
-CALLS = ("buy", "status", "cancel", "finish")
-PLACES = (
-    "about to write",
-    "has written",
-    *(f"{call} on its way" for call in CALLS),
-    *(f"answer to {call} on its way" for call in CALLS),
-)
-faults = st.none() | st.tuples(st.sampled_from(PLACES), st.sampled_from(FAULTS))
+WRITES = [("about to write", CRASH), ("about to write", "twice"), ("has written", CRASH)]
+BEFORE = ("fails", "done unheard", "unreached", "throttled", "refused", "odd", CRASH)
+
+
+def faults_of(*calls: str) -> st.SearchStrategy[tuple[str, str] | None]:
+    """What can go wrong once, and where, in steps that make these calls; or nothing."""
+    sent = [(f"{call} on its way", how) for call in calls for how in BEFORE]
+    answered = [(f"answer to {call} on its way", how) for call in calls for how in ("unheard", CRASH)]
+    return st.none() | st.sampled_from(WRITES + sent + answered)
+
+
 timeouts = st.sampled_from([10.0, 200.0, 540.0, 2000.0])
 TERMINAL_EVENTS = {
     Status.RECEIVED: "order.otp_received",
@@ -253,12 +257,11 @@ class LifeOfOrders(RuleBasedStateMachine):
 
     # What can happen.
 
-    @initialize(spans=st.lists(timeouts, min_size=2, max_size=3), faults=st.lists(faults, min_size=3, max_size=3))
-    def begin(self, spans: list[float], faults: list[tuple[str, str] | None]) -> None:
+    @initialize(orders=st.lists(st.tuples(timeouts, faults_of("buy")), min_size=2, max_size=3))
+    def begin(self, orders: list[tuple[float, tuple[str, str] | None]]) -> None:
         """Callers post orders, and they are bought, or not."""
-        for span in spans:
-            self.post(span)
-        for fault in faults:
+        for timeout, fault in orders:
+            self.post(timeout)
             self.next_moment(0, fault)
 
     @precondition(lambda self: len(self.orders) < 4)
@@ -270,7 +273,7 @@ class LifeOfOrders(RuleBasedStateMachine):
         assert self.world.door.create(new, Caps()).outcome == "created"
         self.orders.append(order_id)
 
-    @rule(worker=st.integers(0, 1), fault=faults)
+    @rule(worker=st.integers(0, 1), fault=faults_of("status", "cancel", "finish"))
     def next_moment(self, worker: int, fault: tuple[str, str] | None) -> None:
         """Time passes to what comes due next; it is claimed and worked, all of it well but for one fault."""
         now = self.clock()
@@ -300,11 +303,14 @@ class LifeOfOrders(RuleBasedStateMachine):
     @rule(
         which=st.integers(0, 3),
         lanes=st.tuples(*[st.sampled_from(["poll", "settle"])] * 2),
-        turns=st.lists(st.integers(0, 1), max_size=16),
+        turns=st.lists(st.integers(0, 1), min_size=4, max_size=16),
+        code=st.booleans(),
     )
-    def race(self, which: int, lanes: tuple[str, str], turns: list[int]) -> None:
-        """Two workers work one order, turn by turn, as after a claim that was slept through."""
+    def race(self, which: int, lanes: tuple[str, str], turns: list[int], code: bool) -> None:
+        """Two workers work one order, turn by turn, as after a claim that was slept through; a code may just be in."""
         order_id, activation = self._owners()[which % len(self._owners())]
+        if code and (number := self.provider.numbers[activation]) in self._active():
+            number.code = "873-319"
         before = set(self.stage.tasks)
         for worker, lane in enumerate(lanes):
             self.stage.begin(self._step(worker, lane, order_id, activation))

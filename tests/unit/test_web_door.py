@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from html.parser import HTMLParser
 
@@ -140,6 +141,28 @@ def test_security_headers_are_on_every_answer(door, path):
     assert headers["Referrer-Policy"] == "no-referrer"
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/nothing"), ("DELETE", "/healthz"), ("HEAD", "/healthz")])
+def test_every_kind_of_answer_has_its_headers(anyone, method, path):
+    """Refusals and answers without a body have an id, a length and the security headers too, each once."""
+    names = [name for name, _ in anyone.open(path, method=method).headers]
+    assert {"X-Request-Id", "Content-Length", "Content-Security-Policy", "Cache-Control"} <= set(names)
+    assert len(names) == len(set(names))
+
+
+def test_made_up_methods_share_one_figure(anyone):
+    """Whoever invents methods makes no new figures."""
+    for method in ("BREW", "WHEN"):
+        anyone.open("/healthz", method=method)
+    told = re.findall(r'http_requests_total\{method="(\w+)".* (\S+)', anyone.get("/metrics").text)
+    assert told == [("other", "2.0")]
+
+
+def test_sandbox_needs_no_flask():
+    """Whoever imports the sandbox out of this package does not build the door with it."""
+    look = "import web.sandbox, sys; sys.exit(bool({'flask', 'pydantic', 'web.app'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", look], check=False).returncode == 0
 
 
 def test_answers_are_not_kept_by_anyone(door):

@@ -1,9 +1,13 @@
-"""Connecting to the store: plain, TLS, socket and Sentinel addresses, with time limits that notice a dead server."""
+"""Connecting to the store: plain, TLS, socket and Sentinel addresses, with time limits that notice a dead server.
+
+And running a script there, by the short way that a door under load needs.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 import redis
 import redis.asyncio
@@ -11,6 +15,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
@@ -62,8 +67,9 @@ def broker_options(url: str) -> tuple[str, dict[str, Any]]:
     """The address and transport options by which Celery reaches the same store."""
     parts = urlsplit(url)
     if parts.scheme == "unix":
-        query = f"?{parts.query}" if parts.query else ""
-        return f"redis+socket://{parts.path}{query}", {}
+        # What redis-py calls the db, kombu calls the virtual host.
+        query = [("virtual_host" if name == "db" else name, value) for name, value in parse_qsl(parts.query)]
+        return f"redis+socket://{parts.path}" + (f"?{urlencode(query)}" if query else ""), {}
     if _is_sentinel(url):
         hosts, name, options = _sentinel(url)
         login = f":{parts.password}@" if parts.password else ""
@@ -71,6 +77,31 @@ def broker_options(url: str) -> tuple[str, dict[str, Any]]:
             "master_name": name
         }
     return url, {}
+
+
+class Script:
+    """A Lua script that a blocking client runs by its digest.
+
+    Straight over one of the pool's connections: redis-py's own way, with its hooks around every command, costs as much
+    again as the call. That way is taken when the server does not know the script (any more) or a connection was
+    closed: it loads the script and connects anew. So a script may run twice, as with any call that is repeated.
+    """
+
+    def __init__(self, client: redis.Redis, text: str) -> None:
+        self._pool: Any = client.connection_pool
+        self._script = client.register_script(text)
+
+    def __call__(self, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        """The script's reply. Raises RedisError."""
+        connection = self._pool.get_connection()
+        try:
+            connection.send_command("EVALSHA", self._script.sha, len(keys), *keys, *args)
+            return connection.read_response()
+        except (NoScriptError, RedisConnectionError):
+            pass
+        finally:
+            self._pool.release(connection)
+        return self._script(keys=keys, args=args)
 
 
 def _is_sentinel(url: str) -> bool:

@@ -17,6 +17,7 @@ from worker.event import Event
 from worker.order import Order
 from worker.store import codec, keys
 from worker.store.codec import Wake, ms
+from worker.store.connection import Script
 from worker.store.engine import Written
 from worker.store.scripts import source
 from worker.store.vault import Vault
@@ -67,10 +68,10 @@ class DoorStore:
         self._vault = vault
         self._retention = retention
         self._otp_ttl = otp_ttl
-        self._create = client.register_script(source("create"))
-        self._save = client.register_script(source("save"))
-        self._add_event = client.register_script(source("add_event"))
-        self._redeliver = client.register_script(source("redeliver"))
+        self._create = Script(client, source("create"))
+        self._save = Script(client, source("save"))
+        self._add_event = Script(client, source("add_event"))
+        self._redeliver = Script(client, source("redeliver"))
 
     # Orders.
 
@@ -82,7 +83,7 @@ class DoorStore:
             keys.idempotency(caller, idempotency.key) if idempotency else "", keys.GATE,
         ]  # fmt: skip
         arguments: list[Any] = [
-            order.id, caller, codec.pack(order, self._vault), secrets.token_hex(8),
+            order.id, caller, codec.pack(order, self._vault), order.id,  # no other write has this name
             idempotency.body if idempotency else "", self._vault.seal(idempotency.answer) if idempotency else "",
             IDEMPOTENCY_TTL,
             *(_or_none(cap) for cap in (caps.max_in_flight, caps.orders_per_minute, caps.orders_per_day)),

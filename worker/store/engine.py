@@ -18,11 +18,14 @@ from redis.exceptions import TimeoutError as RedisTimeout
 
 from worker.errors import StoreUnavailable
 from worker.event import Event, EventStatus
+from worker.logs import get_logger
 from worker.order import Order
 from worker.store import codec, keys
 from worker.store.codec import Wake, ms
 from worker.store.scripts import source
-from worker.store.vault import Vault
+from worker.store.vault import Vault, VaultLocked
+
+log = get_logger(__name__)
 
 T = TypeVar("T")
 PASSING = (RedisConnectionError, RedisTimeout, ReadOnlyError, OSError)
@@ -144,10 +147,15 @@ class EngineStore:
             [most, most * 5, ms(lease), PER_HOST, PROBE_AFTER],
         )
         self.clock.heard(int(told[0]))
-        return [
-            codec.unpack_event(told[i].decode(), codec.paired(told[i + 1]), told[i + 2], self._vault)
-            for i in range(1, len(told), 3)
-        ]
+        return [event for i in range(1, len(told), 3) if (event := self._opened(*told[i : i + 3])) is not None]
+
+    def _opened(self, event_id: bytes, stored: list[bytes], sealed: bytes) -> Event | None:
+        """A claimed event, or None for one sealed with a key that is no longer listed: it must not stop the others."""
+        try:
+            return codec.unpack_event(event_id.decode(), codec.paired(stored), sealed, self._vault)
+        except VaultLocked as locked:
+            log.error("event_locked", event_id=event_id.decode(), why=str(locked))
+            return None
 
     # Orders.
 

@@ -7,6 +7,7 @@
 local time = redis.call("TIME")
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 redis.call("ZREM", KEYS[4], ARGV[1])
+redis.call("ZREMRANGEBYSCORE", KEYS[4], "-inf", now)
 local fails = 0
 if ARGV[7] == "up" then
   redis.call("DEL", KEYS[6])
