@@ -21,9 +21,7 @@ from worker.processes import FolderBusy, free_port
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.skipif(
-        find_server() is None and "RINGBACK_CI" not in os.environ, reason="no real server to embed"
-    ),
+    pytest.mark.skipif(find_server() is None and "RINGBACK_CI" not in os.environ, reason="no real server to embed"),
 ]
 
 
@@ -52,8 +50,7 @@ def gone(pid: int) -> bool:
     except ProcessLookupError:
         return True
     return (
-        Path(f"/proc/{pid}/stat").exists()
-        and Path(f"/proc/{pid}/stat").read_text().rsplit(")")[-1].split()[0] == "Z"
+        Path(f"/proc/{pid}/stat").exists() and Path(f"/proc/{pid}/stat").read_text().rsplit(")")[-1].split()[0] == "Z"
     )
 
 
@@ -132,9 +129,7 @@ time.sleep(60)
 
 def killed_parent(folder: Path, how: str) -> int:
     """Start a store from another process, SIGKILL that process, return the server's pid."""
-    with subprocess.Popen(
-        [sys.executable, "-c", PARENT, folder, how], stdout=subprocess.PIPE, text=True
-    ) as parent:
+    with subprocess.Popen([sys.executable, "-c", PARENT, folder, how], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout
         server = int(parent.stdout.readline())
         parent.kill()

@@ -108,7 +108,7 @@ for _ in range(30): # poll for 2.5 minutes
         print(f'OTP: {otp}')
         break
     time.sleep(5)
-"""  # noqa: E501 - as the vendor prints it
+"""
 
 SAMPLE_FINISH = """
 url = "https://www.otpget.com/stubs/cheap_handler.php"
@@ -335,9 +335,7 @@ def test_outage_resets_everything(sandbox: Sandbox, clock: Clock) -> None:
 
 def test_faults_over_http(sandbox: Sandbox) -> None:
     """Faults are posted one or many, listed with what is left, and cleared."""
-    control(
-        sandbox, "POST", "faults", {"action": "getBalance", "kind": "empty", "times": 3}
-    ).raise_for_status()
+    control(sandbox, "POST", "faults", {"action": "getBalance", "kind": "empty", "times": 3}).raise_for_status()
     control(sandbox, "POST", "faults", [{"kind": "html"}, {"kind": "reset"}]).raise_for_status()
     assert text(sandbox, action="getBalance") == ""
     left = control(sandbox, "GET", "faults").json()["faults"]
@@ -549,9 +547,7 @@ def test_module_says_that_port_is_taken(sandbox: Sandbox) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     for options, code in ((["--port", str(sandbox.port)], 1), (["--price", "NaN"], 2)):
         command = [sys.executable, "-m", "web.sandbox", *options]
-        ended = subprocess.run(
-            command, capture_output=True, text=True, env=environment, timeout=20, check=False
-        )
+        ended = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=20, check=False)
         assert ended.returncode == code
         assert "Traceback" not in ended.stderr
         assert ended.stderr.strip()

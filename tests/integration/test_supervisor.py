@@ -70,9 +70,7 @@ def test_a_child_that_dies_comes_back():
 def test_a_program_that_is_not_there_is_told_and_tried_again():
     """A child that cannot be started does not take the others down."""
     with running(Child("none", ["/nowhere/program"]), python("b", SLEEP)) as (_, out):
-        assert eventually(
-            lambda: out.getvalue().count("cannot be started") >= 2 and "b    | up" in out.getvalue()
-        )
+        assert eventually(lambda: out.getvalue().count("cannot be started") >= 2 and "b    | up" in out.getvalue())
 
 
 def test_all_stop_together():
@@ -124,9 +122,7 @@ def test_readiness_is_told_once():
 def test_env_is_added_and_taken_away(monkeypatch):
     """A child gets our environment, plus what it is given, less what is None."""
     monkeypatch.setenv("TAKEN", "1")
-    code = (
-        "import os, time; print(os.environ.get('GIVEN'), os.environ.get('TAKEN'), flush=True); time.sleep(60)"
-    )
+    code = "import os, time; print(os.environ.get('GIVEN'), os.environ.get('TAKEN'), flush=True); time.sleep(60)"
     with running(python("a", code, env={"GIVEN": "yes", "TAKEN": None})) as (_, out):
         assert eventually(lambda: "a | yes None" in out.getvalue())
 
@@ -141,9 +137,7 @@ run([Child("a", [sys.executable, "-u", "-c", code])])
 
 def test_ctrl_c_stops_everything():
     """SIGINT to the supervisor ends its children and leaves with 0."""
-    with subprocess.Popen(
-        [sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, cwd=ROOT
-    ) as parent:
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, cwd=ROOT) as parent:
         assert parent.stdout
         child = int(parent.stdout.readline().split()[-1])
         parent.send_signal(signal.SIGINT)
@@ -154,9 +148,7 @@ def test_ctrl_c_stops_everything():
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's parent-death signal is Linux only")
 def test_children_end_with_a_killed_supervisor():
     """SIGKILL of the supervisor leaves nothing running."""
-    with subprocess.Popen(
-        [sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, cwd=ROOT
-    ) as parent:
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, cwd=ROOT) as parent:
         assert parent.stdout
         child = int(parent.stdout.readline().split()[-1])
         parent.kill()

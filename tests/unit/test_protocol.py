@@ -410,9 +410,7 @@ def test_a_balance_that_is_no_plain_decimal_is_unclear(text):
 
 def test_servers_are_those_of_the_type_asked_for():
     """Others are ignored, numbers become strings, a missing name is made up, junk entries are left out."""
-    body = (
-        '{"1":[{"id":"1","name":"Pakistan\\u0007 1"},{"id":2},{"name":"x"},7,{"id":true}],"2":[{"id":"3"}]}'
-    )
+    body = '{"1":[{"id":"1","name":"Pakistan\\u0007 1"},{"id":2},{"name":"x"},7,{"id":true}],"2":[{"id":"3"}]}'
     assert read("servers", body) == Servers((Server("1", "Pakistan 1"), Server("2", "Server 2")))
 
 
@@ -444,9 +442,7 @@ def test_no_bytes_make_a_reader_raise(action, status, body, header):
 rejections = st.sampled_from([*sorted(BUY_REJECTIONS), "BANNED:'2026-2-13 12-00-00'"])
 
 
-@given(
-    word=rejections, at=st.integers(0, 30), junk=st.text(string.printable, max_size=5), cut=st.integers(0, 9)
-)
+@given(word=rejections, at=st.integers(0, 30), junk=st.text(string.printable, max_size=5), cut=st.integers(0, 9))
 def test_a_damaged_rejection_is_never_a_rejection(word, at, junk, cut):
     """Only an exact token declines a buy: what reads differently after cleaning proves nothing."""
     damaged = word[:at] + junk + word[at + cut :]

@@ -39,9 +39,7 @@ class OrderEnded(Exception):
 class Ledger:
     """Balance, orders and journal. Orders are frozen values; every change stores a copy."""
 
-    def __init__(
-        self, balance: Decimal, rules: Rules, clock: Callable[[], float], chance: random.Random
-    ) -> None:
+    def __init__(self, balance: Decimal, rules: Rules, clock: Callable[[], float], chance: random.Random) -> None:
         self.balance = balance
         self.start_balance = balance
         self.rules = rules
