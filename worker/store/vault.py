@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import zlib
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
 from collections.abc import Sequence
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from worker.errors import RingbackError
 
@@ -28,37 +30,45 @@ _COMMON = (
 so it never changes; another one would come with another first byte."""
 
 
+_NONCE = 12
+_WINDOW, _MEMORY = 12, 4
+"""zlib's window (4 KiB) and memory level: a record is short, and zlib clears its memory for every one of them."""
+
+
 class VaultLocked(RingbackError):
     """A record was sealed with a key that is not among RINGBACK_ENCRYPTION_KEYS (any more)."""
 
 
 class Vault:
-    """Seals with the first of its Fernet keys and opens with any; without keys records lie in clear.
+    """Seals with the first of its keys and opens with any; without keys records lie in clear.
 
-    A token is kept as its raw bytes: Fernet's base64 would cost a third more memory for each waiting order.
+    AES-256-GCM under a random 96-bit nonce (NIST SP 800-38D, section 8.2.2: at most 2^32 records under one key), with
+    the first byte authenticated. Keys are 32 bytes in URL-safe base64. Records are packed before they are sealed.
     """
 
     def __init__(self, keys: Sequence[str] = ()) -> None:
-        self._fernet = MultiFernet([Fernet(key) for key in keys]) if keys else None
+        self._ciphers = [AESGCM(urlsafe_b64decode(key)) for key in keys]
 
     def seal(self, plain: bytes) -> bytes:
         """The bytes as they may be stored."""
-        deflate = zlib.compressobj(level=6, zdict=_COMMON)
+        deflate = zlib.compressobj(level=6, wbits=_WINDOW, memLevel=_MEMORY, zdict=_COMMON)
         packed = deflate.compress(plain) + deflate.flush()
-        if self._fernet is None:
+        if not self._ciphers:
             return _CLEAR + packed
-        return _SEALED + urlsafe_b64decode(self._fernet.encrypt(packed))
+        nonce = os.urandom(_NONCE)
+        return _SEALED + nonce + self._ciphers[0].encrypt(nonce, packed, _SEALED)
 
     def open(self, stored: bytes) -> bytes:
         """The bytes as they were sealed. Raises VaultLocked when no key fits."""
         packed = stored[1:] if stored[:1] == _CLEAR else self._decrypted(stored[1:])
-        return zlib.decompressobj(zdict=_COMMON).decompress(packed)
+        return zlib.decompressobj(wbits=_WINDOW, zdict=_COMMON).decompress(packed)
 
     def _decrypted(self, stored: bytes) -> bytes:
-        try:
-            return self._fernet.decrypt(urlsafe_b64encode(stored)) if self._fernet else self._locked()
-        except InvalidToken:
-            raise VaultLocked("a stored record opens with none of RINGBACK_ENCRYPTION_KEYS") from None
-
-    def _locked(self) -> bytes:
+        for cipher in self._ciphers:
+            try:
+                return cipher.decrypt(stored[:_NONCE], stored[_NONCE:], _SEALED)
+            except InvalidTag:
+                continue
+        if self._ciphers:
+            raise VaultLocked("a stored record opens with none of RINGBACK_ENCRYPTION_KEYS")
         raise VaultLocked("the store holds sealed records, and RINGBACK_ENCRYPTION_KEYS is unset")
