@@ -78,6 +78,9 @@ class Gate:
         reason = _WORDS.get(reply.word)
         if reason is not None:
             await self.pause(reason, until=reply.until)
+        if reason is Pause.INSUFFICIENT_BALANCE:
+            # Read at once: a balance that has risen over this one lifts the pause.
+            await self.wish_balance()
         return reason
 
     async def pause(self, reason: Pause, *, until: float | None = None, **details: Any) -> None:

@@ -180,9 +180,6 @@ def test_a_configured_rate_cap_holds(vault: Stack, heard: str) -> None:
     assert most <= CAP + 3, f"{most} calls in one second"
 
 
-@pytest.mark.xfail(
-    reason="a claim spreads its polls over the cap, but schedules the next ones as if it had not", strict=False
-)
 def test_polls_keep_their_distance_under_a_cap(vault: Stack, heard: str) -> None:
     """A poll that the cap held back does not bring the next one of the same order closer than the interval."""
     assert min(gaps(vault.provider.requests("getStatus"))) >= POLL_INTERVAL - JITTER

@@ -54,15 +54,17 @@ if lane ~= "poll" then
     claimed[#claimed + 1] = id
   end
 else
-  for _, id in ipairs(due) do
+  for place, id in ipairs(due) do
+    -- The cap spreads these calls; an order's next poll keeps its distance from this one all the same.
+    local at = now + again + math.floor(first + gap * (place - 1))
     local known = redis.call("HMGET", "rb:order:" .. id, "a", "k")
     if known[1] then
       local cancel_at = tonumber(known[2])
-      if now + again >= cancel_at then
+      if at >= cancel_at then
         redis.call("ZREM", KEYS[1], id)
-        redis.call("ZADD", KEYS[2], math.max(now + again, cancel_at), id)
+        redis.call("ZADD", KEYS[2], math.max(at, cancel_at), id)
       else
-        redis.call("ZADD", KEYS[1], now + again, id)
+        redis.call("ZADD", KEYS[1], at, id)
       end
       claimed[#claimed + 1] = id
       claimed[#claimed + 1] = known[1]
