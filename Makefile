@@ -8,7 +8,7 @@ READY := .venv/.ready
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; do \
 	if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$name; break; fi; done)
 
-.PHONY: help setup demo up test check fix lock bench chaos clean
+.PHONY: help setup demo up test check fix lock bench guard chaos clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{printf "%-15s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ bench: setup ## ringback beside its peers; writes docs/performance.md
 	@test ! -f requirements/bench.txt || \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	$(BIN)/python -m tests.bench.run
+
+guard: setup ## fails when CPU per poll has grown by half against the bare loop (a ratio, never a time)
+	$(BIN)/python -m tests.bench.guard
 
 chaos: setup ## kills processes under load and checks the money
 	$(BIN)/python -m pytest -m chaos tests/chaos
