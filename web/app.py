@@ -24,7 +24,7 @@ from worker.errors import SettingsInvalid
 from worker.logs import configure, get_logger
 from worker.settings import Settings, load
 from worker.store import DoorStore, Vault, connect
-from worker.webhooks.guard import Guard
+from worker.webhooks.guard import guard_of
 
 APP_LOAD_ERROR = 4
 """The exit status by which gunicorn stops for good instead of starting the process again and again."""
@@ -45,7 +45,7 @@ def create_app(
     The rest replaces the outside world in tests: the store, the judge of callbacks, clocks and sleep (seconds).
     """
     settings = settings or _from_environment()
-    vault = Vault([key.get_secret_value() for key in settings.encryption_keys])
+    vault = Vault(settings.vault_keys)
     store = store or DoorStore(
         connect(settings.store_url), vault, retention=settings.retention, otp_ttl=settings.otp_ttl
     )
@@ -54,7 +54,7 @@ def create_app(
             settings=settings,
             store=store,
             keys=KeyRing(Callers(store, vault), monotonic),
-            callbacks=Callbacks(guard or _guard(settings), monotonic),
+            callbacks=Callbacks(guard or guard_of(settings), monotonic),
             limits=limits or Limits(),
             waiting=Waiting(sleep=sleep, monotonic=monotonic),
             clock=clock,
@@ -106,11 +106,3 @@ def _from_environment() -> Settings:
     for warning in settings.warnings():
         get_logger(__name__).warning("setting_to_know_about", warning=warning)
     return settings
-
-
-def _guard(settings: Settings) -> Guard:
-    return Guard(
-        allow_http=settings.callback_allow_http,
-        allowed_networks=settings.callback_allowed_networks,
-        allowed_ports=settings.callback_allowed_ports,
-    )

@@ -84,6 +84,10 @@ class Ending(StrEnum):
     LOST = "lost"
 
 
+OTP_ERASED = "otp_erased"
+"""The flag that says: there was a code, and it is no longer kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Transition:
     """One named way from some states to one state (`target` None: the state stays), with its reason."""
@@ -316,7 +320,7 @@ class Order:
 
     def erase(self) -> Order:
         """Forget the code."""
-        return self._move("erase", otp=None, flags=self._with("otp_erased"))
+        return self._move("erase", otp=None, flags=self._with(OTP_ERASED))
 
     def _final(self) -> Settlement:
         known = self.settlement is Settlement.REFUNDED

@@ -21,7 +21,7 @@ from worker.provider.client import Provider
 from worker.settings import Settings
 from worker.store import EngineStore, Vault, connect_async
 from worker.webhooks.delivery import Sender
-from worker.webhooks.guard import Guard
+from worker.webhooks.guard import guard_of
 
 BUY_LEASE = 2.0
 """Seconds after which a claimed order is taken up again whose worker did not even store the intent to buy.
@@ -64,7 +64,7 @@ class Services:
 
 async def build(settings: Settings) -> Services:
     """Everything, on the running loop. Nothing is sent yet."""
-    vault = vault_of(settings)
+    vault = Vault(settings.vault_keys)
     counters = Counters()
     floor = None if settings.min_balance is None else Decimal(str(settings.min_balance))
     store = EngineStore(
@@ -124,20 +124,6 @@ def _version() -> str:
         return version("ringback")
     except PackageNotFoundError:
         return "unreleased"
-
-
-def vault_of(settings: Settings) -> Vault:
-    """The vault with the settings' keys."""
-    return Vault([key.get_secret_value() for key in settings.encryption_keys])
-
-
-def guard_of(settings: Settings) -> Guard:
-    """The address guard as the settings want it."""
-    return Guard(
-        allow_http=settings.callback_allow_http,
-        allowed_networks=settings.callback_allowed_networks,
-        allowed_ports=settings.callback_allowed_ports or None,
-    )
 
 
 def secrets_of(store: EngineStore, vault: Vault) -> Callable[[str], Awaitable[Sequence[str]]]:

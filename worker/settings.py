@@ -151,6 +151,11 @@ class Settings(BaseSettings):
         return self.broker_url.get_secret_value() if self.broker_url else self.store_url
 
     @property
+    def vault_keys(self) -> list[str]:
+        """The encryption keys by value: for the vault, never for showing."""
+        return [key.get_secret_value() for key in self.encryption_keys]
+
+    @property
     def status_deadline(self) -> float:
         """Seconds for one status call: inside the interval, so that two polls of one order never overlap."""
         return min(self.poll_deadline, 0.8 * self.poll_interval)

@@ -33,7 +33,7 @@ def main(count: int, first: int, caller: str, callback_url: str) -> None:
 def seed(begin: int, end: int, caller: str, callback_url: str) -> None:
     """Seed the orders numbered `begin` to `end`."""
     settings = load("tool")
-    vault = Vault([key.get_secret_value() for key in settings.encryption_keys])
+    vault = Vault(settings.vault_keys)
     store = DoorStore(connect(settings.store_url), vault, retention=settings.retention, otp_ttl=settings.otp_ttl)
     for index in range(begin, end):
         order = accepted(index, caller, callback_url, time.time())

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from worker.webhooks.message import headers, render, rfc3339, without_code
+from worker.order import rfc3339
+from worker.webhooks.message import headers, render, without_code
 
 MOMENT = 1795341600.0
 

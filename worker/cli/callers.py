@@ -90,8 +90,7 @@ def _judge(desk: Desk, url: str) -> None:
     """Refuse an address that is none. What only the door's own settings and network can judge is mentioned: the door
     judges it anew at every order, before money is spent.
     """
-    from worker.services import guard_of
-    from worker.webhooks.guard import CallbackRefused, Refusal
+    from worker.webhooks.guard import CallbackRefused, Refusal, guard_of
 
     try:
         guard_of(desk.settings).check(url)

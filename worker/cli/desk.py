@@ -52,7 +52,7 @@ class Desk:
     @cached_property
     def vault(self) -> Vault:
         """Opens and seals what is encrypted in the store."""
-        return Vault([key.get_secret_value() for key in self.settings.encryption_keys])
+        return Vault(self.settings.vault_keys)
 
     @cached_property
     def store(self) -> DoorStore:

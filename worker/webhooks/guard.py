@@ -13,11 +13,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from ipaddress import ip_network
 
+from worker.settings import Settings
 from worker.webhooks import target
 from worker.webhooks.addresses import Address, is_public, meant
 from worker.webhooks.target import CallbackRefused, Refusal, Target
 
-__all__ = ["CallbackRefused", "Guard", "Refusal", "Resolve", "Target", "system_resolve"]
+__all__ = ["CallbackRefused", "Guard", "Refusal", "Resolve", "Target", "guard_of", "system_resolve"]
 
 Resolve = Callable[[str], Sequence[str]]
 """All addresses of a name; blocks; raises OSError when there are none."""
@@ -112,3 +113,12 @@ class Guard:
 
 def _unresolvable() -> CallbackRefused:
     return CallbackRefused(Refusal.unresolvable, "the callback's host does not resolve")
+
+
+def guard_of(settings: Settings) -> Guard:
+    """The address guard as the settings want it."""
+    return Guard(
+        allow_http=settings.callback_allow_http,
+        allowed_networks=settings.callback_allowed_networks,
+        allowed_ports=settings.callback_allowed_ports or None,
+    )

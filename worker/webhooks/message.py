@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
-OTP_ERASED = "otp_erased"
-"""The flag that says: there was a code, and it is no longer kept."""
+from worker.order import OTP_ERASED, rfc3339
 
 
 def render(type: str, timestamp: float, data: Mapping[str, object]) -> bytes:
@@ -29,12 +27,6 @@ def headers(event_id: str, timestamp: int, signature: str) -> dict[str, str]:
         "webhook-signature": signature,
         "content-type": "application/json",
     }
-
-
-def rfc3339(epoch_seconds: float) -> str:
-    """`2026-11-22T10:00:00.000Z`: RFC 3339 in UTC, with milliseconds."""
-    moment = datetime.fromtimestamp(epoch_seconds, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def without_code(body: bytes) -> bytes:
