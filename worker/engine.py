@@ -212,12 +212,13 @@ class Engine:
 
     async def _conclude(self, lane: Lane, order_id: str, outcome: Outcome) -> None:
         """Do what the step asked for, and say in one line what happened."""
+        if isinstance(outcome, Saved) and outcome.owes and self._delivers:
+            # A code is perishable: no waiting for the clock's next tick. Started before the ids are bound: a task
+            # inherits what is bound around it, and a delivery's log line is not about this lane.
+            self._spawn(self._take(self._lanes["deliver"]))
         with bound_contextvars(order=order_id, lane=lane.name):
             match outcome:
-                case Saved(order, owes):
-                    if owes and self._delivers:
-                        # A code is perishable: no waiting for the clock's next tick.
-                        self._spawn(self._take(self._lanes["deliver"]))
+                case Saved(order):
                     log.info(
                         "order",
                         status=order.status.value,
