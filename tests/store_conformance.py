@@ -83,7 +83,7 @@ class Stores:
     async def tick(self, worker: str, **changes: Any) -> Tick:
         """A tick of a worker's clock, by small spans."""
         chores = changes.pop("chores", {})
-        spans = {"token": 0.04, "batch": 2, "most": 5, "hint": 0.04, "company": 0.0}
+        spans = {"token": 0.04, "batch": 2, "most": 5, "hint": 0.04, "company": 0.0, "life": 1.0}
         return await self.engine.tick(worker, LANES, chores, **{**spans, **changes})
 
 
@@ -437,62 +437,62 @@ class DeliveryConformance:
     async def test_claimed_webhook_is_leased(self, stores: Stores):
         """Nobody else gets it while the attempt may be under way."""
         stores.ping("evt_1")
-        (claimed,) = await stores.engine.claim_events(10, 20)
+        (claimed,) = await stores.engine.claim_events(10, 20, "w1")
         assert claimed == stores.door.load_event("evt_1")
-        assert await stores.engine.claim_events(10, 20) == []
+        assert await stores.engine.claim_events(10, 20, "w1") == []
         assert stores.due("deliver", "evt_1") == pytest.approx(stores.now() + 20, abs=1)
 
     async def test_lease_of_a_dead_worker_runs_out(self, stores: Stores):
         """The attempt is made again by somebody else."""
         stores.ping("evt_1")
-        await stores.engine.claim_events(10, 0.03)
+        await stores.engine.claim_events(10, 0.03, "w1")
         await stores.pass_time(0.05)
-        assert [one.id for one in await stores.engine.claim_events(10, 20)] == ["evt_1"]
+        assert [one.id for one in await stores.engine.claim_events(10, 20, "w1")] == ["evt_1"]
 
     async def test_receiver_gets_a_few_at_a_time_and_stands_in_nobodys_way(self, stores: Stores):
         """What finds no room at its host is put off; others go ahead."""
         for n in range(PER_HOST + 3):
             stores.ping(f"evt_{n:02}")
         stores.ping("evt_other", "https://other.example/")
-        claimed = [one.id for one in await stores.engine.claim_events(50, 20)]
+        claimed = [one.id for one in await stores.engine.claim_events(50, 20, "w1")]
         assert len(claimed) == PER_HOST + 1
         assert "evt_other" in claimed
-        assert await stores.engine.claim_events(50, 20) == []
+        assert await stores.engine.claim_events(50, 20, "w1") == []
 
     async def test_free_place_wakes_who_waits_longest(self, stores: Stores):
         """As soon as one attempt ends the next is due."""
         for n in range(PER_HOST + 2):
             stores.raw.zadd("rb:due:deliver", {stores.ping(f"evt_{n:02}").id: n})
-        claimed = await stores.engine.claim_events(50, 20)
+        claimed = await stores.engine.claim_events(50, 20, "w1")
         assert await stores.recorded(claimed[0], EventStatus.DELIVERED, up=True) == 1
-        assert [one.id for one in await stores.engine.claim_events(50, 20)] == [f"evt_{PER_HOST:02}"]
+        assert [one.id for one in await stores.engine.claim_events(50, 20, "w1")] == [f"evt_{PER_HOST:02}"]
 
     async def test_failing_host_is_probed_one_at_a_time_until_it_answers(self, stores: Stores):
         """Several failures in a row close it but for a probe; one success opens it."""
         for n in range(PROBE_AFTER):
             stores.ping(f"evt_{n}")
-            (claimed,) = await stores.engine.claim_events(10, 20)
+            (claimed,) = await stores.engine.claim_events(10, 20, "w1")
             await stores.recorded(claimed, EventStatus.EXHAUSTED, up=False)
         for n in range(3):
             stores.ping(f"evt_more_{n}")
-        (probe,) = await stores.engine.claim_events(10, 20)
+        (probe,) = await stores.engine.claim_events(10, 20, "w1")
         assert await stores.recorded(probe, EventStatus.DELIVERED, up=True) == 2
-        assert len(await stores.engine.claim_events(10, 20)) == 2
+        assert len(await stores.engine.claim_events(10, 20, "w1")) == 2
 
     async def test_attempt_that_says_nothing_of_the_host_counts_for_nothing(self, stores: Stores):
         """What our own guard refused is no failure of the receiver."""
         for n in range(PROBE_AFTER + 1):
             stores.ping(f"evt_{n}")
-            (claimed,) = await stores.engine.claim_events(10, 20)
+            (claimed,) = await stores.engine.claim_events(10, 20, "w1")
             await stores.recorded(claimed, EventStatus.EXHAUSTED, up=None)
         for n in range(3):
             stores.ping(f"evt_more_{n}")
-        assert len(await stores.engine.claim_events(10, 20)) == 3
+        assert len(await stores.engine.claim_events(10, 20, "w1")) == 3
 
     async def test_attempt_is_recorded_with_what_follows(self, stores: Stores):
         """Due again when the schedule says so, or never."""
         stores.ping("evt_1")
-        (claimed,) = await stores.engine.claim_events(10, 20)
+        (claimed,) = await stores.engine.claim_events(10, 20, "w1")
         at = stores.now() + 40
         await stores.recorded(claimed, EventStatus.PENDING, up=False, due_at=at)
         stored = stores.door.load_event("evt_1")
@@ -506,7 +506,7 @@ class DeliveryConformance:
     async def test_late_attempt_overwrites_nothing(self, stores: Stores):
         """A worker that slept through its lease does not undo what another recorded."""
         stores.ping("evt_1")
-        (claimed,) = await stores.engine.claim_events(10, 20)
+        (claimed,) = await stores.engine.claim_events(10, 20, "w1")
         await stores.recorded(claimed, EventStatus.DELIVERED, up=True)
         await stores.recorded(claimed, EventStatus.PENDING, up=False, due_at=stores.now())
         assert stores.lanes("evt_1") == []
@@ -515,7 +515,7 @@ class DeliveryConformance:
     async def test_acknowledged_code_is_erased_earlier_never_later(self, stores: Stores):
         """Some time after the acknowledgement, at the latest when it would have been anyway."""
         _, owed = await stores.received()
-        (claimed,) = await stores.engine.claim_events(10, 20)
+        (claimed,) = await stores.engine.claim_events(10, 20, "w1")
         assert claimed.id == owed.id
         await stores.recorded(claimed, EventStatus.DELIVERED, up=True, erase_after=900)
         soon = stores.raw.zscore("rb:erase", "ord_1")
@@ -528,14 +528,14 @@ class DeliveryConformance:
     async def test_redelivery_sends_it_once_more(self, stores: Stores):
         """Same id, due now, the schedule from its start."""
         stores.ping("evt_1")
-        (claimed,) = await stores.engine.claim_events(10, 20)
+        (claimed,) = await stores.engine.claim_events(10, 20, "w1")
         assert not stores.door.redeliver(claimed, stores.now())
         await stores.recorded(claimed, EventStatus.EXHAUSTED, up=False)
         stored = stores.door.load_event("evt_1")
         assert stored is not None
         assert stores.door.redeliver(stored, stores.now())
         assert not stores.door.redeliver(stored, stores.now())
-        (again,) = await stores.engine.claim_events(10, 20)
+        (again,) = await stores.engine.claim_events(10, 20, "w1")
         assert (again.id, again.tries, again.status) == ("evt_1", 0, EventStatus.PENDING)
 
     async def test_record_can_be_rewritten_without_touching_the_delivery(self, stores: Stores):
@@ -550,7 +550,7 @@ class DeliveryConformance:
     async def test_vanished_webhook_is_dropped(self, stores: Stores):
         """Its time was over before it was delivered."""
         stores.raw.zadd("rb:due:deliver", {"evt_0": 1})
-        assert await stores.engine.claim_events(10, 20) == []
+        assert await stores.engine.claim_events(10, 20, "w1") == []
         assert stores.lanes("evt_0") == []
 
 
@@ -570,10 +570,65 @@ class ClockConformance:
     async def test_token_is_handed_over_by_its_holder_only(self, stores: Stores):
         """A worker that ends leaves at once; one that never had it takes nothing away."""
         await stores.tick("w1", token=60)
-        await stores.engine.release_clock("w2")
+        await stores.engine.leave("w2")
         assert not (await stores.tick("w2")).holder
-        await stores.engine.release_clock("w1")
+        await stores.engine.leave("w1")
         assert (await stores.tick("w2")).holder
+
+    async def test_what_a_dead_worker_was_delivering_is_due_at_once(self, stores: Stores):
+        """Its lease and its place at the host are given back, and it is reported once."""
+        stores.ping("evt_1")
+        (claimed,) = await stores.engine.claim_events(10, 20, "w2")
+        await stores.tick("w2", life=0.3)
+        assert (await stores.tick("w1", life=20)).dead is None
+        await stores.pass_time(0.31)
+        assert (await stores.tick("w1", life=20)).dead == "w2"
+        assert await stores.engine.release("w2") == 1
+        (again,) = await stores.engine.claim_events(10, 20, "w1")
+        assert again.id == claimed.id
+        assert (await stores.tick("w1", life=20)).dead is None
+
+    async def test_a_worker_that_ticks_again_keeps_what_it_delivers(self, stores: Stores):
+        """It stood still for a moment and was reported, but it is back before anything was taken from it."""
+        stores.ping("evt_1")
+        await stores.engine.claim_events(10, 20, "w2")
+        await stores.tick("w1", life=20, token=60)
+        await stores.tick("w2", life=0.02)
+        await stores.pass_time(0.03)
+        assert (await stores.tick("w1", life=20)).dead == "w2"
+        await stores.tick("w2", life=20)
+        assert await stores.engine.release("w2") == 0
+        assert await stores.engine.claim_events(10, 20, "w1") == []
+
+    async def test_what_a_dead_worker_had_recorded_stays_recorded(self, stores: Stores):
+        """A retry that is due later is not brought forward; only what stood under its lease is."""
+        for event_id in ("evt_1", "evt_2"):
+            stores.ping(event_id)
+        claimed = await stores.engine.claim_events(10, 20, "w2")
+        await stores.recorded(claimed[0], EventStatus.PENDING, False, due_at=stores.now() + 60)
+        assert await stores.engine.release("w2") == 1
+        assert [one.id for one in await stores.engine.claim_events(10, 20, "w1")] == [claimed[1].id]
+
+    async def test_nobody_is_dead_because_the_store_was_away(self, stores: Stores):
+        """When no clock ticked at all, missing ticks say nothing; everybody gets a whole life to show itself."""
+        await stores.tick("w2", life=0.4)
+        await stores.tick("w1", life=0.4)
+        await stores.pass_time(0.41)
+        assert (await stores.tick("w1", life=0.4)).dead is None
+        assert (await stores.tick("w1", life=0.4)).dead is None
+
+    async def test_a_worker_that_ends_its_work_counts_as_alive(self, stores: Stores):
+        """One that was told to stop does not tick any more and says so otherwise; then it signs off."""
+        stores.ping("evt_1")
+        await stores.tick("w1", life=20)
+        await stores.tick("w2", life=0.02)
+        await stores.engine.claim_events(10, 20, "w2")
+        await stores.engine.alive("w2", 20)
+        await stores.pass_time(0.03)
+        assert (await stores.tick("w1", life=20)).dead is None
+        await stores.engine.leave("w2")
+        assert (await stores.tick("w1", life=20)).dead is None
+        assert len(await stores.engine.claim_events(10, 20, "w1")) == 1
 
     async def test_hints_are_topped_up_not_piled_up(self, stores: Stores):
         """As many as batches are due, less what is under way; a claim takes one off; lost ones are forgotten."""

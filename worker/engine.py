@@ -21,7 +21,7 @@ from typing import Any
 
 from structlog.contextvars import bound_contextvars
 
-from worker.clock import BATCH, LANES, Clock
+from worker.clock import BATCH, IDLE_TICK, LANES, LIFE, Clock
 from worker.errors import StoreUnavailable
 from worker.event import Event
 from worker.logs import get_logger
@@ -103,12 +103,13 @@ class Engine:
         self.loop.run_forever()
 
     async def _close(self) -> None:
-        own = asyncio.current_task()
-        pending = [task for task in self._tasks if task is not own]
-        if pending:
-            await asyncio.wait(pending, timeout=DRAIN)
+        store, until = self.services.store, self.loop.time() + DRAIN
+        while (pending := self._tasks - {asyncio.current_task()}) and self.loop.time() < until:
+            with contextlib.suppress(StoreUnavailable):
+                await store.alive(self._worker, LIFE)
+            await asyncio.wait(pending, timeout=IDLE_TICK)
         with contextlib.suppress(StoreUnavailable):
-            await self.services.store.release_clock(self._worker)
+            await store.leave(self._worker)
             await self._flush()
         await self.services.aclose()
 
@@ -180,7 +181,7 @@ class Engine:
 
     async def _take_events(self, lane: Lane, room: int) -> int:
         stale_at = self.loop.time() + DELIVERY_MARGIN / 2
-        events = await self.services.store.claim_events(room, self.services.lease["deliver"])
+        events = await self.services.store.claim_events(room, self.services.lease["deliver"], self._worker)
         for event in events:
             self._spawn(self._delivery(lane, event, stale_at))
         return len(events)

@@ -31,7 +31,10 @@ Short, because nothing goes out before that write, and of two workers only one s
 SETTLE_MARGIN = 2.0
 """Seconds past a look's deadline after which a settle step that left no trace is taken up again."""
 DELIVERY_MARGIN = 10.0
-"""Seconds by which an event's lease outlives the attempt's deadline: two attempts of one event never overlap."""
+"""Seconds by which an event's lease outlives the attempt's deadline.
+
+Two attempts of one event overlap only where a worker stood still for so long that it counted as dead.
+"""
 POLLS_IN_FLIGHT = 2000
 """Status calls under way at once in one process, each on a connection of its own."""
 SECRETS_KEPT = 2.0

@@ -13,7 +13,7 @@ import pytest
 from tests.builders import NOW, SECRET, event, order
 from tests.fakes import FakeSender, ManualClock, World
 from worker.account import Account
-from worker.clock import Clock
+from worker.clock import IDLE_TICK, Clock
 from worker.engine import Engine
 from worker.errors import StoreUnavailable
 from worker.event import EventStatus
@@ -182,7 +182,7 @@ async def test_stale_claim_is_dropped(world: World):
 
 
 async def test_stale_delivery_is_dropped(world: World):
-    """Two attempts of one event never overlap."""
+    """What a process had claimed that then stood still is somebody else's by now."""
     sender = FakeSender()
     engine = engine_on(world, sender)
     world.door.add_event(event(order=None))
@@ -313,6 +313,22 @@ async def test_clocks_hand_the_token_over_when_one_dies(world: World):
     world.clock.advance(0.2)
     await second._tick()
     assert "buy" in hints["w2"]
+
+
+@pytest.mark.parametrize("ticking", ["the dead", "the living"])
+async def test_what_a_dead_worker_was_delivering_goes_on_within_two_seconds(world: World, ticking: str):
+    """Long before its lease is over, whichever of the two held the token."""
+    world.door.add_event(event(order=None))
+    dead, living = clock_of(world, "dead", []), clock_of(world, "living", [])
+    for clock in (dead, living) if ticking == "the dead" else (living, dead):
+        await clock._tick()
+    assert len(await world.store.claim_events(10, 20, "dead")) == 1
+    passed = 0.0
+    while not await world.store.claim_events(10, 20, "living"):
+        world.clock.advance(IDLE_TICK)
+        passed += IDLE_TICK
+        assert passed <= 2.0
+        await living._tick()
 
 
 async def test_clock_is_quicker_while_something_is_due(world: World):

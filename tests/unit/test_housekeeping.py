@@ -48,7 +48,7 @@ async def test_code_is_erased_when_its_time_is_over(world: World, housekeeping: 
 async def test_code_that_a_receiver_echoed_is_erased_too(world: World, housekeeping: Housekeeping):
     """What was answered is kept without it."""
     await received(world)
-    claimed = next(one for one in await world.store.claim_events(10, 20) if b"847293" in one.body)
+    claimed = next(one for one in await world.store.claim_events(10, 20, "w1") if b"847293" in one.body)
     attempt = Attempt(world.clock(), 200, None, 0.1, "thanks for 847293!")
     after = claimed.tried(attempt, EventStatus.DELIVERED)
     await world.store.record_attempt(claimed, after, host_is_up=True, erase_after=900, patience=0)

@@ -354,7 +354,7 @@ async def test_webhook_shows_the_order_as_it_was_saved(world: World):
     """What is told is what is stored."""
     world.accept(order(metadata={"user": 7}))
     await world.work("buy")
-    (owed,) = await world.store.claim_events(10, 20)
+    (owed,) = await world.store.claim_events(10, 20, "w1")
     assert owed.url == event().url
     assert b'"metadata":{"user":7}' in owed.body
     assert b'"status":"waiting"' in owed.body

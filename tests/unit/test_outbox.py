@@ -38,7 +38,7 @@ async def outbox(world: World, sender: FakeSender) -> Outbox:
 
 async def claimed(world: World) -> Event:
     """The one webhook that is due."""
-    (owed,) = await world.store.claim_events(10, 20)
+    (owed,) = await world.store.claim_events(10, 20, "w1")
     return owed
 
 

@@ -64,6 +64,8 @@ class Tick:
     holder: bool
     hints: Mapping[str, int]
     chores: tuple[str, ...] = ()
+    dead: str | None = None
+    """A worker that has not ticked for so long that it counts as dead; one at a time."""
 
 
 class ServerClock:
@@ -109,6 +111,7 @@ class EngineStore:
             "tick",
             "claim_events",
             "record_attempt",
+            "release",
             "rewrite_event",
             "reconcile",
         )
@@ -139,11 +142,14 @@ class EngineStore:
         entries = tuple(zip(ids[::2], ids[1::2], strict=True)) if lane == "poll" else tuple((one, "") for one in ids)
         return Claim(entries, float(told[1]) / 1000, int(told[2]) / 1000)
 
-    async def claim_events(self, most: int, lease: float) -> list[Event]:
-        """Claim up to `most` due webhooks for `lease` seconds, at most PER_HOST in flight for one receiving host."""
+    async def claim_events(self, most: int, lease: float, worker: str) -> list[Event]:
+        """Claim up to `most` due webhooks for `lease` seconds, at most PER_HOST in flight for one receiving host.
+
+        They are this worker's: when it dies before the lease is over, `release` gives them back.
+        """
         told = await self._run(
             "claim_events",
-            [keys.due("deliver"), keys.PREFIX + "hints:deliver"],
+            [keys.due("deliver"), keys.PREFIX + "hints:deliver", keys.deliveries(worker)],
             [most, most * 5, ms(lease), PER_HOST, PROBE_AFTER],
         )
         self.clock.heard(int(told[0]))
@@ -324,27 +330,42 @@ class EngineStore:
         most: int,
         hint: float,
         company: float,
+        life: float,
         queues_here: bool = False,
     ) -> Tick:
         """One tick of this worker's clock; spans in seconds.
 
-        `company` is how long polls wait for a fuller batch; `queues_here` says that the broker uses this database.
+        A worker that does not tick for `life` counts as dead. `company` is how long polls wait for a fuller batch;
+        `queues_here` says that the broker uses this database.
         """
         script_keys = [keys.CLOCK, keys.TICK, keys.CHORES, keys.LIMIT, keys.GATE, keys.WISHES, keys.ERASE]
+        script_keys.append(keys.WORKERS)
         for lane in lanes:
             script_keys += [keys.due(lane), keys.PREFIX + f"hints:{lane}", lane if queues_here else ""]
-        arguments: list[Any] = [worker, ms(token), batch, most, ms(hint), ms(company), len(chores)]
+        arguments: list[Any] = [worker, ms(token), batch, most, ms(hint), ms(company), ms(life), len(chores)]
         for name, period in chores.items():
             arguments += [name, ms(period)]
         told = await self._run("tick", script_keys, [*arguments, *lanes])
         if told[0] == b"0":
             return Tick(False, {})
         self.clock.heard(int(told[1]))
-        hints = {lane: int(n) for lane, n in zip(lanes, told[2:], strict=False)}
-        return Tick(True, hints, tuple(name.decode() for name in told[2 + len(lanes) :]))
+        hints = {lane: int(n) for lane, n in zip(lanes, told[3:], strict=False)}
+        chores_due = tuple(name.decode() for name in told[3 + len(lanes) :])
+        return Tick(True, hints, chores_due, dead=told[2].decode() or None)
 
-    async def release_clock(self, worker: str) -> None:
-        """Hand the clock's token back, so that the next worker need not wait for it to lapse."""
+    async def alive(self, worker: str, life: float) -> None:
+        """Say that this worker lives, without a tick: one that is told to stop and still ends its work."""
+        await _reached(self._redis.zadd(keys.WORKERS, {worker: ms(self.clock.now() + life)}))
+
+    async def release(self, worker: str, most: int = 500) -> int:
+        """Make due what a dead worker was delivering, up to so many; gives how many it were."""
+        script_keys = [keys.WORKERS, keys.deliveries(worker), keys.due("deliver")]
+        return int(await self._run("release", script_keys, [worker, most]))
+
+    async def leave(self, worker: str) -> None:
+        """Sign this worker off: what it was still delivering is given back, and the clock's token is free."""
+        await _reached(self._redis.zadd(keys.WORKERS, {worker: 0}))
+        await self.release(worker)
         if await _reached(self._redis.get(keys.CLOCK)) == worker.encode():
             await _reached(self._redis.delete(keys.CLOCK))
 

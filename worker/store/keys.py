@@ -20,6 +20,8 @@ rb:idem:<caller>:<sha256>  hash  b body hash · r sealed first answer
 rb:host:<host>           zset  deliveries in flight to a host, by the end of their lease
 rb:host:<host>:waiting   zset  deliveries that wait for a free place at the host, by when they were due
 rb:host:<host>:failures  int   failures in a row
+rb:workers               zset  worker → ms from which it counts as dead, unless it ticks before
+rb:worker:<name>:deliveries  zset  what a worker is delivering, by the end of its lease
 rb:erase                 zset  orders whose code is to be erased when
 rb:gate                  hash  why buying is paused: reason → JSON
 rb:limit                 hash  hold · rate · since · next: the provider's limiter
@@ -35,6 +37,7 @@ from __future__ import annotations
 
 PREFIX = "rb:"
 CALLERS = PREFIX + "callers"
+WORKERS = PREFIX + "workers"
 ERASE = PREFIX + "erase"
 GATE = PREFIX + "gate"
 LIMIT = PREFIX + "limit"
@@ -65,6 +68,11 @@ def due(lane: str) -> str:
 def caller(caller_id: str, part: str = "") -> str:
     """The caller's record, or one of its parts (orders, open, events, sequence)."""
     return f"{PREFIX}caller:{caller_id}" + (f":{part}" if part else "")
+
+
+def deliveries(worker: str) -> str:
+    """What a worker is delivering."""
+    return f"{PREFIX}worker:{worker}:deliveries"
 
 
 def api_key(digest: str) -> str:
