@@ -198,6 +198,54 @@ def test_killed_in_the_middle_of_a_delivery(home: Stack) -> None:
     assert len(home.deliveries(order["id"], "order.otp_received")) == 2
 
 
+def test_what_a_killed_worker_was_delivering_another_delivers_at_once(playhouse: Stack) -> None:
+    """It dies while a receiver answers: the other worker sends the same event long before its lease is over."""
+    stack, (dies, stays) = playhouse, playhouse.workers
+    order = stack.play(timeout=50)
+    stack.until(order["id"], "waiting")
+    wait_for(lambda: stack.deliveries(order["id"]), what="the first webhook")
+    taken, take = threading.Event(), stack.receiver.take
+
+    def kill_first(path: str, headers: dict[str, str], body: bytes) -> int:
+        status = take(path, headers, body)
+        if b"order.otp_received" in body and not taken.is_set():
+            dies.kill()
+            stays.kill(signal.SIGCONT)
+            taken.set()
+        return status
+
+    stack.receiver.take = kill_first  # type: ignore[method-assign]
+    stays.kill(signal.SIGSTOP)
+    try:
+        stack.provider.arrive(stack.provider.bought(order["server"])[0].id, "756839")
+        assert taken.wait(20)
+        done(stack, order, "received", "finished")
+    finally:
+        stack.receiver.take = take  # type: ignore[method-assign]
+        stays.kill(signal.SIGCONT)
+        dies.start()
+    first, second = stack.deliveries(order["id"], "order.otp_received")
+    assert second.at - first.at < 5.0
+
+
+def test_a_purchase_answered_after_it_was_given_up_is_adopted_and_given_back(playhouse: Stack) -> None:
+    """Its worker stands still until another has called it unknown, goes on, and finds the answer in its buffer."""
+    stack, (buyer, other) = playhouse, playhouse.workers
+    other.kill(signal.SIGSTOP)
+    try:
+        order = stack.play(buy("as_is", delay=1.0, charged=True))
+        wait_for(lambda: stack.provider.seen(order["server"], "buy"), what="the purchase")
+        buyer.kill(signal.SIGSTOP)
+        other.kill(signal.SIGCONT)
+        assert stack.until(order["id"], "failed", GRACE + 10)["error"]["code"] == "purchase_unknown"
+    finally:
+        for worker in (other, buyer):
+            worker.kill(signal.SIGCONT)
+    ended = done(stack, order, "failed", "refunded", 40)
+    assert ended["bought_at"] is not None
+    assert len(stack.provider.seen(order["server"], "buy")) == 1
+
+
 def test_a_worker_told_to_stop_ends_what_it_began(home: Stack) -> None:
     """SIGTERM amid a purchase: its answer is still written down before the worker goes."""
     (worker,) = home.workers

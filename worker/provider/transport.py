@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -21,6 +22,9 @@ from worker.provider.replies import Unclear, Unreached
 
 BODY_LIMIT: Final = 65_536
 """Bytes read of an answer's body; the longest sensible answer, a whole SMS, has a few thousand."""
+
+LAST_LOOK: Final = 0.2
+"""Seconds past its deadline in which a call that cannot be repeated still reads what is there."""
 
 HEADERS: Final[Mapping[str, str]] = {
     "User-Agent": "ringback",
@@ -68,12 +72,14 @@ class Trip:
     answer: Answer | None = None
 
 
-async def travel(deadline: float, go: Callable[[Trip], Awaitable[None]]) -> Answer | Unreached | Unclear:
-    """Run `go` under a deadline in seconds. A complete answer stands, whatever happens after it."""
+async def travel(
+    deadline: AbstractAsyncContextManager[object], go: Callable[[Trip], Awaitable[None]]
+) -> Answer | Unreached | Unclear:
+    """Run `go` under a deadline, as `asyncio.timeout` is one. A complete answer stands, whatever happens then."""
     trip = Trip()
     reason = "no_answer"
     try:
-        async with asyncio.timeout(deadline):
+        async with deadline:
             await go(trip)
     except TimeoutError:
         reason = "timeout"
@@ -83,6 +89,22 @@ async def travel(deadline: float, go: Callable[[Trip], Awaitable[None]]) -> Answ
         # Whatever it is, only its class goes on: its text may hold the URL.
         reason = type(error).__name__
     return trip.answer or (Unclear(reason) if trip.sent else Unreached(reason))
+
+
+@asynccontextmanager
+async def patient(deadline: float) -> AsyncIterator[None]:
+    """`asyncio.timeout`, but what has come in by the deadline is still read.
+
+    For calls whose answer cannot be asked for again: in a process that stood still the deadline passes before its loop
+    has looked at the socket.
+    """
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(None) as limit:
+        last_look = loop.call_later(deadline, lambda: limit.reschedule(loop.time() + LAST_LOOK))
+        try:
+            yield
+        finally:
+            last_look.cancel()
 
 
 class Fresh:
@@ -96,7 +118,7 @@ class Fresh:
     async def fetch(self, query: str, deadline: float) -> Answer | Unreached | Unclear:
         """See `Transport`."""
         url = self._endpoint.copy_with(query=query.encode("ascii"))
-        return await travel(deadline, lambda trip: self._exchange(trip, url))
+        return await travel(patient(deadline), lambda trip: self._exchange(trip, url))
 
     async def aclose(self) -> None:
         """Nothing stays open between calls."""
