@@ -64,6 +64,15 @@ class Callers:
             act.result(timeout=2 * PATIENCE)
         self._pool.shutdown()
 
+    def place(self, order: Placed) -> None:
+        """POST an order until it is accepted."""
+        told = self._insist("/v1/orders", order.key, {
+            "server": order.server, "type": "1", "timeout": order.fate.timeout, "metadata": {"fate": order.fate.name},
+            "callback_url": self._stack.hook(order.server),
+        })  # fmt: skip
+        order.id = told["id"]
+        self._stack.posted[order.id] = order.server
+
     def _stage(self, fate: Fate) -> str:
         server, stack = self._stack.new_server(), self._stack
         text = None if fate.sms is None else (f"QX-{secrets.token_hex(5)}", fate.sms)
@@ -75,12 +84,7 @@ class Callers:
 
     def _act(self, at: float, order: Placed) -> None:
         time.sleep(max(0.0, at - time.monotonic()))
-        told = self._insist("/v1/orders", order.key, {
-            "server": order.server, "type": "1", "timeout": order.fate.timeout, "metadata": {"fate": order.fate.name},
-            "callback_url": self._stack.hook(order.server),
-        })  # fmt: skip
-        order.id = told["id"]
-        self._stack.posted[order.id] = order.server
+        self.place(order)
         if order.fate.cancelled_after is not None:
             time.sleep(order.fate.cancelled_after)
             self._insist(f"/v1/orders/{order.id}/cancel")

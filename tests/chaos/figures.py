@@ -17,7 +17,6 @@ from tests.e2e.stack import ROOT, Stack
 from web.sandbox import Seen
 
 PAGE = ROOT / "docs" / "reliability.md"
-START, END = "<!-- figures -->", "<!-- /figures -->"
 AFTER = 2.0
 """Seconds after a freeze or an outage that are still its own: what was held up has to be caught up."""
 SHOWN = (
@@ -85,16 +84,19 @@ def _why_unknown(stack: Stack, order: Mapping[str, Any]) -> str:
     return AWAY if any(row.fault for row in stack.provider.seen(order["server"], "buy")[-1:]) else UNSENT
 
 
-def conditions(stack: Stack, workers: int) -> str:
+def conditions(stack: Stack, workers: int, fsync: str = "always") -> str:
     """Under which settings it was measured."""
     settings = ", ".join(f"`{name}={stack.settings[name]}`" for name in SHOWN if name in stack.settings)
-    return f"{stack.store.kind} with `appendfsync always`, one web process, {workers} workers, one machine; {settings}."
+    return (
+        f"{stack.store.kind} with `appendfsync {fsync}`, one web process, {workers} workers, one machine; {settings}."
+    )
 
 
-def write(text: str, page: Path = PAGE) -> None:
-    """Put the figures in their place on the page."""
-    marked = re.compile(f"{START}.*?{END}", re.DOTALL)
-    page.write_text(marked.sub(lambda _: f"{START}\n{text}\n{END}", page.read_text()))
+def write(text: str, place: str, page: Path = PAGE) -> None:
+    """Put figures in their place on the page: between `<!-- place -->` and `<!-- /place -->`."""
+    start, end = f"<!-- {place} -->", f"<!-- /{place} -->"
+    marked = re.compile(f"{start}.*?{end}", re.DOTALL)
+    page.write_text(marked.sub(lambda _: f"{start}\n{text}\n{end}", page.read_text()))
 
 
 def _held_up(damage: Damage) -> list[Span]:

@@ -75,7 +75,7 @@ def test_money_and_codes_survive_a_storm(tmp_path: Path, capsys: pytest.CaptureF
         text = f"{where}\n\n{told.table()}"
         with capsys.disabled():
             print(f"\n{text}")  # noqa: T201 - the figures are what this is run for
-        write(text)
+        write(text, "storm")
 
 
 @pytest.mark.e2e

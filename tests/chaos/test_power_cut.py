@@ -1,0 +1,162 @@
+"""What a store costs that comes back without its last second: `appendfsync everysec`, and the power was cut.
+
+Nothing can make up for writes that were acknowledged and are gone. What is shown here is that the damage ends with the
+lost span: the purchases sent in it are what it may cost, and everything else comes right.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.chaos.callers import Callers, Placed
+from tests.chaos.fates import GIVEN_BACK, PAID, Fate
+from tests.chaos.figures import Measured, conditions, write
+from tests.chaos.storm import StoreVictim
+from tests.chaos.test_chaos import REST, SETTINGS, WORKERS
+from tests.chaos.verdict import listed, until_at_rest
+from tests.e2e.invariants import check_leaks, codes_shown, gaps
+from tests.e2e.provider import buy
+from tests.e2e.stack import Stack, running_stack
+from web.sandbox import Order, Seen, State
+
+ORDERS, PLACING, CUTS = 150, 45.0, 6
+"""Orders, seconds over which they are placed, and power cuts meanwhile."""
+LOST = 1.0
+"""Seconds of writes that are gone after a cut."""
+ON_ITS_WAY = 1.7
+"""Seconds for which a purchase may have been on its way when the lost span began: the slowest answer of `LIVES`."""
+
+LIVES = (
+    Fate(name="code", share=2, sms=3.0, ends=PAID),
+    Fate(name="no code", share=2, timeout=8.0, ends=GIVEN_BACK),
+    Fate(name="bought, slowly", faults=(buy("as_is", charged=True, delay=1.5),), sms=3.0, ends=PAID),
+)
+
+
+@dataclass(slots=True)
+class PowerCuts:
+    """Takes the store's last writes away, and notes which spans (monotonic seconds) are gone."""
+
+    stack: Stack
+    store: StoreVictim
+    file: Path
+    spans: list[tuple[float, float]] = field(default_factory=list)
+
+    def cut(self) -> None:
+        """Let the store go on for a while, then kill it and start it as it was before."""
+        kept, begun = self.file.stat().st_size, time.monotonic()
+        time.sleep(LOST)
+        self.store.kill()
+        self.spans.append((begun, time.monotonic()))
+        with self.file.open("r+b") as file:
+            file.truncate(kept)
+        self.store.start()
+
+    def struck(self, asked: Sequence[Seen]) -> list[Seen]:
+        """The purchases that were under way in a lost span."""
+        return [row for row in asked if any(start - ON_ITS_WAY <= row.arrived <= end for start, end in self.spans)]
+
+
+@pytest.mark.chaos
+def test_a_lost_second_costs_its_own_purchases_at_most(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No code is lost, no refund is claimed that is not known, and every number sold outside the span is settled."""
+    chance = random.Random()
+    deck = [fate for fate in LIVES for _ in range(fate.share)]
+    for stack in running_stack(tmp_path, workers=WORKERS, fsync="everysec", settings=SETTINGS):
+        fates = [chance.choice(deck) for _ in range(ORDERS)]
+        callers = Callers(stack, fates, span=PLACING, short_life=PLACING, chance=chance)
+        (written,) = (tmp_path / "store" / "store").rglob("*.incr.aof")
+        power = PowerCuts(stack, StoreVictim(stack.store), written)
+        callers.start()
+        for _ in range(CUTS):
+            time.sleep(PLACING / CUTS - LOST)
+            power.cut()
+        callers.finish()
+        stack.wait_until_ready()
+        forgotten = _place_again(stack, callers)
+        until_at_rest(stack, REST)
+        told = _measured(stack, power, callers.placed, forgotten)
+        broken = [line for one in callers.placed for line in _broken(stack, power, one)]
+        assert not broken, "\n".join(broken) + f"\n{told.table()}"
+        check_leaks(stack)
+        text = f"{conditions(stack, WORKERS, 'everysec')}\n\n{told.table()}"
+        with capsys.disabled():
+            print(f"\n{text}")  # noqa: T201 - the figures are what this is run for
+        write(text, "power cut")
+
+
+def _place_again(stack: Stack, callers: Callers) -> int:
+    """Callers whose order is not found place it again with the same key; gives how many."""
+    known = {order["id"] for order in listed(stack, "/v1/orders")}
+    lost = [one for one in callers.placed if one.id not in known]
+    for one in lost:
+        callers.place(one)
+    return len(lost)
+
+
+def _broken(stack: Stack, power: PowerCuts, placed: Placed) -> list[str]:
+    """What does not hold for an order, other than what a lost span excuses."""
+    order, charged = stack.order(placed.id), stack.provider.bought(placed.server)
+    struck = power.struck(stack.provider.seen(placed.server, "buy"))
+    own = _own(stack, order)
+    rules = {
+        "bought more often than its lost purchases explain": len(charged) <= 1 + len(struck),
+        "paid for and neither used nor given back, outside a lost span": not _left(stack, placed) or struck,
+        "a refund that the provider does not know": order["settlement"] != "refunded"
+        or [one.state for one in own] == [State.CANCELLED],
+        "a code that did not reach its caller": not _untold(stack, order),
+        "a webhook that does not verify": all(one.verified for one in stack.deliveries(placed.id)),
+        "an end without a reason": (order["status"], order["settlement"]) in placed.fate.ends or struck,
+    }
+    return [f"{placed.fate.name}: {rule}: {order} {charged}" for rule, holds in rules.items() if not holds]
+
+
+def _own(stack: Stack, order: dict[str, Any]) -> list[Order]:
+    """The purchase that an order knows of, if any."""
+    number = (order["number"] or "").removeprefix("+")
+    return [one for one in stack.provider.bought(order["server"]) if one.number.removeprefix("+") == number]
+
+
+def _untold(stack: Stack, order: dict[str, Any]) -> set[str]:
+    """Codes that the provider showed for the number that the order knows of, and that no webhook told."""
+    polls = (row for one in _own(stack, order) for row in stack.provider.requests("getStatus", one.id))
+    told = {one.message["data"]["otp"] for one in stack.deliveries(order["id"], "order.otp_received")}
+    return set(codes_shown(polls)) - told
+
+
+def _left(stack: Stack, placed: Placed) -> list[Order]:
+    """Numbers that were paid for, brought no code to anybody, and were not given back."""
+    told = {one.message["data"]["otp"] for one in stack.deliveries(placed.id, "order.otp_received")}
+    charged = stack.provider.bought(placed.server)
+    used = [one for one in charged if one.state is State.FINISHED or (one.code is not None and one.code in told)]
+    return [one for one in charged if one.state is not State.CANCELLED and one not in used]
+
+
+def _measured(stack: Stack, power: PowerCuts, placed: Sequence[Placed], forgotten: int) -> Measured:
+    struck = power.struck(stack.provider.requests("buyNumber"))
+    charged = [stack.provider.bought(one.server) for one in placed]
+    untold = sum(len(_untold(stack, stack.order(one.id))) for one in placed)
+    left = sum(len(_left(stack, one)) for one in placed)
+    interval = float(stack.settings["RINGBACK_POLL_INTERVAL"])
+    early = [gap for gap in gaps(stack.provider.requests("getStatus")) if gap < interval - 0.15]
+    ends = [len({hook.id for hook in stack.deliveries(one.id, "order.otp_received")}) for one in placed]
+    rows = [
+        ("power cuts", f"{len(power.spans)}, each with the last {LOST:g} s of writes lost"),
+        ("orders", str(len(placed))),
+        ("… accepted and forgotten: placed again by their callers", str(forgotten)),
+        ("purchases under way in the lost spans", str(len(struck))),
+        ("orders bought twice", str(sum(len(one) > 1 for one in charged))),
+        ("numbers paid for and left so", f"{left}, PKR {10 * left}"),
+        ("… the most that it may cost: the purchases under way in the lost spans", f"PKR {10 * len(struck)}"),
+        ("codes shown for a known number and not delivered", str(untold)),
+        ("codes delivered under two webhook-ids", str(sum(count > 1 for count in ends))),
+        ("polls that came early, because the one before was forgotten", str(len(early))),
+    ]
+    return Measured(rows)
