@@ -1,17 +1,26 @@
-"""Turning a change of an order into the webhook that is owed for it. Pure but for the event's random id."""
+"""Turning a change of an order into the webhook that is owed for it. Pure but for a ping's random id."""
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 
 from worker.event import Event
 from worker.order import EventType, Order
 from worker.webhooks.message import render
 
+ID_BYTES = 12
+"""Bytes of an event's id."""
 
-def new_event_id() -> str:
-    """A fresh event id; it is the `webhook-id` of every attempt."""
-    return "evt_" + secrets.token_hex(12)
+
+def event_id(kind: EventType, order: Order) -> str:
+    """The id of an order's event of this kind, of which there is one a number: the `webhook-id` of every attempt.
+
+    Derived, so that a store that lost its last writes announces the same thing under the same id, and receivers that
+    know it already are not told twice.
+    """
+    subject = f"{order.id} {order.activation or ''} {kind.value}"
+    return "evt_" + hashlib.sha256(subject.encode()).hexdigest()[: 2 * ID_BYTES]
 
 
 def ping(caller_id: str, url: str, now: float) -> Event:
@@ -19,13 +28,14 @@ def ping(caller_id: str, url: str, now: float) -> Event:
     kind = EventType.PING.value
     body = render(kind, now, {"caller": caller_id, "message": "A ping: acknowledge it with any 2xx."})
     return Event(
-        id=new_event_id(), type=kind, caller=caller_id, order=None, url=url, body=body, created_at=now, due_at=now
-    )
+        id="evt_" + secrets.token_hex(ID_BYTES), type=kind, caller=caller_id, order=None, url=url, body=body,
+        created_at=now, due_at=now,
+    )  # fmt: skip
 
 
 def announce(kind: EventType, order: Order, now: float) -> Event:
     """The event of `kind` about an order as it is now (epoch seconds): its body's bytes are fixed here."""
     return Event(
-        id=new_event_id(), type=kind.value, caller=order.caller, order=order.id, url=order.callback_url,
+        id=event_id(kind, order), type=kind.value, caller=order.caller, order=order.id, url=order.callback_url,
         body=render(kind.value, now, order.public()), created_at=now, due_at=now,
     )  # fmt: skip

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from tests.builders import NOW, event
+from tests.builders import NOW, event, order
+from worker.announce import announce, ping
 from worker.event import MOST_ATTEMPTS_KEPT, Attempt, EventStatus
+from worker.order import EventType
 
 FAILED = Attempt(NOW, 500, None, 0.1234, "it broke")
 
@@ -72,3 +74,21 @@ def test_repr_shows_no_code():
     """An event in a traceback gives its body and the answers away to nobody."""
     echoed = event().tried(replace(FAILED, excerpt="got 847293"), EventStatus.PENDING)
     assert "847293" not in repr(echoed)
+
+
+def test_an_order_s_event_has_the_same_id_whenever_it_is_announced():
+    """A store that lost its last writes tells nobody the same thing under another webhook-id."""
+    first, again = (announce(EventType.OTP_RECEIVED, order(), at) for at in (NOW, NOW + 60))
+    assert first.id == again.id
+    others = {
+        announce(EventType.EXPIRED, order(), NOW).id,
+        announce(EventType.OTP_RECEIVED, order(id="ord_2"), NOW).id,
+        announce(EventType.OTP_RECEIVED, order(activation="another number"), NOW).id,
+    }
+    assert first.id not in others
+    assert len(others) == 3
+
+
+def test_every_ping_has_an_id_of_its_own():
+    """A ping is of no order: each is a webhook by itself."""
+    assert ping("cal_1", "https://caller.example/hook", NOW).id != ping("cal_1", "https://caller.example/hook", NOW).id
