@@ -83,7 +83,7 @@ class Stores:
     async def tick(self, worker: str, **changes: Any) -> Tick:
         """A tick of a worker's clock, by small spans."""
         chores = changes.pop("chores", {})
-        spans = {"token": 0.04, "batch": 2, "most": 5, "hint": 0.04, "company": 0.0, "life": 1.0}
+        spans = {"token": 0.04, "batch": 2, "most": 5, "hint": 0.04, "company": 0.0}
         return await self.engine.tick(worker, LANES, chores, **{**spans, **changes})
 
 
@@ -554,6 +554,71 @@ class DeliveryConformance:
         assert stores.lanes("evt_0") == []
 
 
+class HeartbeatConformance:
+    """Who lives, and what is given back of those that do not."""
+
+    async def test_who_was_not_heard_of_is_dead(self, stores: Stores):
+        """It is reported until somebody has given back what it was delivering, which one does."""
+        await stores.engine.alive("w2", 20, 20)
+        await stores.pass_time(0.03)
+        assert await stores.engine.alive("w1", 20, 20) is None
+        assert await stores.engine.alive("w1", 0.02, 20) == "w2"
+        assert await stores.engine.release("w2", 0.02) == 0
+        assert await stores.engine.release("w2", 0.02) is None
+        assert await stores.engine.alive("w1", 0.02, 20) is None
+
+    async def test_what_a_dead_worker_was_delivering_is_due_at_once(self, stores: Stores):
+        """Its leases and its places at the host are given back."""
+        for n in range(PER_HOST + 1):
+            stores.ping(f"evt_{n}")
+        await stores.engine.alive("w2", 20, 20)
+        assert len(await stores.engine.claim_events(50, 20, "w2")) == PER_HOST
+        assert await stores.engine.claim_events(50, 20, "w1") == []
+        assert await stores.engine.release("w2", 0) == PER_HOST
+        again = await stores.engine.claim_events(50, 20, "w1")
+        assert [one.id for one in again] == [f"evt_{n}" for n in range(PER_HOST)]
+
+    async def test_who_is_heard_of_again_keeps_what_it_delivers(self, stores: Stores):
+        """It stood still for a moment and was reported, but it is back before anything was taken from it."""
+        stores.ping("evt_1")
+        await stores.engine.alive("w2", 20, 20)
+        await stores.engine.claim_events(10, 20, "w2")
+        await stores.pass_time(0.03)
+        assert await stores.engine.alive("w1", 0.02, 20) == "w2"
+        await stores.engine.alive("w2", 20, 20)
+        assert await stores.engine.release("w2", 20) is None
+        assert await stores.engine.claim_events(10, 20, "w1") == []
+
+    async def test_what_a_dead_worker_had_recorded_stays_recorded(self, stores: Stores):
+        """A retry that is due later is not brought forward; only what stood under its lease is."""
+        for event_id in ("evt_1", "evt_2"):
+            stores.ping(event_id)
+        await stores.engine.alive("w2", 20, 20)
+        claimed = await stores.engine.claim_events(10, 20, "w2")
+        await stores.recorded(claimed[0], EventStatus.PENDING, False, due_at=stores.now() + 60)
+        assert await stores.engine.release("w2", 0) == 1
+        assert [one.id for one in await stores.engine.claim_events(10, 20, "w1")] == [claimed[1].id]
+
+    async def test_nobody_is_dead_because_the_store_was_away(self, stores: Stores):
+        """When nobody was heard of at all, that says nothing; everybody gets a whole life to be heard of."""
+        await stores.engine.alive("w2", 20, 20)
+        await stores.pass_time(0.2)
+        assert await stores.engine.alive("w1", 0.15, 0.1) is None
+        assert await stores.engine.alive("w1", 0.15, 0.1) is None
+        await stores.pass_time(0.2)
+        assert await stores.engine.alive("w1", 0.15, 20) == "w2"
+
+    async def test_who_signs_off_gives_everything_back(self, stores: Stores):
+        """Nothing waits for its lease, and it is not missed."""
+        stores.ping("evt_1")
+        await stores.engine.alive("w2", 20, 20)
+        await stores.engine.claim_events(10, 20, "w2")
+        await stores.engine.leave("w2")
+        assert len(await stores.engine.claim_events(10, 20, "w1")) == 1
+        await stores.pass_time(0.03)
+        assert await stores.engine.alive("w1", 0.02, 20) is None
+
+
 class ClockConformance:
     """The clock that hands out hints."""
 
@@ -574,61 +639,6 @@ class ClockConformance:
         assert not (await stores.tick("w2")).holder
         await stores.engine.leave("w1")
         assert (await stores.tick("w2")).holder
-
-    async def test_what_a_dead_worker_was_delivering_is_due_at_once(self, stores: Stores):
-        """Its lease and its place at the host are given back, and it is reported once."""
-        stores.ping("evt_1")
-        (claimed,) = await stores.engine.claim_events(10, 20, "w2")
-        await stores.tick("w2", life=0.3)
-        assert (await stores.tick("w1", life=20)).dead is None
-        await stores.pass_time(0.31)
-        assert (await stores.tick("w1", life=20)).dead == "w2"
-        assert await stores.engine.release("w2") == 1
-        (again,) = await stores.engine.claim_events(10, 20, "w1")
-        assert again.id == claimed.id
-        assert (await stores.tick("w1", life=20)).dead is None
-
-    async def test_a_worker_that_ticks_again_keeps_what_it_delivers(self, stores: Stores):
-        """It stood still for a moment and was reported, but it is back before anything was taken from it."""
-        stores.ping("evt_1")
-        await stores.engine.claim_events(10, 20, "w2")
-        await stores.tick("w1", life=20, token=60)
-        await stores.tick("w2", life=0.02)
-        await stores.pass_time(0.03)
-        assert (await stores.tick("w1", life=20)).dead == "w2"
-        await stores.tick("w2", life=20)
-        assert await stores.engine.release("w2") == 0
-        assert await stores.engine.claim_events(10, 20, "w1") == []
-
-    async def test_what_a_dead_worker_had_recorded_stays_recorded(self, stores: Stores):
-        """A retry that is due later is not brought forward; only what stood under its lease is."""
-        for event_id in ("evt_1", "evt_2"):
-            stores.ping(event_id)
-        claimed = await stores.engine.claim_events(10, 20, "w2")
-        await stores.recorded(claimed[0], EventStatus.PENDING, False, due_at=stores.now() + 60)
-        assert await stores.engine.release("w2") == 1
-        assert [one.id for one in await stores.engine.claim_events(10, 20, "w1")] == [claimed[1].id]
-
-    async def test_nobody_is_dead_because_the_store_was_away(self, stores: Stores):
-        """When no clock ticked at all, missing ticks say nothing; everybody gets a whole life to show itself."""
-        await stores.tick("w2", life=0.4)
-        await stores.tick("w1", life=0.4)
-        await stores.pass_time(0.41)
-        assert (await stores.tick("w1", life=0.4)).dead is None
-        assert (await stores.tick("w1", life=0.4)).dead is None
-
-    async def test_a_worker_that_ends_its_work_counts_as_alive(self, stores: Stores):
-        """One that was told to stop does not tick any more and says so otherwise; then it signs off."""
-        stores.ping("evt_1")
-        await stores.tick("w1", life=20)
-        await stores.tick("w2", life=0.02)
-        await stores.engine.claim_events(10, 20, "w2")
-        await stores.engine.alive("w2", 20)
-        await stores.pass_time(0.03)
-        assert (await stores.tick("w1", life=20)).dead is None
-        await stores.engine.leave("w2")
-        assert (await stores.tick("w1", life=20)).dead is None
-        assert len(await stores.engine.claim_events(10, 20, "w1")) == 1
 
     async def test_hints_are_topped_up_not_piled_up(self, stores: Stores):
         """As many as batches are due, less what is under way; a claim takes one off; lost ones are forgotten."""
@@ -795,6 +805,12 @@ class IndexConformance:
 
 
 class StoreConformance(
-    CreateConformance, SaveConformance, ClaimConformance, DeliveryConformance, ClockConformance, IndexConformance
+    CreateConformance,
+    SaveConformance,
+    ClaimConformance,
+    DeliveryConformance,
+    HeartbeatConformance,
+    ClockConformance,
+    IndexConformance,
 ):
     """All of it. A module that tests a store inherits this and gives a `stores` fixture."""

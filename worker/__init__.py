@@ -8,7 +8,8 @@ First, what an order is and what happens to it:
 
 Then, what makes it happen at the right time:
 
-4. `engine.py`     the lanes: claim what is due, run a step for each; `clock.py` hints at what is due
+4. `engine.py`     the lanes: claim what is due, run a step for each; `clock.py` hints at what is due,
+                   `heartbeat.py` notices that a worker has died
 5. `store/`        the only place that knows Redis; `store/keys.py` is the dictionary, `store/lua/` the scripts
 6. `tasks.py`      the Celery edge: a hint comes in, the engine claims; `queue.py` has the app and the queues
 

@@ -14,7 +14,7 @@ ID_BYTES = 12
 
 
 def event_id(kind: EventType, order: Order) -> str:
-    """The id of an order's event of this kind, of which there is one a number: the `webhook-id` of every attempt.
+    """The id of an order's event, the `webhook-id` of every attempt. An order has one event of a kind for a number.
 
     Derived, so that a store that lost its last writes announces the same thing under the same id, and receivers that
     know it already are not told twice.

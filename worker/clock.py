@@ -28,8 +28,6 @@ IDLE_TICK = 0.25
 """Seconds between two looks of a clock that does not hold the token."""
 TOKEN = 1.0
 """Seconds for which the clock's token holds: a killed worker delays nothing for longer."""
-LIFE = 1.7
-"""Seconds without a tick after which a worker counts as dead and others deliver what it was delivering."""
 HINT = 2.0
 """Seconds after which a hint that nobody took is forgotten, in the queue and in the count."""
 COMPANY = 0.02
@@ -82,25 +80,16 @@ class Clock:
             most=MOST_HINTS,
             hint=HINT / 2,
             company=COMPANY * self._services.lease["poll"],
-            life=LIFE,
             queues_here=self._services.queues_here,
         )
         if not tick.holder:
             return IDLE_TICK
-        if tick.dead:
-            await self._bury(tick.dead)
         wanted = [lane for lane, hints in tick.hints.items() for _ in range(hints)]
         if wanted:
             self._busy_until = self._loop.time() + BUSY
         if wanted or tick.chores:
             await self._loop.run_in_executor(None, self._publish, [*wanted, *tick.chores])
         return TICK if self._loop.time() < self._busy_until else QUIET_TICK
-
-    async def _bury(self, worker: str) -> None:
-        """Have others deliver what a worker was delivering that died, or stands still."""
-        released = await self._services.store.release(worker)
-        if released:
-            log.warning("worker_lost", lost=worker, deliveries=released)
 
     def _publish(self, wanted: list[str]) -> None:
         try:

@@ -142,6 +142,16 @@ class EmbeddedStore:
         """The server's process id; None where it runs in this process."""
         return None if self._fake else int(self._client().info("server")["process_id"])
 
+    @property
+    def alive(self) -> bool:
+        """Whether its server runs."""
+        if self._process:
+            return self._process.poll() is None
+        held = try_lock(self.folder / "store.lock")
+        if held is not None:
+            os.close(held)
+        return held is None
+
     def start(self) -> None:
         """Start a server, or adopt the one that a killed parent left. Raises FolderBusy, StoreFailed."""
         self._lock.acquire()
@@ -160,7 +170,7 @@ class EmbeddedStore:
 
     def revive(self) -> bool:
         """Start the server again, where it was, if it has died; whether that was so."""
-        if self._fake or self._server_lives():
+        if self._fake or self.alive:
             return False
         self._start()
         return True
@@ -260,20 +270,12 @@ class EmbeddedStore:
     def _client(self) -> redis.Redis:
         return redis.Redis.from_url(self.url, socket_timeout=5, socket_connect_timeout=2, retry=None)
 
-    def _server_lives(self) -> bool:
-        if self._process:
-            return self._process.poll() is None
-        held = try_lock(self.folder / "store.lock")
-        if held is not None:
-            os.close(held)
-        return held is None
-
     def _stop_server(self) -> None:
         pid = self._ask_to_stop()
         deadline = time.monotonic() + STOP_SECONDS
-        while self._server_lives() and time.monotonic() < deadline:
+        while self.alive and time.monotonic() < deadline:
             time.sleep(0.02)
-        if pid and self._server_lives():
+        if pid and self.alive:
             os.kill(pid, signal.SIGKILL)
         if self._process:
             self._process.wait()

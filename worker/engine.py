@@ -21,9 +21,10 @@ from typing import Any
 
 from structlog.contextvars import bound_contextvars
 
-from worker.clock import BATCH, IDLE_TICK, LANES, LIFE, Clock
+from worker.clock import BATCH, LANES, Clock
 from worker.errors import StoreUnavailable
 from worker.event import Event
+from worker.heartbeat import Heartbeat
 from worker.logs import get_logger
 from worker.services import DELIVERY_MARGIN, POLLS_IN_FLIGHT, Services
 from worker.steps import STILL_WAITING, Again, Gone, Outcome, Saved
@@ -96,6 +97,8 @@ class Engine:
         except BaseException as error:
             self._ready.set_exception(error)
             return
+        self._heartbeat = Heartbeat(self.services.store, self._worker)
+        self._beating = self.loop.create_task(self._heartbeat.run())
         clock = Clock(self.services, self._hint, self.loop, worker=self._worker)
         self._spawn(clock.run(self._stopping))
         self._spawn(self._report())
@@ -103,13 +106,11 @@ class Engine:
         self.loop.run_forever()
 
     async def _close(self) -> None:
-        store, until = self.services.store, self.loop.time() + DRAIN
-        while (pending := self._tasks - {asyncio.current_task()}) and self.loop.time() < until:
-            with contextlib.suppress(StoreUnavailable):
-                await store.alive(self._worker, LIFE)
-            await asyncio.wait(pending, timeout=IDLE_TICK)
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=DRAIN)
+        self._beating.cancel()
         with contextlib.suppress(StoreUnavailable):
-            await store.leave(self._worker)
+            await self._heartbeat.end()
             await self._flush()
         await self.services.aclose()
 

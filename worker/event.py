@@ -13,7 +13,7 @@ class EventStatus(StrEnum):
     """How far the delivery of an event has come."""
 
     PENDING = "pending"
-    """Owed: an attempt is due or under way. A crash costs the lease's time, then it is tried again."""
+    """Owed: an attempt is due or under way. Should its worker die, another tries again."""
     DELIVERED = "delivered"
     """A 2xx acknowledged it."""
     GONE = "gone"

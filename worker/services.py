@@ -33,7 +33,8 @@ SETTLE_MARGIN = 2.0
 DELIVERY_MARGIN = 10.0
 """Seconds by which an event's lease outlives the attempt's deadline.
 
-Two attempts of one event overlap only where a worker stood still for so long that it counted as dead.
+So two attempts of one event overlap only where a worker counted as dead and was not, or was stopped for good before it
+had ended (docs/adr/0009).
 """
 POLLS_IN_FLIGHT = 2000
 """Status calls under way at once in one process, each on a connection of its own."""

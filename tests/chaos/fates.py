@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -70,6 +72,11 @@ FATES = (
     Fate(name="caller cancels", share=2, cancelled_after=5.0, ends=BY_CALLER),
     Fate(name="caller cancels as the code arrives", sms=5.0, cancelled_after=5.0, ends=PAID | BY_CALLER),
 )  # fmt: skip
+
+
+def drawn_seed() -> int:
+    """What the run's chance begins with: another one every time, unless RINGBACK_CHAOS_SEED says which."""
+    return int(os.environ.get("RINGBACK_CHAOS_SEED", time.time_ns() % 1_000_000))
 
 
 def draw(number: int, chance: random.Random) -> list[Fate]:

@@ -96,7 +96,9 @@ def write(text: str, place: str, page: Path = PAGE) -> None:
     """Put figures in their place on the page: between `<!-- place -->` and `<!-- /place -->`."""
     start, end = f"<!-- {place} -->", f"<!-- /{place} -->"
     marked = re.compile(f"{start}.*?{end}", re.DOTALL)
-    page.write_text(marked.sub(lambda _: f"{start}\n{text}\n{end}", page.read_text()))
+    written, places = marked.subn(lambda _: f"{start}\n{text}\n{end}", page.read_text())
+    assert places == 1, f"{page.name} has {places} places for {place}"
+    page.write_text(written)
 
 
 def _held_up(damage: Damage) -> list[Span]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.callers import Callers
-from tests.chaos.fates import draw
+from tests.chaos.fates import draw, drawn_seed
 from tests.chaos.figures import Measured, conditions, measure, write
 from tests.chaos.storm import Damage, Storm, Weather
 from tests.chaos.verdict import judge, listed, until_at_rest
@@ -89,7 +88,7 @@ def test_a_short_storm(tmp_path: Path) -> None:
 @contextmanager
 def storming(trial: Trial, folder: Path) -> Iterator[tuple[Measured, str]]:
     """Weather a storm, wait until all is at rest, and judge it; gives the figures and their conditions."""
-    seed = int(os.environ.get("RINGBACK_CHAOS_SEED", time.time_ns() % 1_000_000))
+    seed = drawn_seed()
     chance = random.Random(seed)
     for stack in running_stack(folder, workers=WORKERS, fsync="always", settings=SETTINGS):
         callers = Callers(

@@ -15,7 +15,9 @@ from tests.e2e.stack import TERMINAL, NotInTime, Stack, wait_for
 
 PAGE = 100
 """Orders or events asked for at once."""
-SCARS = re.compile(r'"event": "(step_failed|delivery_failed|clock_failed)"|"wake_up_lost"|"duplicate_activation"')
+SCARS = re.compile(
+    r'"event": "(step_failed|delivery_failed|clock_failed|heartbeat_failed)"|"wake_up_lost"|"duplicate_activation"'
+)
 """Lines that no storm excuses: a step that broke, an order that had lost its wake-up."""
 
 

@@ -57,6 +57,7 @@ class Pair:
         """Kill the primary once the replica has what was written so far; returns when the replica is promoted."""
         primary, replica, _ = self._ports
         with self._client(primary) as client:
+            client.set("waited", 1)  # WAIT waits for what its own connection wrote
             assert client.wait(1, 5000) == 1
         self._running[primary].kill()
         wait_for(lambda: self._info(replica, "replication")["role"] == "master", what="the promotion")

@@ -7,14 +7,15 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from tests.e2e.invariants import check_order, check_stack, checked_stack
 from tests.e2e.provider import buy, finish, poll
-from tests.e2e.stack import BUY_DEADLINE, ROOT, Stack, procfile, wait_for
+from tests.e2e.stack import BUY_DEADLINE, ROOT, Process, Stack, procfile, wait_for
 from worker.schedule import LIFE_RESERVE
 
 pytestmark = pytest.mark.e2e
@@ -198,52 +199,83 @@ def test_killed_in_the_middle_of_a_delivery(home: Stack) -> None:
     assert len(home.deliveries(order["id"], "order.otp_received")) == 2
 
 
-def test_what_a_killed_worker_was_delivering_another_delivers_at_once(playhouse: Stack) -> None:
-    """It dies while a receiver answers: the other worker sends the same event long before its lease is over."""
-    stack, (dies, stays) = playhouse, playhouse.workers
+@contextmanager
+def standing_still(worker: Process) -> Iterator[None]:
+    """A worker that does nothing for a while, so that the other one does it."""
+    worker.kill(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        worker.kill(signal.SIGCONT)
+
+
+@contextmanager
+def at_the_first_code(stack: Stack, act: Callable[[], object]) -> Iterator[threading.Event]:
+    """Have something happen while the receiver takes the first code; the event tells when it has come."""
+    taken, take = threading.Event(), stack.receiver.take
+
+    def take_and_act(path: str, headers: dict[str, str], body: bytes) -> int:
+        status = take(path, headers, body)
+        if b"order.otp_received" in body and not taken.is_set():
+            taken.set()
+            act()
+        return status
+
+    stack.receiver.take = take_and_act  # type: ignore[method-assign]
+    try:
+        yield taken
+    finally:
+        stack.receiver.take = take  # type: ignore[method-assign]
+
+
+def delivered_by_one(stack: Stack, act: Callable[[], object]) -> dict[str, Any]:
+    """An order whose code the first worker is delivering, alone, when something happens."""
     order = stack.play(timeout=50)
     stack.until(order["id"], "waiting")
     wait_for(lambda: stack.deliveries(order["id"]), what="the first webhook")
-    taken, take = threading.Event(), stack.receiver.take
-
-    def kill_first(path: str, headers: dict[str, str], body: bytes) -> int:
-        status = take(path, headers, body)
-        if b"order.otp_received" in body and not taken.is_set():
-            dies.kill()
-            stays.kill(signal.SIGCONT)
-            taken.set()
-        return status
-
-    stack.receiver.take = kill_first  # type: ignore[method-assign]
-    stays.kill(signal.SIGSTOP)
-    try:
+    with standing_still(stack.workers[1]), at_the_first_code(stack, act) as taken:
         stack.provider.arrive(stack.provider.bought(order["server"])[0].id, "756839")
         assert taken.wait(20)
-        done(stack, order, "received", "finished")
+    return order
+
+
+def test_what_a_killed_worker_was_delivering_another_delivers_at_once(playhouse: Stack) -> None:
+    """It dies while a receiver answers: the other worker sends the same event long before its lease is over."""
+    (dies, _) = playhouse.workers
+    try:
+        order = delivered_by_one(playhouse, dies.kill)
+        done(playhouse, order, "received", "finished")
     finally:
-        stack.receiver.take = take  # type: ignore[method-assign]
-        stays.kill(signal.SIGCONT)
-        dies.start()
-    first, second = stack.deliveries(order["id"], "order.otp_received")
+        playhouse.restart(dies)
+    first, second = playhouse.deliveries(order["id"], "order.otp_received")
+    assert first.id == second.id
     assert second.at - first.at < 5.0
+
+
+def test_what_a_stopping_worker_still_delivers_no_other_does(playhouse: Stack) -> None:
+    """Told to stop while a receiver takes its time, it ends the attempt, and nobody takes it for dead meanwhile."""
+    (stops, _) = playhouse.workers
+    order = delivered_by_one(playhouse, lambda: time.sleep(3.5))
+    try:
+        stops.kill(signal.SIGTERM)
+    finally:
+        stops.start()
+    done(playhouse, order, "received", "finished")
+    assert len(playhouse.deliveries(order["id"], "order.otp_received")) == 1
 
 
 def test_a_purchase_answered_after_it_was_given_up_is_adopted_and_given_back(playhouse: Stack) -> None:
     """Its worker stands still until another has called it unknown, goes on, and finds the answer in its buffer."""
-    stack, (buyer, other) = playhouse, playhouse.workers
-    other.kill(signal.SIGSTOP)
-    try:
-        order = stack.play(buy("as_is", delay=1.0, charged=True))
-        wait_for(lambda: stack.provider.seen(order["server"], "buy"), what="the purchase")
+    buyer, other = playhouse.workers
+    with standing_still(other):
+        order = playhouse.play(buy("as_is", delay=2.0, charged=True))
+        wait_for(lambda: playhouse.provider.seen(order["server"], "buy"), what="the purchase")
         buyer.kill(signal.SIGSTOP)
-        other.kill(signal.SIGCONT)
-        assert stack.until(order["id"], "failed", GRACE + 10)["error"]["code"] == "purchase_unknown"
-    finally:
-        for worker in (other, buyer):
-            worker.kill(signal.SIGCONT)
-    ended = done(stack, order, "failed", "refunded", 40)
+    with standing_still(buyer):
+        assert playhouse.until(order["id"], "failed", GRACE + 10)["error"]["code"] == "purchase_unknown"
+    ended = done(playhouse, order, "failed", "refunded", 40)
     assert ended["bought_at"] is not None
-    assert len(stack.provider.seen(order["server"], "buy")) == 1
+    assert len(playhouse.provider.seen(order["server"], "buy")) == 1
 
 
 def test_a_worker_told_to_stop_ends_what_it_began(home: Stack) -> None:

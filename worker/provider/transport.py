@@ -11,7 +11,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -24,7 +24,7 @@ BODY_LIMIT: Final = 65_536
 """Bytes read of an answer's body; the longest sensible answer, a whole SMS, has a few thousand."""
 
 LAST_LOOK: Final = 0.2
-"""Seconds past its deadline in which a call that cannot be repeated still reads what is there."""
+"""Seconds past a deadline in which what has come in is still read: a purchase's answer cannot be asked for again."""
 
 HEADERS: Final[Mapping[str, str]] = {
     "User-Agent": "ringback",
@@ -58,7 +58,10 @@ class Transport(Protocol):
     """What the client sends its queries through. Raises nothing but cancellation."""
 
     async def fetch(self, query: str, deadline: float) -> Answer | Unreached | Unclear:
-        """GET the endpoint with this query string, within `deadline` seconds from now to the last byte."""
+        """GET the endpoint with this query string, within `deadline` seconds from now to the last byte.
+
+        `Fresh` then takes one last look: see `travel`.
+        """
 
     async def aclose(self) -> None:
         """Close what is open."""
@@ -73,13 +76,17 @@ class Trip:
 
 
 async def travel(
-    deadline: AbstractAsyncContextManager[object], go: Callable[[Trip], Awaitable[None]]
+    deadline: float, go: Callable[[Trip], Awaitable[None]], *, last_look: float = 0.0
 ) -> Answer | Unreached | Unclear:
-    """Run `go` under a deadline, as `asyncio.timeout` is one. A complete answer stands, whatever happens then."""
+    """Run `go` under a deadline in seconds. A complete answer stands, whatever happens after it.
+
+    What was sent by the deadline has `last_look` seconds more, in which an answer that has come in is still read: in a
+    process that stood still, the deadline passes before the loop has looked at the socket. Nothing is sent in them.
+    """
     trip = Trip()
     reason = "no_answer"
     try:
-        async with deadline:
+        async with asyncio.timeout(deadline) if not last_look else _patiently(trip, deadline, last_look):
             await go(trip)
     except TimeoutError:
         reason = "timeout"
@@ -92,19 +99,14 @@ async def travel(
 
 
 @asynccontextmanager
-async def patient(deadline: float) -> AsyncIterator[None]:
-    """`asyncio.timeout`, but what has come in by the deadline is still read.
-
-    For calls whose answer cannot be asked for again: in a process that stood still the deadline passes before its loop
-    has looked at the socket.
-    """
+async def _patiently(trip: Trip, deadline: float, last_look: float) -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(None) as limit:
-        last_look = loop.call_later(deadline, lambda: limit.reschedule(loop.time() + LAST_LOOK))
+        reached = loop.call_later(deadline, lambda: limit.reschedule(loop.time() + (last_look if trip.sent else 0.0)))
         try:
             yield
         finally:
-            last_look.cancel()
+            reached.cancel()
 
 
 class Fresh:
@@ -118,7 +120,7 @@ class Fresh:
     async def fetch(self, query: str, deadline: float) -> Answer | Unreached | Unclear:
         """See `Transport`."""
         url = self._endpoint.copy_with(query=query.encode("ascii"))
-        return await travel(patient(deadline), lambda trip: self._exchange(trip, url))
+        return await travel(deadline, lambda trip: self._exchange(trip, url), last_look=LAST_LOOK)
 
     async def aclose(self) -> None:
         """Nothing stays open between calls."""

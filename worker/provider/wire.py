@@ -170,7 +170,7 @@ class Wire:
     async def fetch(self, query: str, deadline: float) -> Answer | Unreached | Unclear:
         """See `Transport`. Waiting for a free connection counts."""
         request = self._before + query.encode("ascii") + self._after
-        return await travel(asyncio.timeout(deadline), lambda trip: self._exchange(trip, request))
+        return await travel(deadline, lambda trip: self._exchange(trip, request))
 
     async def aclose(self) -> None:
         """Close the idle connections; those in use close when their call ends."""

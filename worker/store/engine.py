@@ -64,8 +64,6 @@ class Tick:
     holder: bool
     hints: Mapping[str, int]
     chores: tuple[str, ...] = ()
-    dead: str | None = None
-    """A worker that has not ticked for so long that it counts as dead; one at a time."""
 
 
 class ServerClock:
@@ -111,6 +109,7 @@ class EngineStore:
             "tick",
             "claim_events",
             "record_attempt",
+            "alive",
             "release",
             "rewrite_event",
             "reconcile",
@@ -330,42 +329,45 @@ class EngineStore:
         most: int,
         hint: float,
         company: float,
-        life: float,
         queues_here: bool = False,
     ) -> Tick:
         """One tick of this worker's clock; spans in seconds.
 
-        A worker that does not tick for `life` counts as dead. `company` is how long polls wait for a fuller batch;
-        `queues_here` says that the broker uses this database.
+        `company` is how long polls wait for a fuller batch; `queues_here` says that the broker uses this database.
         """
         script_keys = [keys.CLOCK, keys.TICK, keys.CHORES, keys.LIMIT, keys.GATE, keys.WISHES, keys.ERASE]
-        script_keys.append(keys.WORKERS)
         for lane in lanes:
             script_keys += [keys.due(lane), keys.PREFIX + f"hints:{lane}", lane if queues_here else ""]
-        arguments: list[Any] = [worker, ms(token), batch, most, ms(hint), ms(company), ms(life), len(chores)]
+        arguments: list[Any] = [worker, ms(token), batch, most, ms(hint), ms(company), len(chores)]
         for name, period in chores.items():
             arguments += [name, ms(period)]
         told = await self._run("tick", script_keys, [*arguments, *lanes])
         if told[0] == b"0":
             return Tick(False, {})
         self.clock.heard(int(told[1]))
-        hints = {lane: int(n) for lane, n in zip(lanes, told[3:], strict=False)}
-        chores_due = tuple(name.decode() for name in told[3 + len(lanes) :])
-        return Tick(True, hints, chores_due, dead=told[2].decode() or None)
+        hints = {lane: int(n) for lane, n in zip(lanes, told[2:], strict=False)}
+        return Tick(True, hints, tuple(name.decode() for name in told[2 + len(lanes) :]))
 
-    async def alive(self, worker: str, life: float) -> None:
-        """Say that this worker lives, without a tick: one that is told to stop and still ends its work."""
-        await _reached(self._redis.zadd(keys.WORKERS, {worker: ms(self.clock.now() + life)}))
+    async def alive(self, worker: str, life: float, silence: float) -> str | None:
+        """Note that this worker lives; gives one that was not heard of for `life` seconds, if there is one.
 
-    async def release(self, worker: str, most: int = 500) -> int:
-        """Make due what a dead worker was delivering, up to so many; gives how many it were."""
+        When nobody at all was heard of for `silence` seconds, that counts for nobody: the store was away.
+        """
+        dead = await self._run("alive", [keys.WORKERS], [worker, ms(life), ms(silence)])
+        return dead.decode() or None
+
+    async def release(self, worker: str, life: float) -> int | None:
+        """Make due what a worker was delivering that was not heard of for `life` seconds; gives how many.
+
+        None when it was heard of again, or somebody else did it already.
+        """
         script_keys = [keys.WORKERS, keys.deliveries(worker), keys.due("deliver")]
-        return int(await self._run("release", script_keys, [worker, most]))
+        given_back = int(await self._run("release", script_keys, [worker, ms(life)]))
+        return None if given_back < 0 else given_back
 
     async def leave(self, worker: str) -> None:
         """Sign this worker off: what it was still delivering is given back, and the clock's token is free."""
-        await _reached(self._redis.zadd(keys.WORKERS, {worker: 0}))
-        await self.release(worker)
+        await self.release(worker, 0)
         if await _reached(self._redis.get(keys.CLOCK)) == worker.encode():
             await _reached(self._redis.delete(keys.CLOCK))
 

@@ -20,8 +20,8 @@ rb:idem:<caller>:<sha256>  hash  b body hash · r sealed first answer
 rb:host:<host>           zset  deliveries in flight to a host, by the end of their lease
 rb:host:<host>:waiting   zset  deliveries that wait for a free place at the host, by when they were due
 rb:host:<host>:failures  int   failures in a row
-rb:workers               zset  worker → ms from which it counts as dead, unless it ticks before
-rb:worker:<name>:deliveries  zset  what a worker is delivering, by the end of its lease
+rb:workers               zset  worker → ms at which it was last heard of
+rb:worker:<name>:deliveries  zset  deliveries that a worker claimed of late, by the end of their lease
 rb:erase                 zset  orders whose code is to be erased when
 rb:gate                  hash  why buying is paused: reason → JSON
 rb:limit                 hash  hold · rate · since · next: the provider's limiter
@@ -71,7 +71,7 @@ def caller(caller_id: str, part: str = "") -> str:
 
 
 def deliveries(worker: str) -> str:
-    """What a worker is delivering."""
+    """The deliveries that a worker claimed of late."""
     return f"{PREFIX}worker:{worker}:deliveries"
 
 

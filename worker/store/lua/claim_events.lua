@@ -1,7 +1,7 @@
 -- Claim webhooks that are due, at most a few at a time for each receiving host.
 -- A host that failed several times in a row gets one attempt at a time until one succeeds. What finds no room at its
 -- host is put off and queues up there: the next free place wakes it (record_attempt.lua), so it stands in nobody's way.
--- KEYS 1 due:deliver · 2 hints · 3 what this worker is delivering
+-- KEYS 1 due:deliver · 2 hints · 3 what this worker claimed of late
 -- ARGV 1 most · 2 most to look at · 3 lease ms · 4 in flight per host · 5 failures until a host is only probed
 -- Gives { now, then per event: id, flat hash, sealed record }
 local time = redis.call("TIME")

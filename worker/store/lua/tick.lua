@@ -1,26 +1,15 @@
 -- One tick of the clock: one worker holds the token; it counts what is due and tops the hints up to it.
--- KEYS 1 token · 2 last tick · 3 chores · 4 limit · 5 gate · 6 wishes · 7 erase · 8 workers · then per lane: due:<lane>,
---      hints:<lane>, the broker's queue ("" when the broker is not in this database)
+-- KEYS 1 token · 2 last tick · 3 chores · 4 limit · 5 gate · 6 wishes · 7 erase · then per lane: due:<lane>, hints:<lane>,
+--      the broker's queue ("" when the broker is not in this database)
 -- ARGV 1 worker · 2 token ms · 3 batch · 4 most hints a lane · 5 hint ms · 6 ms that polls wait for a fuller batch
---      7 ms without a tick after which a worker counts as dead · 8 chores n, then name, period ms · then lanes
--- Gives { "0" } to those without the token, else { "1", now, a dead worker or "", hints per lane…, names of due chores… }
+--      7 chores n, then name, period ms · then lanes
+-- Gives { "0" } to those without the token, else { "1", now, hints per lane…, names of due chores… }
 local time = redis.call("TIME")
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local life = tonumber(ARGV[7])
-redis.call("ZADD", KEYS[8], now + life, ARGV[1])
 local holder = redis.call("GET", KEYS[1])
 if holder and holder ~= ARGV[1] then return { "0" } end
 redis.call("SET", KEYS[1], ARGV[1], "PX", tonumber(ARGV[2]))
-local stood = now - tonumber(redis.call("GET", KEYS[2]) or "0")
 redis.call("SET", KEYS[2], now)
-
-local dead = ""
-if stood > 0.8 * life then
-  -- Nobody could tick, because the store was away or stood still: that says nothing about anybody.
-  for _, worker in ipairs(redis.call("ZRANGE", KEYS[8], 0, -1)) do redis.call("ZADD", KEYS[8], now + life, worker) end
-else
-  dead = redis.call("ZRANGEBYSCORE", KEYS[8], "-inf", now, "LIMIT", 0, 1)[1] or ""
-end
 
 -- A chore is due when its period is over, or after a second when there is something for it to do.
 local function asked(name)
@@ -28,8 +17,8 @@ local function asked(name)
   return name == "erase" and redis.call("ZCOUNT", KEYS[7], "-inf", now) > 0
 end
 local batch, most = tonumber(ARGV[3]), tonumber(ARGV[4])
-local told, chores, place = { "1", now, dead }, {}, 9
-for _ = 1, tonumber(ARGV[8]) do
+local told, chores, place = { "1", now }, {}, 8
+for _ = 1, tonumber(ARGV[7]) do
   local name, period = ARGV[place], tonumber(ARGV[place + 1])
   local last = tonumber(redis.call("HGET", KEYS[3], name) or "0")
   if now - last >= period or (now - last >= 1000 and asked(name)) then
@@ -40,7 +29,7 @@ for _ = 1, tonumber(ARGV[8]) do
 end
 
 local held = tonumber(redis.call("HGET", KEYS[4], "hold") or "0") > now
-local key = 9
+local key = 8
 for lane = place, #ARGV do
   local wanted = 0
   if not (held and ARGV[lane] == "buy") then
