@@ -217,7 +217,7 @@ class Stack:
         """Run the command with `--json`; gives what it printed."""
         done = subprocess.run(
             [BIN / "ringback", *arguments, "--json"],
-            cwd=self.folder, env=self._environment(), capture_output=True, text=True, timeout=60, check=False,
+            cwd=self.folder, env=self.environment(), capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return dict(json.loads(done.stdout))
@@ -230,9 +230,10 @@ class Stack:
     def _process(self, name: str, line: str, settings: Mapping[str, str]) -> Process:
         logs = self.folder / "logs"
         logs.mkdir(exist_ok=True)
-        return Process(name, line, self._environment(settings), logs / f"{name}.log")
+        return Process(name, line, self.environment(settings), logs / f"{name}.log")
 
-    def _environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
+        """What a process of this stack is started with."""
         return {
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(self.folder),
