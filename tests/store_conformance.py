@@ -562,8 +562,10 @@ class HeartbeatConformance:
         await stores.engine.alive("w2", 20, 20)
         await stores.pass_time(0.03)
         assert await stores.engine.alive("w1", 20, 20) is None
+        assert stores.door.workers(20) == 2
         assert await stores.engine.alive("w1", 0.02, 20) == "w2"
         assert await stores.engine.release("w2", 0.02) == 0
+        assert stores.door.workers(20) == 1
         assert await stores.engine.release("w2", 0.02) is None
         assert await stores.engine.alive("w1", 0.02, 20) is None
 

@@ -14,6 +14,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from worker.errors import StoreUnavailable
+from worker.heartbeat import LIFE
 from worker.metrics import NAMES
 from worker.store import DoorStore
 
@@ -112,6 +113,7 @@ class StoreFigures(Collector):
         balance = self._store.account().get("balance")
         if balance is not None:
             yield _gauge("balance_pkr", "The provider's balance as last read, in PKR.", float(balance))
+        yield _gauge("workers", "Workers that live, by their heartbeats.", self._store.workers(LIFE))
         tick = self._store.last_tick()
         if tick is not None:
             yield _gauge("clock_tick_timestamp_seconds", "When a worker's clock last ticked.", tick)

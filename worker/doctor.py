@@ -15,6 +15,7 @@ from typing import Any
 
 from worker.callers import Callers
 from worker.errors import RingbackError, SettingsInvalid
+from worker.heartbeat import LIFE
 from worker.provider.protocol import Balance, BalanceReply, Declined, Servers, ServersReply, Throttled
 from worker.settings import Settings
 from worker.store import DoorStore, VaultLocked
@@ -230,7 +231,8 @@ def check_workers(store: DoorStore) -> Finding:
         )
     if now - tick > TICK_LATE:
         return Finding(Level.FAIL, "workers", f"no worker's clock has ticked for {now - tick:.0f} s", advice)
-    return Finding(Level.OK, "workers", f"the clock ticked {max(0.0, now - tick):.1f} s ago")
+    alive = f"{store.workers(LIFE)} alive, the clock ticked {max(0.0, now - tick):.1f} s ago"
+    return Finding(Level.OK, "workers", alive)
 
 
 def check_lanes(store: DoorStore) -> Iterator[Finding]:

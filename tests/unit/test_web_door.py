@@ -204,11 +204,13 @@ def test_metrics_show_what_the_workers_counted(door, anyone):
     door.raw.hset("rb:account", "balance", "500.50")
     door.shop.order_id()
     door.store.pause("switched_off", {})
+    now = int(door.store.now() * 1000)
+    door.raw.zadd("rb:workers", {"w1": now, "w2": now - 1000, "died": now - 5000})
     text = anyone.get("/metrics").text
     for line in (
         'ringback_polls_total{reply="Waiting"} 5.0', "ringback_mended_total 0.0", "ringback_balance_pkr 500.5",
         'ringback_buying_paused{reason="switched_off"} 1.0', 'ringback_lane_held{lane="buy"} 1.0',
-        "ringback_store_up 1.0",
+        "ringback_store_up 1.0", "ringback_workers 2.0",
     ):  # fmt: skip
         assert line in text.splitlines()
     assert re.search(r'ringback_http_requests_total\{.*route="/v1/orders",status="202"\} 1.0', text)

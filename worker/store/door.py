@@ -285,6 +285,11 @@ class DoorStore:
             at = self._redis.get(keys.TICK)
         return int(at) / 1000 if at else None
 
+    def workers(self, within: float) -> int:
+        """How many workers were heard of within so many seconds."""
+        with _reaching():
+            return int(self._redis.zcount(keys.WORKERS, ms(self.now() - within), "+inf"))
+
     def now(self) -> float:
         """The server's clock in epoch seconds: proof that it answers."""
         with _reaching():
