@@ -213,12 +213,16 @@ class Stack:
         process.env = {name: value for name, value in {**process.env, **settings}.items() if value}
         process.start()
 
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `ringback` as an operator would."""
+        return subprocess.run(
+            [BIN / "ringback", *arguments],
+            cwd=self.folder, env=self._environment(), capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
     def ringback(self, *arguments: str) -> dict[str, Any]:
         """Run the command with `--json`; gives what it printed."""
-        done = subprocess.run(
-            [BIN / "ringback", *arguments, "--json"],
-            cwd=self.folder, env=self.environment(), capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        done = self.command(*arguments, "--json")
         assert done.returncode == 0, done.stderr
         return dict(json.loads(done.stdout))
 
@@ -230,10 +234,9 @@ class Stack:
     def _process(self, name: str, line: str, settings: Mapping[str, str]) -> Process:
         logs = self.folder / "logs"
         logs.mkdir(exist_ok=True)
-        return Process(name, line, self.environment(settings), logs / f"{name}.log")
+        return Process(name, line, self._environment(settings), logs / f"{name}.log")
 
-    def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
-        """What a process of this stack is started with."""
+    def _environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         return {
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(self.folder),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 
 from tests.e2e.invariants import checked_stack, leaked
 from tests.e2e.provider import buy
-from tests.e2e.stack import BIN, Stack
+from tests.e2e.stack import Stack
 
 pytestmark = pytest.mark.e2e
 
@@ -38,25 +37,17 @@ def read_balance(stack: Stack) -> None:
     assert Decimal(answer["balance"]) == stack.provider.ledger.balance
 
 
-def told(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command line's answer."""
-    return subprocess.run(
-        [BIN / "ringback", *arguments], cwd=stack.folder, env=stack.environment(), capture_output=True, text=True,
-        timeout=60, check=False,
-    )  # fmt: skip
-
-
 def test_every_rupee_is_accounted_for(books: Stack) -> None:
     """Used, given back, unknown but shown by the balance: the journal tells them apart, and reconcile says which."""
     read_balance(books)
     used = ended(books, books.play(sms=("141421", 0.3)), "finished")
-    assert told(books, "reconcile").returncode == 0
+    assert books.command("reconcile").returncode == 0
     returned = ended(books, books.play(timeout=2), "refunded")
     lost = ended(books, books.play(buy("reset", charged=True)), "unconfirmed")
     spared = ended(books, books.play(buy("reset")), "unconfirmed")
     ended(books, books.play(sms=("173205", 0.3)), "finished")  # only a balance that moved is written down
 
-    journal = told(books, "journal", "--since", "1h", "--json")
+    journal = books.command("journal", "--since", "1h", "--json")
     lines = [json.loads(line) for line in journal.stdout.splitlines()]
     kinds = {
         one: [line["kind"] for line in lines if line.get("order") == one] for one in (used, returned, lost, spared)
@@ -67,7 +58,7 @@ def test_every_rupee_is_accounted_for(books: Stack) -> None:
     assert kinds[lost] == kinds[spared] == ["intent", "purchase_unknown"]
     assert not list(leaked(books, [("journal", journal.stdout)]))
 
-    found = told(books, "reconcile", "--since", "1h", "--json")
+    found = books.command("reconcile", "--since", "1h", "--json")
     report = json.loads(found.stdout)
     assert (found.returncode, report["accounted_for"], Decimal(report["price"])) == (1, False, PRICE)
     (doubt,) = report["in_doubt"]
