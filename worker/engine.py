@@ -97,8 +97,7 @@ class Engine:
         except BaseException as error:
             self._ready.set_exception(error)
             return
-        self._heartbeat = Heartbeat(self.services.store, self._worker)
-        self._beating = self.loop.create_task(self._heartbeat.run())
+        self._beating = self.loop.create_task(Heartbeat(self.services.store, self._worker).run())
         clock = Clock(self.services, self._hint, self.loop, worker=self._worker)
         self._spawn(clock.run(self._stopping))
         self._spawn(self._report())
@@ -110,7 +109,7 @@ class Engine:
             await asyncio.wait(set(self._tasks), timeout=DRAIN)
         self._beating.cancel()
         with contextlib.suppress(StoreUnavailable):
-            await self._heartbeat.end()
+            await self.services.store.leave(self._worker)
             await self._flush()
         await self.services.aclose()
 

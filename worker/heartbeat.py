@@ -51,7 +51,3 @@ class Heartbeat:
         given_back = await self._store.release(dead, LIFE)
         if given_back is not None:
             log.warning("worker_lost", lost=dead, deliveries=given_back)
-
-    async def end(self) -> None:
-        """Sign this worker off: nothing that it did not end waits for its lease."""
-        await self._store.leave(self._worker)

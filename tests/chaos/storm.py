@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tests.e2e.stack import Stack
+from tests.e2e.stack import Stack, wait_for
 from worker.embedded import EmbeddedStore
 
 Blow = Callable[[], None]
@@ -41,18 +41,22 @@ class StoreVictim:
     def __init__(self, store: EmbeddedStore) -> None:
         self._store = store
         self._pid = store.pid or 0
-        self.alive = True
+
+    @property
+    def alive(self) -> bool:
+        """Whether its server runs."""
+        return self._store.alive
 
     def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
-        """Send it a signal."""
+        """Send it a signal; waits for the end if the signal is one that ends."""
         os.kill(self._pid, how)
-        self.alive = how is not signal.SIGKILL
+        if how is signal.SIGKILL:
+            wait_for(lambda: not self.alive, what="the end of the store's process")
 
     def start(self) -> None:
         """Start it where it was; returns when it has read its file and answers."""
-        while not self._store.revive():
-            time.sleep(0.01)
-        self._pid, self.alive = self._store.pid or 0, True
+        self._store.revive()
+        self._pid = self._store.pid or 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,13 +52,11 @@ def _ignore(_action: str, _reply: str, _seconds: float) -> None:
 
 
 class Provider:
-    """OTPGet's Cheap Numbers API. One for a process, for its lifetime; belongs to the loop that first uses
-    it.
+    """OTPGet's Cheap Numbers API. One for a process, for its lifetime; belongs to the loop that first uses it.
 
-    Deadlines are in seconds and cover a whole call, from waiting for a free connection to the last byte (but for
-    the last look of `travel`).
-    `poll_deadline` is for `status`, `buy_deadline` for everything else. `connections` bounds the polls in
-    flight, and by itself the other calls. `tls` replaces the trust store, which otherwise is certifi's or
+    Deadlines are in seconds and cover a whole call, from waiting for a free connection to the last byte (but for the
+    last look of `travel`). `poll_deadline` is for `status`, `buy_deadline` for everything else. `connections` bounds
+    the polls in flight, and by itself the other calls. `tls` replaces the trust store, which otherwise is certifi's or
     `SSL_CERT_FILE`'s.
     """
 
