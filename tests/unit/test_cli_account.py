@@ -10,10 +10,10 @@ from cryptography.fernet import Fernet
 from typer.main import get_command
 
 from tests.unit.cli_stage import Stage
-from worker import supervisor
 from worker.callers import Callers
 from worker.cli import account, app, desk
 from worker.errors import SettingsInvalid
+from worker.local import up
 from worker.store import Vault
 
 
@@ -142,7 +142,7 @@ def test_the_running_service_of_this_folder_is_used(stage, nowhere, monkeypatch)
     (nowhere / ".ringback").mkdir()
     (nowhere / ".ringback" / "up.json").write_text("{}")
     found = {"RINGBACK_REDIS_URL": "redis://127.0.0.1:7001", "RINGBACK_ENCRYPTION_KEYS": Fernet.generate_key().decode()}
-    monkeypatch.setattr(supervisor, "environment", lambda: found)
+    monkeypatch.setattr(up, "environment", lambda: found)
     result = stage.run("caller", "create", "shop", "--json", RINGBACK_REDIS_URL="", RINGBACK_ENCRYPTION_KEYS="")
     assert result.exit_code == 0, result.output
     assert "ringback up" in result.stderr

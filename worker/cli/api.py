@@ -78,8 +78,8 @@ class Door:
 
 
 def _on_this_machine() -> str:
-    from worker.processes import is_alive, read_json
-    from worker.supervisor import FOLDER
+    from worker.local.processes import is_alive, read_json
+    from worker.local.up import FOLDER
 
     running = read_json(FOLDER / "up.json")
     if running.get("web") and is_alive(running.get("pid")):

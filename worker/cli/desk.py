@@ -101,8 +101,8 @@ def surroundings() -> Mapping[str, str]:
 
 
 def _of_running_service() -> dict[str, str]:
-    from worker.embedded import EmbeddedStore
-    from worker.supervisor import FOLDER, environment
+    from worker.local.embedded import EmbeddedStore
+    from worker.local.up import FOLDER, environment
 
     if not (FOLDER / "up.json").exists():
         return {}

@@ -29,7 +29,7 @@ def demo() -> None:
 
     Example: ringback demo
     """
-    from worker import demo as play
+    from worker.local import demo as play
 
     raise typer.Exit(play.run())
 
@@ -45,9 +45,9 @@ def up(
 
     Example: ringback up --sandbox
     """
-    from worker import supervisor
+    from worker.local import up as running
 
-    raise typer.Exit(supervisor.up(sandbox=sandbox, port=port, workers=workers))
+    raise typer.Exit(running.up(sandbox=sandbox, port=port, workers=workers))
 
 
 def sandbox(context: typer.Context) -> None:

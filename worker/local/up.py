@@ -12,10 +12,10 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
-from worker.children import ROOT, Child, Supervisor, run
-from worker.embedded import EmbeddedStore
 from worker.errors import RingbackError
-from worker.processes import FolderLock, free_port, is_alive, port_is_free, read_json, write_private
+from worker.local.children import ROOT, Child, Supervisor, run
+from worker.local.embedded import EmbeddedStore
+from worker.local.processes import FolderLock, free_port, is_alive, port_is_free, read_json, write_private
 from worker.settings import load
 
 __all__ = ["FOLDER", "Child", "Ports", "environment", "run", "service", "up"]

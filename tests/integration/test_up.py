@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from worker import supervisor
-from worker.children import ROOT, Child, Supervisor
-from worker.processes import free_port, is_alive
-from worker.supervisor import Ports, PortTaken, service, up
+from worker.local import up as whole
+from worker.local.children import ROOT, Child, Supervisor
+from worker.local.processes import free_port, is_alive
+from worker.local.up import Ports, PortTaken, service, up
 
 pytestmark = pytest.mark.integration
 
@@ -129,7 +129,7 @@ def test_env_is_added_and_taken_away(monkeypatch):
 
 PARENT = """
 import sys
-from worker.children import Child, run
+from worker.local.children import Child, run
 code = "import os, time; print('pid', os.getpid(), flush=True); time.sleep(60)"
 run([Child("a", [sys.executable, "-u", "-c", code])])
 """
@@ -190,10 +190,10 @@ def test_children_show_no_settings():
 def test_up_refuses_a_taken_port(tmp_path, monkeypatch):
     """A port in use is one clear error, and the store is stopped again."""
     monkeypatch.delenv("RINGBACK_REDIS_URL", raising=False)
-    monkeypatch.setattr(supervisor, "port_is_free", lambda port: False)
+    monkeypatch.setattr(whole, "port_is_free", lambda port: False)
     with pytest.raises(PortTaken, match="port 8123"):
         up(port=8123, folder=tmp_path)
-    assert supervisor.environment(tmp_path) == {}
+    assert whole.environment(tmp_path) == {}
 
 
 def test_other_terminals_find_the_store(tmp_path, monkeypatch):
@@ -203,7 +203,7 @@ def test_other_terminals_find_the_store(tmp_path, monkeypatch):
     seen: list[dict[str, str]] = []
 
     def run(_self: Supervisor) -> int:
-        seen.append(supervisor.environment(tmp_path))
+        seen.append(whole.environment(tmp_path))
         return 0
 
     monkeypatch.setattr(Supervisor, "run", run)

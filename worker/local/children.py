@@ -17,9 +17,9 @@ from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
-from worker.processes import ends_with_parent
+from worker.local.processes import ends_with_parent
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 """Where the packages lie: the checkout, or the folder that they are installed in."""
 
 FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0

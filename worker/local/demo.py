@@ -27,12 +27,12 @@ import httpx
 from cryptography.fernet import Fernet
 from rich.console import Console
 
-from worker.children import ROOT, Supervisor, answers
-from worker.embedded import EmbeddedStore
 from worker.errors import RingbackError
-from worker.processes import free_port
-from worker.receiver import Received, Receiver, json_object
-from worker.supervisor import Environment, Ports, service
+from worker.local.children import ROOT, Supervisor, answers
+from worker.local.embedded import EmbeddedStore
+from worker.local.processes import free_port
+from worker.local.receiver import Received, Receiver, json_object
+from worker.local.up import Environment, Ports, service
 
 DEADLINE = 90.0
 """Seconds for the whole demo."""

@@ -26,7 +26,7 @@ from typing import Any, Literal
 import redis
 
 from worker.errors import RingbackError
-from worker.processes import (
+from worker.local.processes import (
     FolderLock,
     ends_with_parent,
     free_port,
