@@ -15,7 +15,7 @@ from web.limits import Limits
 from worker.callers import Callers
 from worker.order import Order
 from worker.settings import load
-from worker.store import DoorStore, Vault, Wake, Written
+from worker.store import Store, Vault, Wake, Written
 from worker.webhooks.guard import Guard
 
 HOOK = "https://caller.example/hook"
@@ -36,7 +36,7 @@ class Doorway:
     def __init__(self, clock: ManualClock, *, limits: Limits | None = None, **environ: str) -> None:
         self.clock = clock
         self.raw = fakeredis.FakeRedis()
-        self.store = DoorStore(self.raw, Vault(), retention=604_800, otp_ttl=86_400)
+        self.store = Store(self.raw, Vault(), retention=604_800, otp_ttl=86_400)
         self.callers = Callers(self.store, Vault())
         self.slept: list[float] = []
         self.on_sleep: Any = None

@@ -45,7 +45,7 @@ from worker.provider.replies import (
     Word,
 )
 from worker.steps import Again, Gone, Outcome
-from worker.store import Caps, DoorStore, EngineStore, ServerClock, Vault
+from worker.store import AsyncStore, Caps, ServerClock, Store, Vault
 from worker.webhooks.outcome import Outcome as Sent
 from worker.webhooks.outcome import Verdict
 
@@ -230,7 +230,7 @@ class World:
         self.server = fakeredis.FakeServer()
         self.vault = Vault(keys)
         self.raw: Any = fakeredis.FakeRedis(server=self.server)
-        self.door = DoorStore(self.raw, self.vault, retention=604_800.0, otp_ttl=86_400.0)
+        self.door = Store(self.raw, self.vault, retention=604_800.0, otp_ttl=86_400.0)
         self.store = self.engine_store(max_rps)
         self.counters = Counters()
         self.gate = PromptGate(self.store, self.counters)
@@ -239,11 +239,11 @@ class World:
         self.again = {"buy": 2.0, "settle": 7.0, "poll": 5.0}
         """The lanes in the order in which they are worked, and the seconds until what was claimed is due again."""
 
-    def engine_store(self, max_rps: float | None = None) -> EngineStore:
+    def engine_store(self, max_rps: float | None = None) -> AsyncStore:
         """A worker's own connection to the store."""
         client = fakeredis.FakeAsyncRedis(server=self.server)
         clock = ServerClock(self.clock, self.clock)
-        return EngineStore(client, self.vault, retention=604_800.0, otp_ttl=86_400.0, clock=clock, max_rps=max_rps)
+        return AsyncStore(client, self.vault, retention=604_800.0, otp_ttl=86_400.0, clock=clock, max_rps=max_rps)
 
     def steps(self, by: Rules | None = None) -> Lifecycle:
         """The steps, without chance."""

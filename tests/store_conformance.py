@@ -12,8 +12,8 @@ from tests.builders import LIFE, NUMBER, event, order
 from worker.errors import NotFound
 from worker.event import Attempt, Event, EventStatus
 from worker.order import Ending, Order, Settlement, Status
-from worker.store import Caps, Created, DoorStore, EngineStore, Idempotency, Tick, Wake, Written
-from worker.store.engine import PER_HOST, PROBE_AFTER
+from worker.store import AsyncStore, Caps, Created, Idempotency, Store, Tick, Wake, Written
+from worker.store.asynchronous import PER_HOST, PROBE_AFTER
 
 LANES = ("settle", "poll", "buy", "deliver")
 KEY = Idempotency(key="k" * 64, body="b" * 64, answer=b'{"id":"ord_1"}')
@@ -23,11 +23,11 @@ KEY = Idempotency(key="k" * 64, body="b" * 64, answer=b'{"id":"ord_1"}')
 class Stores:
     """Both faces of one store, a bare client beside them, and a way to let time pass."""
 
-    door: DoorStore
-    engine: EngineStore
+    door: Store
+    engine: AsyncStore
     raw: Any
     pass_time: Callable[[float], Awaitable[None]]
-    capped: EngineStore
+    capped: AsyncStore
     """The same store for a worker with a cap of ten calls a second."""
 
     def now(self) -> float:

@@ -23,7 +23,7 @@ from worker.callers import Callers
 from worker.errors import SettingsInvalid
 from worker.logs import configure, get_logger
 from worker.settings import Settings, load
-from worker.store import DoorStore, Vault, connect
+from worker.store import Store, Vault, connect
 from worker.webhooks.guard import guard_of
 
 APP_LOAD_ERROR = 4
@@ -33,7 +33,7 @@ APP_LOAD_ERROR = 4
 def create_app(
     settings: Settings | None = None,
     *,
-    store: DoorStore | None = None,
+    store: Store | None = None,
     guard: Judge | None = None,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
@@ -46,9 +46,7 @@ def create_app(
     """
     settings = settings or _from_environment()
     vault = Vault(settings.vault_keys)
-    store = store or DoorStore(
-        connect(settings.store_url), vault, retention=settings.retention, otp_ttl=settings.otp_ttl
-    )
+    store = store or Store(connect(settings.store_url), vault, retention=settings.retention, otp_ttl=settings.otp_ttl)
     return _assembled(
         Door(
             settings=settings,

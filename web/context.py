@@ -13,7 +13,7 @@ from web.passage import passage
 from web.waiting import Waiting
 from worker.callers import Caller
 from worker.settings import Settings
-from worker.store import DoorStore
+from worker.store import Store
 
 if TYPE_CHECKING:
     from web.auth import KeyRing
@@ -27,7 +27,7 @@ class Door:
     """Everything that requests share in one process. `clock` gives epoch seconds."""
 
     settings: Settings
-    store: DoorStore
+    store: Store
     keys: KeyRing
     callbacks: Callbacks
     limits: Limits

@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 from worker.errors import StoreUnavailable
 from worker.heartbeat import LIFE
 from worker.metrics import NAMES
-from worker.store import DoorStore
+from worker.store import Store
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
@@ -25,7 +25,7 @@ _LABEL = re.compile(r'(\w+)="([^"]*)"')
 class Figures:
     """The metrics of one application. Requests are counted per process, hence their `process` label."""
 
-    def __init__(self, store: DoorStore) -> None:
+    def __init__(self, store: Store) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(StoreFigures(store))
         self._process = str(os.getpid())
@@ -68,7 +68,7 @@ class Figures:
 class StoreFigures(Collector):
     """Reads the store when asked. A store that is down is a figure (`ringback_store_up` 0), not an error."""
 
-    def __init__(self, store: DoorStore) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
 
     def describe(self) -> Iterable[Metric]:

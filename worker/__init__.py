@@ -21,8 +21,8 @@ Then, what it talks to:
 
 Around them: `event.py`, `schedule.py` and `announce.py` (pure), `account.py` (balance and servers), `housekeeping.py`
 (erase, mend, trim), `callers.py`, `settings.py`, `errors.py`, `logs.py`, `metrics.py`, and `services.py`, where
-everything is put together. The programs: `cli/` with `doctor.py` and `ledger.py` (the journal of money against the
-balances); `local/`, everything on one machine: `ringback up`, its store, the demo.
+everything is put together. The programs: `cli/` with `doctor.py` and `reconciliation.py` (the journal of money
+against the balances); `local/`, everything on one machine: `ringback up`, its store, the demo.
 
 Imports go down, never up; `pyproject.toml` has the layers, and docs/architecture.md the picture.
 """

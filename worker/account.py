@@ -8,7 +8,7 @@ from typing import Protocol
 
 from worker.gate import Gate
 from worker.provider.protocol import Balance, BalanceReply, Declined, Servers, ServersReply, Throttled
-from worker.store import EngineStore
+from worker.store import AsyncStore
 
 BALANCE_EVERY = 60.0
 """Seconds between two readings of the balance that nobody asked for."""
@@ -27,7 +27,7 @@ class AccountCalls(Protocol):
 class Account:
     """Reads what is wished for, what is old, and what may lift a pause."""
 
-    def __init__(self, store: EngineStore, provider: AccountCalls, gate: Gate, *, min_balance: Decimal | None) -> None:
+    def __init__(self, store: AsyncStore, provider: AccountCalls, gate: Gate, *, min_balance: Decimal | None) -> None:
         self._store = store
         self._provider = provider
         self._gate = gate

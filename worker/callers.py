@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 
 from worker.errors import NotFound
-from worker.store import Caps, DoorStore, Vault
+from worker.store import Caps, Store, Vault
 from worker.webhooks.signing import new_secret
 
 KEY_PREFIX = "rbk_"
@@ -90,7 +90,7 @@ def unpack(caller_id: str, stored: Mapping[bytes, bytes], vault: Vault) -> Calle
 class Callers:
     """Creates, finds and changes callers."""
 
-    def __init__(self, store: DoorStore, vault: Vault) -> None:
+    def __init__(self, store: Store, vault: Vault) -> None:
         self._store = store
         self._vault = vault
 

@@ -18,7 +18,7 @@ from worker.errors import RingbackError, SettingsInvalid
 from worker.heartbeat import LIFE
 from worker.provider.protocol import Balance, BalanceReply, Declined, Servers, ServersReply, Throttled
 from worker.settings import Settings
-from worker.store import DoorStore, VaultLocked
+from worker.store import Store, VaultLocked
 
 TICK_LATE = 10.0
 """Seconds since a worker's clock last ticked from which nothing counts as running (contract.md, /readyz)."""
@@ -88,7 +88,7 @@ COUNTED: Mapping[str, str] = {
 }
 
 
-def examine(settings: Settings, store: DoorStore, callers: Callers, *, ask: Ask | None = None) -> list[Finding]:
+def examine(settings: Settings, store: Store, callers: Callers, *, ask: Ask | None = None) -> list[Finding]:
     """Everything, in the order in which to mend it. Raises StoreUnavailable when the store goes away meanwhile."""
     return [
         *check_settings(settings),
@@ -130,7 +130,7 @@ def check_settings(settings: Settings) -> Iterator[Finding]:
 # The store.
 
 
-def check_persistence(store: DoorStore) -> Iterator[Finding]:
+def check_persistence(store: Store) -> Iterator[Finding]:
     """Whether the store keeps what it acknowledged: nothing evicted, everything on disk."""
     info = store.info()
     yield Finding(Level.OK, "store", f"answers ({info.get('version') or 'version unknown'})")
@@ -193,7 +193,7 @@ def check_clocks(store_now: float, here: float) -> Finding:
     )  # fmt: skip
 
 
-def check_records(store: DoorStore, callers: Callers) -> Iterator[Finding]:
+def check_records(store: Store, callers: Callers) -> Iterator[Finding]:
     """Whether callers and newest orders open with the encryption keys that are set here."""
     try:
         known = callers.all()
@@ -218,7 +218,7 @@ def check_records(store: DoorStore, callers: Callers) -> Iterator[Finding]:
 # The workers.
 
 
-def check_workers(store: DoorStore) -> Finding:
+def check_workers(store: Store) -> Finding:
     """Whether any worker's clock ticks."""
     tick, now = store.last_tick(), store.now()
     advice = "start a worker (the Procfile's worker line); its log says why it ends, if it does"
@@ -235,7 +235,7 @@ def check_workers(store: DoorStore) -> Finding:
     return Finding(Level.OK, "workers", alive)
 
 
-def check_lanes(store: DoorStore) -> Iterator[Finding]:
+def check_lanes(store: Store) -> Iterator[Finding]:
     """Whether what is due is also done."""
     depths = store.depths()
     for lane, depth in depths.items():
@@ -251,7 +251,7 @@ def check_lanes(store: DoorStore) -> Iterator[Finding]:
         yield Finding(Level.OK, "lanes", f"nothing is late ({held})")
 
 
-def check_pauses(store: DoorStore) -> Iterator[Finding]:
+def check_pauses(store: Store) -> Iterator[Finding]:
     """Why nothing is bought, if so."""
     pauses = store.pauses()
     for reason, details in sorted(pauses.items()):
@@ -262,7 +262,7 @@ def check_pauses(store: DoorStore) -> Iterator[Finding]:
         yield Finding(Level.OK, "buying", "is on")
 
 
-def check_alerts(store: DoorStore) -> Iterator[Finding]:
+def check_alerts(store: Store) -> Iterator[Finding]:
     """What the workers have counted that somebody should know."""
     counted = {name: count for name, count in store.counters().items() if count > 0}
     told = 0

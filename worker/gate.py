@@ -16,7 +16,7 @@ from worker.logs import get_logger
 from worker.metrics import Counters
 from worker.order import ErrorCode
 from worker.provider.protocol import Declined, Throttled, Word
-from worker.store import EngineStore
+from worker.store import AsyncStore
 
 log = get_logger(__name__)
 
@@ -63,7 +63,7 @@ _WORDS = {
 class Gate:
     """Reads and sets the pauses, and paces the calls to the provider."""
 
-    def __init__(self, store: EngineStore, counters: Counters) -> None:
+    def __init__(self, store: AsyncStore, counters: Counters) -> None:
         self._store = store
         self._counters = counters
         self._calls: deque[tuple[float, int]] = deque(maxlen=10_000)

@@ -10,7 +10,7 @@ import asyncio
 
 from worker.errors import StoreUnavailable
 from worker.logs import get_logger
-from worker.store import EngineStore
+from worker.store import AsyncStore
 
 log = get_logger(__name__)
 
@@ -27,7 +27,7 @@ BEAT_DEADLINE = 4 * BEAT
 class Heartbeat:
     """Beats from the start of a worker until its work has ended."""
 
-    def __init__(self, store: EngineStore, worker: str) -> None:
+    def __init__(self, store: AsyncStore, worker: str) -> None:
         self._store = store
         self._worker = worker
 

@@ -8,7 +8,7 @@ from worker.event import Event
 from worker.gate import Gate
 from worker.metrics import Counters
 from worker.order import Order, Refused
-from worker.store import EngineStore, Wake, Written
+from worker.store import AsyncStore, Wake, Written
 from worker.webhooks.message import without_code
 
 JOURNAL_KEPT = 90 * 86_400.0
@@ -19,7 +19,7 @@ ERASED = "[erased]"
 class Housekeeping:
     """What has to be done now and then; each call does a bounded piece of it."""
 
-    def __init__(self, store: EngineStore, gate: Gate, counters: Counters, *, retention: float) -> None:
+    def __init__(self, store: AsyncStore, gate: Gate, counters: Counters, *, retention: float) -> None:
         self._store = store
         self._gate = gate
         self._counters = counters

@@ -41,7 +41,7 @@ from worker.provider.protocol import (
 )
 from worker.provider.replies import WAITING
 from worker.steps import STILL_WAITING, Again, Change, Gone, Nothing, Outcome, Saved, Writer
-from worker.store import EngineStore, Wake, Written
+from worker.store import AsyncStore, Wake, Written
 
 SLOW_RETRY = 6
 """Poll intervals until an order whose poll was declined (BAD_KEY) is polled again."""
@@ -86,7 +86,7 @@ class Lifecycle:
 
     def __init__(
         self,
-        store: EngineStore,
+        store: AsyncStore,
         provider: ProviderCalls,
         gate: Gate,
         rules: Rules,

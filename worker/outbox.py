@@ -10,7 +10,7 @@ from worker.event import Attempt, Event, EventStatus
 from worker.gate import Gate
 from worker.metrics import Counters
 from worker.order import EventType
-from worker.store import EngineStore
+from worker.store import AsyncStore
 from worker.webhooks.message import headers
 from worker.webhooks.outcome import Outcome, Verdict
 from worker.webhooks.signing import sign
@@ -33,7 +33,7 @@ class Outbox:
 
     def __init__(
         self,
-        store: EngineStore,
+        store: AsyncStore,
         sender: Sends,
         gate: Gate,
         counters: Counters,

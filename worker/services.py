@@ -19,7 +19,7 @@ from worker.metrics import Counters
 from worker.outbox import Outbox
 from worker.provider.client import Provider
 from worker.settings import Settings
-from worker.store import EngineStore, Vault, connect_async
+from worker.store import AsyncStore, Vault, connect_async
 from worker.webhooks.delivery import Sender
 from worker.webhooks.guard import guard_of
 
@@ -46,7 +46,7 @@ SECRETS_KEPT = 2.0
 class Services:
     """What a worker works with. `lease` is, per lane, the seconds until a claimed entry is due again."""
 
-    store: EngineStore
+    store: AsyncStore
     provider: Provider
     sender: Sender
     gate: Gate
@@ -71,7 +71,7 @@ async def build(settings: Settings) -> Services:
     vault = Vault(settings.vault_keys)
     counters = Counters()
     floor = None if settings.min_balance is None else Decimal(str(settings.min_balance))
-    store = EngineStore(
+    store = AsyncStore(
         connect_async(settings.store_url),
         vault,
         retention=settings.retention,
@@ -130,7 +130,7 @@ def _version() -> str:
         return "unreleased"
 
 
-def secrets_of(store: EngineStore, vault: Vault) -> Callable[[str], Awaitable[Sequence[str]]]:
+def secrets_of(store: AsyncStore, vault: Vault) -> Callable[[str], Awaitable[Sequence[str]]]:
     """Looks a caller's live webhook secrets up, and remembers them for a moment."""
     kept: dict[str, tuple[float, Sequence[str]]] = {}
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from worker.event import Event
 from worker.metrics import Counters
 from worker.order import EventType, Order, Refused, caused_event
-from worker.store import EngineStore, Wake, Written
+from worker.store import AsyncStore, Wake, Written
 
 PATIENCE = 600.0
 """Seconds for which the result of a provider call is held in memory while the store cannot be reached."""
@@ -54,7 +54,7 @@ class Writer:
     """Writes changes of orders, and owes the webhooks that they cause."""
 
     def __init__(
-        self, store: EngineStore, counters: Counters, announce: Callable[[EventType, Order, float], Event]
+        self, store: AsyncStore, counters: Counters, announce: Callable[[EventType, Order, float], Event]
     ) -> None:
         self._store = store
         self._counters = counters

@@ -15,7 +15,7 @@ from tests.bench.provider import number_of
 from tests.bench.stage import INTERVAL
 from worker.order import Order
 from worker.settings import load
-from worker.store import Caps, DoorStore, Vault, Wake, connect
+from worker.store import Caps, Store, Vault, Wake, connect
 
 LIFE = 86_400.0
 PROCESSES = 2
@@ -34,7 +34,7 @@ def seed(begin: int, end: int, caller: str, callback_url: str) -> None:
     """Seed the orders numbered `begin` to `end`."""
     settings = load("tool")
     vault = Vault(settings.vault_keys)
-    store = DoorStore(connect(settings.store_url), vault, retention=settings.retention, otp_ttl=settings.otp_ttl)
+    store = Store(connect(settings.store_url), vault, retention=settings.retention, otp_ttl=settings.otp_ttl)
     for index in range(begin, end):
         order = accepted(index, caller, callback_url, time.time())
         store.create(order, Caps())

@@ -13,7 +13,7 @@ from worker.announce import announce
 from worker.callers import Caller, Callers
 from worker.cli import app, desk
 from worker.order import EventType, Order
-from worker.store import Caps, DoorStore, Vault, Wake
+from worker.store import Caps, Store, Vault, Wake
 
 CODE, NUMBER = "847293", "+923001234567"
 
@@ -24,7 +24,7 @@ class Stage:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.redis = fakeredis.FakeRedis()
         self.vault = Vault()
-        self.store = DoorStore(self.redis, self.vault, retention=3600, otp_ttl=3600)
+        self.store = Store(self.redis, self.vault, retention=3600, otp_ttl=3600)
         self.callers = Callers(self.store, self.vault)
         monkeypatch.setattr(desk, "connect", lambda _: self.redis)
         self.environ = {"RINGBACK_REDIS_URL": "redis://memory:6379", "RINGBACK_OTPGET_API_KEY": ""}

@@ -11,7 +11,7 @@ import typer
 from tests.unit.cli_stage import CODE, NUMBER, Stage
 from worker.cli.api import Door, Refused
 from worker.event import Attempt, EventStatus
-from worker.store import DoorStore
+from worker.store import Store
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_what_a_receiver_answered_is_hidden(stage, order, monkeypatch):
     """A receiver may echo the code, so its answer is shown only with --reveal."""
     event = stage.store.load_event(stage.json("events", "list")[0]["id"])
     tried = event.tried(Attempt(1011.0, 500, None, 0.1, f"no use for {CODE}"), EventStatus.EXHAUSTED)
-    monkeypatch.setattr(DoorStore, "load_event", lambda *_: tried)
+    monkeypatch.setattr(Store, "load_event", lambda *_: tried)
     assert CODE not in stage.run("events", "show", event.id).output
     assert CODE in stage.run("events", "show", event.id, "--reveal").output
 

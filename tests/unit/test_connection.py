@@ -72,8 +72,8 @@ async def slept(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> list[flo
         waits.append(seconds)
         clock.advance(seconds)
 
-    monkeypatch.setattr("worker.store.engine.asyncio.sleep", sleep)
-    monkeypatch.setattr("worker.store.engine.time.monotonic", clock)
+    monkeypatch.setattr("worker.store.asynchronous.asyncio.sleep", sleep)
+    monkeypatch.setattr("worker.store.asynchronous.time.monotonic", clock)
     return waits
 
 

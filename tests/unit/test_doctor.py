@@ -172,7 +172,7 @@ def test_command_leaves_with_1_when_anything_fails(stage):
 
 def test_command_leaves_with_0_when_nothing_fails(stage, monkeypatch):
     """Warnings alone are no failure."""
-    monkeypatch.setattr("worker.store.DoorStore.info", lambda _: GOOD)
+    monkeypatch.setattr("worker.store.Store.info", lambda _: GOOD)
     stage.redis.set("rb:clock:tick", int(stage.store.now() * 1000))
     result = stage.run("doctor")
     assert result.exit_code == 0, result.stdout

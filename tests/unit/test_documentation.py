@@ -20,7 +20,7 @@ from worker.metrics import NAMES
 from worker.order import TERMINAL, EventType, Status
 from worker.queue import QUEUES
 from worker.settings import load
-from worker.store import DoorStore, Vault
+from worker.store import Store, Vault
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -40,7 +40,7 @@ def named(path: Path) -> str:
 def app() -> Any:
     """The door on an empty store."""
     settings = load("web", {"RINGBACK_REDIS_URL": "redis://nowhere"})
-    store = DoorStore(fakeredis.FakeRedis(), Vault(), retention=settings.retention, otp_ttl=settings.otp_ttl)
+    store = Store(fakeredis.FakeRedis(), Vault(), retention=settings.retention, otp_ttl=settings.otp_ttl)
     return create_app(settings, store=store)
 
 

@@ -22,13 +22,13 @@ from worker.housekeeping import Housekeeping
 from worker.outbox import Outbox
 from worker.services import Services
 from worker.steps import Again, Gone
-from worker.store import EngineStore
-from worker.store.engine import PER_HOST
+from worker.store import AsyncStore
+from worker.store.asynchronous import PER_HOST
 
 pytestmark = pytest.mark.anyio
 
 
-def services(world: World, sender: FakeSender | None = None, store: EngineStore | None = None) -> Services:
+def services(world: World, sender: FakeSender | None = None, store: AsyncStore | None = None) -> Services:
     """A worker's services, all of them fakes but the store's scripts."""
 
     async def of_the_caller(_: str) -> list[str]:

@@ -37,7 +37,7 @@ from worker.provider.replies import (
     Word,
 )
 from worker.steps import Again, Gone
-from worker.store import Caps, EngineStore, ServerClock, Vault, Wake, Written
+from worker.store import AsyncStore, Caps, ServerClock, Vault, Wake, Written
 
 FEW = 25
 EXAMPLES = int(os.environ.get("RINGBACK_EXAMPLES", FEW))
@@ -136,7 +136,7 @@ class Stage:
         self.loop.close()
 
 
-class StoppingStore(EngineStore):
+class StoppingStore(AsyncStore):
     """A worker's store whose writes can be beaten, repeated, or be the worker's last."""
 
     stage: Stage

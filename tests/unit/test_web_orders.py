@@ -332,7 +332,7 @@ def test_listing_by_status_shows_only_that(door):
 
 def test_long_walk_ends_a_page_early(door, monkeypatch):
     """A rare state does not make one request walk everything: the page ends and its cursor goes on."""
-    monkeypatch.setattr("worker.store.door.MOST_WALKED", 100)
+    monkeypatch.setattr("worker.store.blocking.MOST_WALKED", 100)
     for _ in range(101):
         door.shop.order_id()
         door.clock.advance(1)

@@ -21,7 +21,7 @@ from typer.core import TyperGroup
 from worker.callers import Caller, Callers
 from worker.errors import RingbackError, SettingsInvalid, StoreUnavailable
 from worker.settings import Settings, load
-from worker.store import DoorStore, Vault, connect
+from worker.store import Store, Vault, connect
 
 STORE_URL, KEYS = "RINGBACK_REDIS_URL", "RINGBACK_ENCRYPTION_KEYS"
 WIDE = 200
@@ -55,12 +55,10 @@ class Desk:
         return Vault(self.settings.vault_keys)
 
     @cached_property
-    def store(self) -> DoorStore:
+    def store(self) -> Store:
         """The store, known to answer. Raises StoreUnavailable with what to check."""
         settings = self.settings
-        store = DoorStore(
-            _client(settings.store_url), self.vault, retention=settings.retention, otp_ttl=settings.otp_ttl
-        )
+        store = Store(_client(settings.store_url), self.vault, retention=settings.retention, otp_ttl=settings.otp_ttl)
         try:
             store.now()
         except StoreUnavailable as error:

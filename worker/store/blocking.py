@@ -1,4 +1,4 @@
-"""The store as the door and the command line use it: blocking, short time limits, one script per write."""
+"""The store as the web and the command line use it: blocking, short time limits, one script per write."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from worker.errors import NotFound, StoreUnavailable
 from worker.event import Event
 from worker.order import Order
 from worker.store import codec, keys
+from worker.store.asynchronous import Written
 from worker.store.codec import Wake, ms
 from worker.store.connection import Script
-from worker.store.engine import Written
 from worker.store.scripts import source
 from worker.store.vault import Vault
 
@@ -60,7 +60,7 @@ class Created:
     retry_after: int = 0
 
 
-class DoorStore:
+class Store:
     """All that the door and the command line ask of Redis. Methods raise StoreUnavailable when it cannot be reached."""
 
     def __init__(self, client: redis.Redis, vault: Vault, *, retention: float, otp_ttl: float) -> None:

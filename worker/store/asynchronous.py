@@ -82,7 +82,7 @@ class ServerClock:
         return self._monotonic() + self._offset
 
 
-class EngineStore:
+class AsyncStore:
     """All that a worker asks of Redis. Methods raise StoreUnavailable when it cannot be reached."""
 
     def __init__(

@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from worker.ledger import Fate, reconcile
+from worker.reconciliation import Fate, reconcile
 
 
 def play(*moves, now=None):

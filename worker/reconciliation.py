@@ -1,4 +1,4 @@
-"""The ledger: what became of every purchase by the journal, and whether the balances bear it out. Pure.
+"""Reconciliation: what became of every purchase by the journal, and whether the balances bear it out. Pure.
 
 The provider names no prices, so they are inferred: a balance that fell between two readings with exactly one
 purchase in between fell by its price. Where that cannot be told, the report says so and guesses nothing.
@@ -60,7 +60,7 @@ _DOUBTS = {
 
 
 @dataclass(slots=True)
-class Account:
+class OrderMoney:
     """One order's money as the journal tells it."""
 
     order: str
@@ -175,7 +175,7 @@ class _Book:
     """The journal while it is being read."""
 
     def __init__(self) -> None:
-        self._accounts: dict[str, Account] = {}
+        self._accounts: dict[str, OrderMoney] = {}
         self._stretches: list[Stretch] = []
         self._moved: tuple[list[str], list[str], list[str]] = ([], [], [])
         """Orders bought, refunded and doubtful since the last usable reading."""
@@ -234,7 +234,7 @@ class _Book:
         return False
 
     def _note_fate(self, at: float, order: str, kind: str, caller: str) -> None:
-        account = self._accounts.setdefault(order, Account(order, caller, Fate.UNDER_WAY, at))
+        account = self._accounts.setdefault(order, OrderMoney(order, caller, Fate.UNDER_WAY, at))
         account.fate, account.at = _FATES.get(kind, account.fate), at
         account.refunded |= kind == "refunded"
         account.code_came |= kind == "received"
@@ -310,7 +310,7 @@ class _Book:
         )
 
 
-def _paid_for(account: Account) -> bool:
+def _paid_for(account: OrderMoney) -> bool:
     """Whether it was charged and, as far as known, not refunded."""
     charged = account.fate in (Fate.OPEN, Fate.FINISHED, Fate.UNCONFIRMED) or account.shown == "charged"
     return charged and not account.refunded and account.shown != "refunded"
@@ -333,13 +333,13 @@ def _verdict(stretch: Stretch, rest: Decimal, found: Sequence[str], *, guessed: 
     return f"{rest} came in that no refund explains: a top-up, or a refund that was never confirmed"
 
 
-def _doubtful(account: Account, now: float) -> bool:
+def _doubtful(account: OrderMoney, now: float) -> bool:
     settled = account.refunded or account.code_came or account.shown in ("not charged", "refunded")
     patience = {Fate.OPEN: LONGEST_LIFE, Fate.UNDER_WAY: LONGEST_CALL}.get(account.fate, 0.0)
     return not settled and account.fate in _DOUBTS and now - account.at >= patience
 
 
-def _doubt(account: Account) -> Doubt:
+def _doubt(account: OrderMoney) -> Doubt:
     shown = f"; the balance shows that it was {account.shown}" if account.shown else ""
     return Doubt(account.order, account.caller, account.at, _DOUBTS[account.fate] + shown)
 
