@@ -10,8 +10,8 @@ from werkzeug.test import TestResponse
 
 from tests.builders import NOW
 from tests.fakes import ManualClock
-from web import create_app
-from web.limits import Limits
+from web.api.rate_limits import RateLimits
+from web.app import create_app
 from worker.callers import Callers
 from worker.order import Order
 from worker.settings import load
@@ -33,7 +33,7 @@ def resolve(name: str) -> list[str]:
 class Doorway:
     """One door with its store; `clock` moves when somebody waits."""
 
-    def __init__(self, clock: ManualClock, *, limits: Limits | None = None, **environ: str) -> None:
+    def __init__(self, clock: ManualClock, *, limits: RateLimits | None = None, **environ: str) -> None:
         self.clock = clock
         self.raw = fakeredis.FakeRedis()
         self.store = Store(self.raw, Vault(), retention=604_800, otp_ttl=86_400)
@@ -49,7 +49,7 @@ class Doorway:
             clock=clock,
             sleep=self._sleep,
             monotonic=clock,
-            limits=limits or Limits(clock=clock),
+            limits=limits or RateLimits(clock=clock),
         )
         self.shop = self.new_caller("Shop")
 

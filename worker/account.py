@@ -1,4 +1,4 @@
-"""The provider's account as the workers read it: balance and servers, by free calls, for the door and for the gate."""
+"""The provider's account as the workers read it: balance and servers, by free calls, for the web and for the gate."""
 
 from __future__ import annotations
 

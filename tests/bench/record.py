@@ -56,7 +56,7 @@ class Record:
     provider_micros: float
     order_bytes: float
     door: float
-    """Orders that the door accepts in a second."""
+    """Orders that the web accepts in a second."""
     webhook_micros: float
     """Worker CPU for a webhook alone."""
     bought_micros: float | None = None

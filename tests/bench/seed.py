@@ -50,7 +50,7 @@ def bought(order: Order, index: int) -> Order:
 
 
 def accepted(index: int, caller: str, callback_url: str, now: float) -> Order:
-    """The order as the door would have accepted it."""
+    """The order as the web would have accepted it."""
     return Order(
         id=f"ord_bench{index:021d}",
         caller=caller,

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, settings
 from schemathesis.config import SchemathesisConfig
 
 from tests.builders import NOW
-from web import create_app
-from web.limits import Limits
+from web.api.rate_limits import RateLimits
+from web.app import create_app
 from worker.callers import Callers
 from worker.order import EventType
 from worker.settings import load
@@ -69,7 +69,7 @@ def _application() -> tuple[Flask, str]:
     client.set(keys.TICK, ms(time.time() + 3600))  # a clock that ticks for as long as this runs
     store = Store(client, Vault(), retention=3600, otp_ttl=3600)
     _, api_key, _ = Callers(store, Vault()).create("Shop", NOW, callback_url="https://caller.example/hook")
-    still, plenty = StillClock(), Limits(requests=1_000_000, failed_logins=1_000_000)
+    still, plenty = StillClock(), RateLimits(requests=1_000_000, failed_logins=1_000_000)
     app = create_app(
         load("web", {"RINGBACK_REDIS_URL": "redis://nowhere"}),
         store=store, guard=AnyCallback(), sleep=still.sleep, monotonic=still, limits=plenty,

@@ -167,7 +167,7 @@ def test_up_runs_what_the_procfile_says():
         *procfile()["web"][:1],
         "--config",
         str(ROOT / "deploy/gunicorn.conf.py"),
-        "web:create_app()",
+        "web.app:create_app()",
     ]
     assert list(worker.argv[2:-2]) == procfile()["worker"]
 

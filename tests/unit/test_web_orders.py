@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.door import BODY, HOOK, Doorway, bad_fields, code
-from web.waiting import Waiting
+from web.api.long_poll import LongPoll
 from worker.errors import StoreUnavailable
 from worker.order import ErrorCode, Status
 from worker.store import Caps
@@ -294,7 +294,7 @@ def test_odd_wait_is_refused(door, wait):
 
 def test_no_more_than_so_many_wait(door):
     """Past the bound a waiting request is refused, and the room is free again afterwards."""
-    room, order_id = Waiting(most=1, sleep=lambda _: None, monotonic=door.clock), door.shop.order_id()
+    room, order_id = LongPoll(most=1, sleep=lambda _: None, monotonic=door.clock), door.shop.order_id()
     object.__setattr__(door.app.extensions["ringback"], "waiting", room)
     refused = []
 

@@ -87,7 +87,7 @@ def create(
 
 
 def _judge(desk: Desk, url: str) -> None:
-    """Refuse an address that is none. What only the door's own settings and network can judge is mentioned: the door
+    """Refuse an address that is none. What only the web's own settings and network can judge is mentioned: the web
     judges it anew at every order, before money is spent.
     """
     from worker.webhooks.guard import CallbackRefused, Refusal, guard_of

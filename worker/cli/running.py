@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 Port = Annotated[
-    int | None, typer.Option(min=1, max=65535, metavar="PORT", help="The door's port; else $PORT, else 8000.")
+    int | None, typer.Option(min=1, max=65535, metavar="PORT", help="The web's port; else $PORT, else 8000.")
 ]
 
 

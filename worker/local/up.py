@@ -122,7 +122,7 @@ def _web(port: int, env: Environment) -> Child:
     config = ROOT / "deploy" / "gunicorn.conf.py"
     plain = ["--bind", f"127.0.0.1:{port}", "--worker-class", "gthread", "--threads", "32"]
     given = ["--config", str(config)] if config.exists() else plain
-    argv = [sys.executable, "-m", "gunicorn", *given, "web:create_app()"]
+    argv = [sys.executable, "-m", "gunicorn", *given, "web.app:create_app()"]
     return Child("web", argv, {**env, "RINGBACK_OTPGET_API_KEY": None}, ready_url=f"http://127.0.0.1:{port}/readyz")
 
 

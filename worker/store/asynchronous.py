@@ -302,7 +302,7 @@ class AsyncStore:
         await _reached(self._redis.hset(keys.WISHES, what, 1))
 
     async def taken_wishes(self) -> list[str]:
-        """What the door asked to be read anew since the last time; asked once, told once."""
+        """What the web asked to be read anew since the last time; asked once, told once."""
         wishes = await _reached(self._redis.hgetall(keys.WISHES))
         if wishes:
             await _reached(self._redis.hdel(keys.WISHES, *wishes))

@@ -31,7 +31,7 @@ MOST_WALKED = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
-    """An Idempotency-Key as the door hands it over: digests of the key and of the body, and the first answer."""
+    """An Idempotency-Key as the web hands it over: digests of the key and of the body, and the first answer."""
 
     key: str
     body: str
@@ -61,7 +61,7 @@ class Created:
 
 
 class Store:
-    """All that the door and the command line ask of Redis. Methods raise StoreUnavailable when it cannot be reached."""
+    """All that the web and the command line ask of Redis. Methods raise StoreUnavailable when it cannot be reached."""
 
     def __init__(self, client: redis.Redis, vault: Vault, *, retention: float, otp_ttl: float) -> None:
         self._redis: Any = client  # redis-py types replies as bytes or str; ours are bytes

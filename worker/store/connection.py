@@ -1,6 +1,6 @@
 """Connecting to the store: plain, TLS, socket and Sentinel addresses, with time limits that notice a dead server.
 
-And running a script there, by the short way that a door under load needs.
+And running a script there, by the short way that a web under load needs.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ RECONNECT = (RedisConnectionError,)
 
 
 def connect(url: str) -> redis.Redis:
-    """A blocking client for the door and the command line. Nothing is sent yet."""
+    """A blocking client for the web and the command line. Nothing is sent yet."""
     limits: dict[str, Any] = {**WEB_LIMITS, "retry": Retry(NoBackoff(), 1, supported_errors=RECONNECT)}
     if _is_sentinel(url):
         hosts, name, options = _sentinel(url)

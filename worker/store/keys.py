@@ -26,7 +26,7 @@ rb:erase                 zset  orders whose code is to be erased when
 rb:gate                  hash  why buying is paused: reason → JSON
 rb:limit                 hash  hold · rate · since · next: the provider's limiter
 rb:account               hash  balance, servers:<type>, each with …:at, and …:wanted
-rb:wishes                hash  readings of the account that the door asks for
+rb:wishes                hash  readings of the account that the web asks for
 rb:clock                 str   the worker whose clock ticks;  rb:clock:tick  ms of the last tick
 rb:chores                hash  chore → ms when it is next due
 rb:counters              hash  counters of all workers, summed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 from werkzeug.routing import BaseConverter
 
-from web import schemas
+from web.api import schemas
 
 
 class OrderIds(BaseConverter):

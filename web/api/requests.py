@@ -12,7 +12,7 @@ from flask import Request, request
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from web.problems import CODES, Problem
+from web.api.problems import CODES, Problem
 
 Model = TypeVar("Model", bound=BaseModel)
 View = TypeVar("View", bound=Callable[..., Any])

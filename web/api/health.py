@@ -5,28 +5,28 @@ from __future__ import annotations
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 
-from web import docs, schemas
-from web.answers import answer
-from web.context import the_door
-from web.figures import CONTENT_TYPE, Figures
-from web.problems import Problem
+from web.api import openapi, schemas
+from web.api.metrics import CONTENT_TYPE, Metrics
+from web.api.problems import Problem
+from web.api.responses import answer
+from web.parts import parts
 from worker.errors import StoreUnavailable
 
 OLDEST_TICK = 10.0
 """Seconds since a worker's clock last ticked after which nobody seems to work."""
 
 
-def routes(figures: Figures) -> APIBlueprint:
+def routes(figures: Metrics) -> APIBlueprint:
     """The routes for monitoring; they need no key."""
 
     def metrics() -> Response:
-        """Figures for Prometheus."""
+        """Metrics for Prometheus."""
         return Response(figures.text(), 200, content_type=CONTENT_TYPE)
 
-    api = APIBlueprint("health", __name__, abp_tags=[docs.HEALTH])
-    api.get("/healthz", responses=docs.open_answers(schemas.Health))(alive)
-    api.get("/readyz", responses=docs.open_answers(schemas.Health, 503))(ready)
-    api.get("/metrics", responses=docs.METRICS)(metrics)
+    api = APIBlueprint("health", __name__, abp_tags=[openapi.HEALTH])
+    api.get("/healthz", responses=openapi.open_answers(schemas.Health))(alive)
+    api.get("/readyz", responses=openapi.open_answers(schemas.Health, 503))(ready)
+    api.get("/metrics", responses=openapi.METRICS)(metrics)
     return api
 
 
@@ -44,7 +44,7 @@ def ready() -> Response:
 
 
 def _why_not() -> str | None:
-    store = the_door().store
+    store = parts().store
     try:
         now, tick = store.now(), store.last_tick()
     except StoreUnavailable:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask, request
 
-from web.figures import Figures
-from web.passage import Passage, passage
-from web.problems import CODES, Problem
-from web.reading import MOST_BODY
+from web.api.metrics import Metrics
+from web.api.problems import CODES, Problem
+from web.api.requests import MOST_BODY
+from web.request_state import RequestState, request_state
 from worker.logs import get_logger
 
 if TYPE_CHECKING:
@@ -36,60 +36,60 @@ _UNLESS_SET = {
 }
 
 
-def install(app: Flask, figures: Figures) -> None:
+def install(app: Flask, figures: Metrics) -> None:
     """Wrap every request."""
     app.before_request(_begin)
-    app.wsgi_app = Envelope(app.wsgi_app, figures)  # type: ignore[method-assign]
+    app.wsgi_app = Middleware(app.wsgi_app, figures)  # type: ignore[method-assign]
 
 
 def about(**fields: str) -> None:
     """Add ids to the request's log line."""
-    passage().line.update(fields)
+    request_state().line.update(fields)
 
 
 def _begin() -> None:
     if request.url_rule is not None:
-        passage().route = request.url_rule.rule
+        request_state().route = request.url_rule.rule
     if (request.content_length or 0) > MOST_BODY:
         raise Problem(413, "too_large", CODES["too_large"])
 
 
-class Envelope:
+class Middleware:
     """The WSGI application around the application."""
 
-    def __init__(self, app: WSGIApplication, figures: Figures) -> None:
+    def __init__(self, app: WSGIApplication, figures: Metrics) -> None:
         self._app = app
         self._figures = figures
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request, and account for it."""
-        begun, it = time.perf_counter(), Passage(_request_id(environ))
-        it.put_into(environ)
+        begun, state = time.perf_counter(), RequestState(_request_id(environ))
+        state.put_into(environ)
         status = 500
 
         def start(line: str, headers: list[tuple[str, str]], *failed: Any) -> Any:
             nonlocal status
             status = int(line[:3])
-            return start_response(line, headers + _added(it, headers), *failed)
+            return start_response(line, headers + _added(state, headers), *failed)
 
         try:
             return self._app(environ, start)
         finally:
-            self._account_for(it, environ["REQUEST_METHOD"], status, time.perf_counter() - begun)
+            self._account_for(state, environ["REQUEST_METHOD"], status, time.perf_counter() - begun)
 
-    def _account_for(self, it: Passage, method: str, status: int, seconds: float) -> None:
+    def _account_for(self, state: RequestState, method: str, status: int, seconds: float) -> None:
         """One line per request; the path itself stays out of it, ids in it are named."""
-        self._figures.count(method, it.route, status, seconds)
-        if it.route in _UNLOGGED:
+        self._figures.count(method, state.route, status, seconds)
+        if state.route in _UNLOGGED:
             return
         log.info(
             "request",
             method=method,
-            route=it.route,
+            route=state.route,
             status=status,
             duration_ms=round(seconds * 1000, 1),
-            request_id=it.request_id,
-            **it.line,
+            request_id=state.request_id,
+            **state.line,
         )
 
 
@@ -99,11 +99,11 @@ def _request_id(environ: WSGIEnvironment) -> str:
     return given if _SANE_ID.fullmatch(given) else f"{random.getrandbits(64):016x}"
 
 
-def _added(it: Passage, sent: list[tuple[str, str]]) -> list[tuple[str, str]]:
+def _added(state: RequestState, sent: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """The headers that every answer has."""
     names = {name for name, _ in sent}
-    added = [*_SECURITY, ("X-Request-Id", it.request_id)]
+    added = [*_SECURITY, ("X-Request-Id", state.request_id)]
     added += [pair for pair in _UNLESS_SET.items() if pair[0] not in names]
-    if it.quota is not None:
-        added += it.quota.headers()
+    if state.quota is not None:
+        added += state.quota.headers()
     return added

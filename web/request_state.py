@@ -1,4 +1,4 @@
-"""One request on its way through the door: what its log line and its answer's headers are made from."""
+"""One request on its way through the web: what its log line and its answer's headers are made from."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from flask import request
 
 if TYPE_CHECKING:
-    from web.limits import Quota
+    from web.api.rate_limits import Quota
     from worker.callers import Caller
 
-_NAME = "ringback.passage"
+_NAME = "ringback.request_state"
 
 
 @dataclass(slots=True)
-class Passage:
+class RequestState:
     """What is known of one request so far; `line` holds the ids that its log line names."""
 
     request_id: str
@@ -29,7 +29,7 @@ class Passage:
         environ[_NAME] = self
 
 
-def passage() -> Passage:
-    """The passage of this request."""
-    it: Passage = request.environ[_NAME]
-    return it
+def request_state() -> RequestState:
+    """The state of this request."""
+    state: RequestState = request.environ[_NAME]
+    return state

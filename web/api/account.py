@@ -1,4 +1,4 @@
-"""The provider's balance and servers, as the workers last read them: the door itself asks no provider."""
+"""The provider's balance and servers, as the workers last read them: the web itself asks no provider."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 
-from web import docs, reading, schemas
-from web.answers import answer
-from web.context import the_door
-from web.reading import takes
+from web.api import openapi, requests, schemas
+from web.api.requests import takes
+from web.api.responses import answer
+from web.parts import parts
 from worker.order import rfc3339
 
 REFRESH_WAIT = 5.0
@@ -23,16 +23,16 @@ STALE_AFTER = 300.0
 
 def routes() -> APIBlueprint:
     """The routes of the account."""
-    api = APIBlueprint("account", __name__, url_prefix="/v1", abp_tags=[docs.ACCOUNT], abp_security=docs.BEARER)
-    api.get("/balance", responses=docs.answers(200, schemas.Balance, 422))(balance)
-    api.get("/servers", responses=docs.answers(200, schemas.Servers, 422))(servers)
+    api = APIBlueprint("account", __name__, url_prefix="/v1", abp_tags=[openapi.ACCOUNT], abp_security=openapi.BEARER)
+    api.get("/balance", responses=openapi.answers(200, schemas.Balance, 422))(balance)
+    api.get("/servers", responses=openapi.answers(200, schemas.Servers, 422))(servers)
     return api
 
 
 @takes(query=schemas.Refresh)
 def balance() -> Response:
     """Read the balance, and whether buying is paused."""
-    account = _account("balance", refresh=reading.query(schemas.Refresh).refresh == "true")
+    account = _account("balance", refresh=requests.query(schemas.Refresh).refresh == "true")
     told = {"balance": account.get("balance"), "currency": "PKR", **_age(account, "balance"), "buying": _buying()}
     return answer(told)
 
@@ -40,7 +40,7 @@ def balance() -> Response:
 @takes(query=schemas.ServersQuery)
 def servers() -> Response:
     """List the provider's servers."""
-    asked = reading.query(schemas.ServersQuery)
+    asked = requests.query(schemas.ServersQuery)
     what = f"servers:{asked.type}"
     account = _account(what, refresh=asked.refresh == "true")
     known = json.loads(account[what]) if what in account else None
@@ -49,13 +49,13 @@ def servers() -> Response:
 
 def _account(what: str, *, refresh: bool) -> Mapping[str, str]:
     """The account; with `refresh` after a worker has tried to read `what` anew, if one does in time."""
-    store = the_door().store
+    store = parts().store
     account = store.account()
     if not refresh:
         return account
     tried = account.get(f"{what}:asked")
     store.wish(what)
-    the_door().waiting.until(lambda: store.account().get(f"{what}:asked") != tried, REFRESH_WAIT)
+    parts().waiting.until(lambda: store.account().get(f"{what}:asked") != tried, REFRESH_WAIT)
     return store.account()
 
 
@@ -64,11 +64,11 @@ def _age(account: Mapping[str, str], what: str) -> dict[str, Any]:
     if f"{what}:at" not in account:
         return {"as_of": None, "stale": True}
     at, asked = int(account[f"{what}:at"]), int(account.get(f"{what}:asked", 0))
-    return {"as_of": rfc3339(at / 1000), "stale": asked > at or the_door().clock() - at / 1000 > STALE_AFTER}
+    return {"as_of": rfc3339(at / 1000), "stale": asked > at or parts().clock() - at / 1000 > STALE_AFTER}
 
 
 def _buying() -> dict[str, Any]:
-    pauses = the_door().store.pauses()
+    pauses = parts().store.pauses()
     reasons = [
         {"reason": reason, "since": rfc3339(details.get("since")), "probe_at": rfc3339(details.get("probe_at"))}
         for reason, details in sorted(pauses.items())

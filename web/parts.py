@@ -1,53 +1,50 @@
-"""What a request can reach: the door's parts, and who is asking."""
+"""What a request can reach: the parts that requests share, and who is asking."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from flask import Flask, current_app
 
-from web.limits import Limits
-from web.passage import passage
-from web.waiting import Waiting
+from web.api.callbacks import Callbacks
+from web.api.keyring import KeyRing
+from web.api.long_poll import LongPoll
+from web.api.rate_limits import RateLimits
+from web.request_state import request_state
 from worker.callers import Caller
 from worker.settings import Settings
 from worker.store import Store
-
-if TYPE_CHECKING:
-    from web.auth import KeyRing
-    from web.callbacks import Callbacks
 
 _NAME = "ringback"
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class Parts:
     """Everything that requests share in one process. `clock` gives epoch seconds."""
 
     settings: Settings
     store: Store
     keys: KeyRing
     callbacks: Callbacks
-    limits: Limits
-    waiting: Waiting
+    limits: RateLimits
+    waiting: LongPoll
     clock: Callable[[], float]
 
 
-def install(app: Flask, door: Door) -> None:
+def install(app: Flask, shared: Parts) -> None:
     """Give the application its parts."""
-    app.extensions[_NAME] = door
+    app.extensions[_NAME] = shared
 
 
-def the_door() -> Door:
+def parts() -> Parts:
     """The parts of the application that serves this request."""
-    door: Door = current_app.extensions[_NAME]
-    return door
+    found: Parts = current_app.extensions[_NAME]
+    return found
 
 
-def the_caller() -> Caller:
+def current_caller() -> Caller:
     """Who is asking; only for requests that were authenticated."""
-    caller = passage().caller
+    caller = request_state().caller
     assert caller is not None  # noqa: S101 - without a caller nothing under /v1 gets this far
     return caller

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from web.problems import Problem
+from web.api.problems import Problem
 
 MOST_WAITING = 16
 """Requests that may wait at a time in one process: half of its 32 threads, so that the others are always served."""
@@ -18,7 +18,7 @@ LOOK_EVERY = 0.2
 """Seconds between two looks."""
 
 
-class Waiting:
+class LongPoll:
     """The waiting room of one process."""
 
     def __init__(

@@ -22,12 +22,12 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 
-class Figures:
+class Metrics:
     """The metrics of one application. Requests are counted per process, hence their `process` label."""
 
     def __init__(self, store: Store) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(StoreFigures(store))
+        self._registry.register(StoreMetrics(store))
         self._process = str(os.getpid())
         self._kinds: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._requests = Counter(
@@ -65,7 +65,7 @@ class Figures:
         return generate_latest(self._registry)
 
 
-class StoreFigures(Collector):
+class StoreMetrics(Collector):
     """Reads the store when asked. A store that is down is a figure (`ringback_store_up` 0), not an error."""
 
     def __init__(self, store: Store) -> None:

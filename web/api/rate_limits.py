@@ -39,7 +39,7 @@ class Quota:
         ]
 
 
-class Limits:
+class RateLimits:
     """The counters of one process. `clock` gives seconds."""
 
     def __init__(

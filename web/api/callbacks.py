@@ -1,4 +1,4 @@
-"""Judging callbacks at the door, without asking the name server for every order of a burst."""
+"""Judging callbacks as orders come in, without asking the name server for every order of a burst."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Protocol
 
-from web.memory import Memory
+from web.ttl_cache import TtlCache
 from worker.webhooks import target
 
 REMEMBERED = 10.0
@@ -25,7 +25,7 @@ class Callbacks:
 
     def __init__(self, judge: Judge, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._judge = judge
-        self._good: Memory[bool] = Memory(REMEMBERED, monotonic=monotonic)
+        self._good: TtlCache[bool] = TtlCache(REMEMBERED, monotonic=monotonic)
 
     def check(self, url: str) -> None:
         """Raises CallbackRefused for a callback that no webhook may go to. May block for a name's look-up."""

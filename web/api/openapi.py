@@ -13,8 +13,8 @@ from flask_openapi3.openapi import OpenAPI
 from flask_openapi3.types import ResponseDict
 from pydantic import BaseModel
 
-from web.answers import encode
-from web.problems import CODES
+from web.api.problems import CODES
+from web.api.responses import encode
 from worker.order import EventType
 
 SECURITY: dict[str, Any] = {"apiKey": {"type": "http", "scheme": "bearer", "bearerFormat": "rbk_…"}}

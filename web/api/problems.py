@@ -8,8 +8,8 @@ from http import HTTPStatus
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from web.answers import Answer, encode
-from web.passage import passage
+from web.api.responses import Answer, encode
+from web.request_state import request_state
 from worker.errors import NotFound, StoreUnavailable
 from worker.logs import get_logger
 
@@ -113,10 +113,10 @@ def _http(error: HTTPException) -> Response:
 
 
 def _store(error: StoreUnavailable) -> Response:
-    log.warning("store_unavailable", why=str(error), request_id=passage().request_id)
+    log.warning("store_unavailable", why=str(error), request_id=request_state().request_id)
     return Problem(503, "store_unavailable", CODES["store_unavailable"], retry_after=STORE_RETRY).response()
 
 
 def _unexpected(error: Exception) -> Response:
-    log.error("request_failed", exc_info=error, request_id=passage().request_id)
+    log.error("request_failed", exc_info=error, request_id=request_state().request_id)
     return Problem(500, "internal_error", CODES["internal_error"]).response()

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 V = TypeVar("V")
 
 
-class Memory(Generic[V]):
+class TtlCache(Generic[V]):
     """Up to `most` values by key, each for `seconds`. Thread-safe as single dict operations are."""
 
     def __init__(self, seconds: float, most: int = 1024, monotonic: Callable[[], float] = time.monotonic) -> None:

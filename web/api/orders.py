@@ -13,12 +13,12 @@ from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from pydantic_core import PydanticCustomError
 
-from web import docs, reading, schemas
-from web.answers import Answer, answer, encode
-from web.context import Door, the_caller, the_door
-from web.envelope import about
-from web.problems import CODES, Problem, not_found
-from web.reading import takes
+from web.api import openapi, requests, schemas
+from web.api.problems import CODES, Problem, not_found
+from web.api.requests import takes
+from web.api.responses import Answer, answer, encode
+from web.middleware import about
+from web.parts import Parts, current_caller, parts
 from worker.announce import announce
 from worker.callers import Caller
 from worker.order import Order, Status, caused_event
@@ -35,11 +35,11 @@ CLOSED_RETRY = 60
 
 def routes() -> APIBlueprint:
     """The routes under /v1/orders."""
-    api = APIBlueprint("orders", __name__, url_prefix="/v1", abp_tags=[docs.ORDERS], abp_security=docs.BEARER)
-    api.post("/orders", responses=docs.answers(202, "Order", 400, 409, 413, 415, 422, 429, 503))(create)
-    api.get("/orders", responses=docs.answers(200, schemas.Orders, 404, 422))(index)
-    api.get("/orders/<order:order_id>", responses=docs.answers(200, schemas.Order, 404, 422))(show)
-    api.post("/orders/<order:order_id>/cancel", responses=docs.answers(202, "Order", 404, 422))(cancel)
+    api = APIBlueprint("orders", __name__, url_prefix="/v1", abp_tags=[openapi.ORDERS], abp_security=openapi.BEARER)
+    api.post("/orders", responses=openapi.answers(202, "Order", 400, 409, 413, 415, 422, 429, 503))(create)
+    api.get("/orders", responses=openapi.answers(200, schemas.Orders, 404, 422))(index)
+    api.get("/orders/<order:order_id>", responses=openapi.answers(200, schemas.Order, 404, 422))(show)
+    api.post("/orders/<order:order_id>/cancel", responses=openapi.answers(202, "Order", 404, 422))(cancel)
     return api
 
 
@@ -49,17 +49,17 @@ def routes() -> APIBlueprint:
 @takes(header=schemas.OrderHeaders, body=schemas.NewOrder)
 def create() -> Response:
     """Place an order."""
-    door, caller = the_door(), the_caller()
-    key = reading.headers(schemas.OrderHeaders).idempotency_key
-    asked = reading.body()
+    shared, caller = parts(), current_caller()
+    key = requests.headers(schemas.OrderHeaders).idempotency_key
+    asked = requests.body()
     used = _idempotency(key, asked) if key is not None else None
-    if used and (known := door.store.replayed(caller.id, used)):
+    if used and (known := shared.store.replayed(caller.id, used)):
         return _created(known)
-    order = _new(reading.checked(schemas.NewOrder, asked, context=_judged), door, caller)
+    order = _new(requests.checked(schemas.NewOrder, asked, context=_judged), shared, caller)
     told = encode(order.public()).encode()
     if used:
         used = Idempotency(used.key, used.body, told)
-    created = door.store.create(order, caller.caps, used)
+    created = shared.store.create(order, caller.caps, used)
     return _accepted(order.id, told) if created.outcome == "created" else _created(created)
 
 
@@ -75,23 +75,23 @@ def _digest(text: str) -> str:
 
 def _judged(url: str | None) -> str:
     """The callback that counts, once the guard has let it pass."""
-    callback = the_caller().callback_url if url is None else url
+    callback = current_caller().callback_url if url is None else url
     if callback is None:
         raise PydanticCustomError("required", "is required: this caller has no callback of its own")
     try:
-        the_door().callbacks.check(callback)
+        parts().callbacks.check(callback)
     except CallbackRefused as refused:
         raise PydanticCustomError(refused.code.value, "{why}", {"why": refused.message}) from None
     return callback
 
 
-def _new(asked: schemas.NewOrder, door: Door, caller: Caller) -> Order:
+def _new(asked: schemas.NewOrder, shared: Parts, caller: Caller) -> Order:
     if caller.verify_callback and caller.verified_at is None:
         raise Problem(409, "callback_unverified", "send a ping (POST /v1/events/ping) and acknowledge it first")
     return Order(
         id="ord_" + secrets.token_hex(12), caller=caller.id, server=asked.server, type=asked.type,
         callback_url=asked.callback_url or "", metadata=asked.metadata, purpose=asked.purpose,
-        timeout=door.settings.order_timeout if asked.timeout is None else asked.timeout, created_at=door.clock(),
+        timeout=shared.settings.order_timeout if asked.timeout is None else asked.timeout, created_at=shared.clock(),
     )  # fmt: skip
 
 
@@ -127,11 +127,11 @@ def _accepted(order_id: str, told: bytes, more: Mapping[str, str] = MappingProxy
 @takes(path=schemas.OrderPath, query=schemas.OrderQuery)
 def show(order_id: str) -> Response:
     """Read an order."""
-    wait = reading.query(schemas.OrderQuery).wait
+    wait = requests.query(schemas.OrderQuery).wait
     order = _own(order_id)
     if wait and not order.ended:
-        door = the_door()
-        if door.waiting.until(lambda: door.store.version(order_id) != order.version, wait):
+        shared = parts()
+        if shared.waiting.until(lambda: shared.store.version(order_id) != order.version, wait):
             order = _own(order_id)
     return answer(order.public())
 
@@ -139,17 +139,17 @@ def show(order_id: str) -> Response:
 @takes(query=schemas.OrdersQuery)
 def index() -> Response:
     """List orders, newest first."""
-    asked = reading.query(schemas.OrdersQuery)
-    found, cursor = the_door().store.orders(
-        the_caller().id, status=asked.status, limit=asked.limit, before=asked.cursor
+    asked = requests.query(schemas.OrdersQuery)
+    found, cursor = parts().store.orders(
+        current_caller().id, status=asked.status, limit=asked.limit, before=asked.cursor
     )
     return answer({"data": [order.public() for order in found], "next_cursor": cursor})
 
 
 def _own(order_id: str) -> Order:
     """The caller's order; somebody else's looks like none."""
-    order = the_door().store.load(order_id)
-    if order is None or order.caller != the_caller().id:
+    order = parts().store.load(order_id)
+    if order is None or order.caller != current_caller().id:
         raise not_found()
     about(order=order_id)
     return order
@@ -163,7 +163,7 @@ def cancel(order_id: str) -> Response:
     """Cancel an order."""
     for _ in range(MOST_TRIES):
         before = _own(order_id)
-        after = before.ask_cancel(the_door().clock())
+        after = before.ask_cancel(parts().clock())
         if after is before or _save(before, after):
             return answer(after.public(), 202)
     raise Problem(503, "busy", CODES["busy"], retry_after=1)
@@ -171,17 +171,17 @@ def cancel(order_id: str) -> Response:
 
 def _save(before: Order, after: Order) -> bool:
     """Write the cancel; False when the order changed meanwhile, and is to be read anew."""
-    door, kind = the_door(), caused_event(before, after)
-    events = (announce(kind, after, door.clock()),) if kind else ()
-    written = door.store.save(before, after, wake=_wake(after), events=events, journal={"kind": "caller_cancel"})
+    shared, kind = parts(), caused_event(before, after)
+    events = (announce(kind, after, shared.clock()),) if kind else ()
+    written = shared.store.save(before, after, wake=_wake(after), events=events, journal={"kind": "caller_cancel"})
     return written is Written.SAVED
 
 
 def _wake(order: Order) -> Wake | None:
     """When the worker takes the cancel up: at once where the provider allows it, never amid a purchase."""
-    settings = the_door().settings
+    settings = parts().settings
     if order.status is Status.BUYING:
-        return Wake("buy", the_door().clock() + settings.buy_deadline + PURCHASE_GRACE)
+        return Wake("buy", parts().clock() + settings.buy_deadline + PURCHASE_GRACE)
     if order.status is Status.CANCELLING and order.bought_at is not None:
         return Wake("settle", order.bought_at + settings.earliest_cancel, after_poll=True)
     return None
