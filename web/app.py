@@ -53,7 +53,7 @@ def create_app(
         Parts(
             settings=settings,
             store=store,
-            keys=KeyRing(Callers(store, vault), monotonic),
+            keys=KeyRing(Callers(store), monotonic),
             callbacks=Callbacks(guard or guard_of(settings), monotonic),
             limits=limits or RateLimits(),
             waiting=LongPoll(sleep=sleep, monotonic=monotonic),

@@ -12,7 +12,7 @@ from web.api.keyring import KeyRing
 from web.api.long_poll import LongPoll
 from web.api.rate_limits import RateLimits
 from web.request_state import request_state
-from worker.callers import Caller
+from worker.caller import Caller
 from worker.settings import Settings
 from worker.store import Store
 

@@ -9,7 +9,7 @@ from flask import request
 
 if TYPE_CHECKING:
     from web.api.rate_limits import Quota
-    from worker.callers import Caller
+    from worker.caller import Caller
 
 _NAME = "ringback.request_state"
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from worker import schedule
+from worker.alerts import Alert
 from worker.event import Attempt, Event, EventStatus
 from worker.gate import Gate
 from worker.metrics import Counters
@@ -96,7 +97,7 @@ class Outbox:
         self._counters.add("deliveries", verdict=outcome.verdict.value)
         if event.status is EventStatus.EXHAUSTED:
             self._counters.add("events_exhausted")
-            self._gate.alert("event_exhausted", event_id=event.id)
+            self._gate.alert(Alert.EVENT_EXHAUSTED, event_id=event.id)
         if event.status is EventStatus.DELIVERED and event.type == EventType.OTP_RECEIVED and event.tries == 1:
             self._counters.add("otp_to_webhook")
             self._counters.add("otp_to_webhook_seconds", self._store.clock.now() - event.created_at)

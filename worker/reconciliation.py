@@ -13,6 +13,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from worker.journal import Entry
 from worker.order import rfc3339
 
 Line = tuple[float, Mapping[str, str]]
@@ -41,14 +42,14 @@ class Fate(StrEnum):
     """Nobody knows whether it was bought."""
 
 
-_FATES = {
-    "intent": Fate.UNDER_WAY,
-    "not_bought": Fate.NOT_BOUGHT,
-    "bought": Fate.OPEN,
-    "purchase_unknown": Fate.UNKNOWN,
-    "finished": Fate.FINISHED,
-    "refunded": Fate.REFUNDED,
-    "unconfirmed": Fate.UNCONFIRMED,
+_FATES: Mapping[str, Fate] = {
+    Entry.INTENT: Fate.UNDER_WAY,
+    Entry.NOT_BOUGHT: Fate.NOT_BOUGHT,
+    Entry.BOUGHT: Fate.OPEN,
+    Entry.PURCHASE_UNKNOWN: Fate.UNKNOWN,
+    Entry.FINISHED: Fate.FINISHED,
+    Entry.REFUNDED: Fate.REFUNDED,
+    Entry.UNCONFIRMED: Fate.UNCONFIRMED,
 }
 """The last of these lines decides."""
 _DOUBTS = {
@@ -189,7 +190,7 @@ class _Book:
 
     def enter(self, at: float, fields: Mapping[str, str]) -> None:
         kind = fields.get("kind", "")
-        if kind == "balance":
+        if kind == Entry.BALANCE:
             self._read_balance(at, Decimal(fields["balance"]))
         elif order := fields.get("order"):
             self._note_motion(at, order, kind)
@@ -206,18 +207,18 @@ class _Book:
         self._reading, self._moved = (at, balance), ([], [], [])
 
     def _note_motion(self, at: float, order: str, kind: str) -> None:
-        if kind in ("intent", "cancel"):
+        if kind in (Entry.INTENT, Entry.CANCEL):
             self._in_motion.setdefault(order, at)
-        elif kind != "caller_cancel":
+        elif kind != Entry.CALLER_CANCEL:
             self._in_motion.pop(order, None)
 
     def _note_money(self, order: str, kind: str, status: str) -> None:
         bought, refunded, doubtful = self._moved
-        if kind == "bought" and not self._bought_after_all(order):
+        if kind == Entry.BOUGHT and not self._bought_after_all(order):
             bought.append(order)
-        elif kind == "refunded":
+        elif kind == Entry.REFUNDED:
             refunded.append(order)
-        elif kind == "purchase_unknown" or (kind == "unconfirmed" and status != "received"):
+        elif kind == Entry.PURCHASE_UNKNOWN or (kind == Entry.UNCONFIRMED and status != "received"):
             doubtful.append(order)
 
     def _bought_after_all(self, order: str) -> bool:
@@ -236,8 +237,8 @@ class _Book:
     def _note_fate(self, at: float, order: str, kind: str, caller: str) -> None:
         account = self._accounts.setdefault(order, OrderMoney(order, caller, Fate.UNDER_WAY, at))
         account.fate, account.at = _FATES.get(kind, account.fate), at
-        account.refunded |= kind == "refunded"
-        account.code_came |= kind == "received"
+        account.refunded |= kind == Entry.REFUNDED
+        account.code_came |= kind == Entry.RECEIVED
 
     # Judging.
 

@@ -33,7 +33,7 @@ WARM, SEEN = 3, 6
 
 def simulate(orders: int, interval: float, clock: Rhythm) -> float:
     """Polls per second. Ticks as the clock does: it hints as soon as a batch is due or the oldest poll has waited
-    for company long enough. Orders that were claimed together are due together again, so they are kept in groups.
+    for a fuller batch long enough. Orders that were claimed together are due together again: they are kept in groups.
     """
     groups = deque((interval * n / 1000, orders * (n + 1) // 1000 - orders * n // 1000) for n in range(1000))
     now, polls, oldest, ready = 0.0, 0, 0.0, 0
@@ -42,7 +42,7 @@ def simulate(orders: int, interval: float, clock: Rhythm) -> float:
         while groups and groups[0][0] <= now:
             due, count = groups.popleft()
             oldest, ready = (oldest if ready else due), ready + count
-        if ready >= clock.batch or (ready and oldest <= now - clock.company):
+        if ready >= clock.batch or (ready and oldest <= now - clock.linger):
             groups.append((now + HANDOVER + interval, ready))
             polls += ready if now >= begin else 0
             ready = 0

@@ -13,9 +13,11 @@ from concurrent.futures import ProcessPoolExecutor
 
 from tests.bench.provider import number_of
 from tests.bench.stage import INTERVAL
+from worker.caller import Caps
 from worker.order import Order
+from worker.schedule import Lane, Wake
 from worker.settings import load
-from worker.store import Caps, Store, Vault, Wake, connect
+from worker.store import Store, Vault, connect
 
 LIFE = 86_400.0
 PROCESSES = 2
@@ -39,7 +41,7 @@ def seed(begin: int, end: int, caller: str, callback_url: str) -> None:
         order = accepted(index, caller, callback_url, time.time())
         store.create(order, Caps())
         phase = (index - begin) / (end - begin) * INTERVAL
-        store.save(order, bought(order, index), wake=Wake("poll", time.time() + phase))
+        store.save(order, bought(order, index), wake=Wake(Lane.POLL, time.time() + phase))
 
 
 def bought(order: Order, index: int) -> Order:

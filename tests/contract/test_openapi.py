@@ -68,7 +68,7 @@ client = fakeredis.FakeRedis()
 def _application() -> tuple[Flask, str]:
     client.set(keys.TICK, ms(time.time() + 3600))  # a clock that ticks for as long as this runs
     store = Store(client, Vault(), retention=3600, otp_ttl=3600)
-    _, api_key, _ = Callers(store, Vault()).create("Shop", NOW, callback_url="https://caller.example/hook")
+    _, api_key, _ = Callers(store).create("Shop", NOW, callback_url="https://caller.example/hook")
     still, plenty = StillClock(), RateLimits(requests=1_000_000, failed_logins=1_000_000)
     app = create_app(
         load("web", {"RINGBACK_REDIS_URL": "redis://nowhere"}),

@@ -14,7 +14,7 @@ from worker.callers import Callers
 from worker.cli import account, app, desk
 from worker.errors import SettingsInvalid
 from worker.local import up
-from worker.store import Vault
+from worker.store import Store, Vault
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_refresh_asks_a_worker_and_says_when_none_answers(stage, monkeypatch):
     monkeypatch.setattr(account, "PATIENCE", 0.0)
     result = stage.run("balance", "--refresh")
     assert "no worker" in result.stderr
-    assert stage.redis.hexists("rb:wishes", "balance")
+    assert stage.redis.hexists("rb:refresh_requests", "balance")
 
 
 def test_servers_are_listed_without_control_characters(stage):
@@ -124,7 +124,7 @@ def test_an_address_that_is_none_is_no_traceback(monkeypatch, nowhere):
 def test_records_sealed_with_another_key_are_one_line(stage):
     """When the encryption keys do not fit, the command says so."""
     stage.vault = Vault([Fernet.generate_key().decode()])
-    Callers(stage.store, stage.vault).create("shop", 1000.0)
+    Callers(Store(stage.redis, stage.vault, retention=1.0, otp_ttl=1.0)).create("shop", 1000.0)
     result = stage.run("caller", "list")
     assert result.exit_code == 1
     assert "RINGBACK_ENCRYPTION_KEYS" in result.stderr

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.door import BODY, HOOK, Doorway, bad_fields, code
 from web.api.long_poll import LongPoll
+from worker.caller import Caps
 from worker.errors import StoreUnavailable
 from worker.order import ErrorCode, Status
-from worker.store import Caps
+from worker.store import Written
 
 
 @pytest.fixture
@@ -239,7 +239,8 @@ def test_unverified_callback_comes_before_the_first_order(door):
     """A caller that has to prove its callback orders only after an acknowledged ping."""
     shop = door.new_caller("Careful", callback_url=HOOK, verify_callback=True)
     assert code(shop.order()) == (409, "callback_unverified")
-    door.callers._put(replace(door.callers.get(shop.id), verified_at=door.clock()))
+    before = door.callers.get(shop.id)
+    assert door.store.save_caller(before, before.verified(door.clock())) is Written.SAVED
     door.clock.advance(3)
     assert shop.order().status_code == 202
 

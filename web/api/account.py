@@ -54,7 +54,7 @@ def _account(what: str, *, refresh: bool) -> Mapping[str, str]:
     if not refresh:
         return account
     tried = account.get(f"{what}:asked")
-    store.wish(what)
+    store.request_refresh(what)
     parts().waiting.until(lambda: store.account().get(f"{what}:asked") != tried, REFRESH_WAIT)
     return store.account()
 

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 
 from web.ttl_cache import TtlCache
-from worker.callers import KEY_PREFIX, Caller, Callers, key_hash
+from worker.caller import KEY_PREFIX, Caller, key_hash
+from worker.callers import Callers
 
 REMEMBERED = 2.0
 """Seconds for which a key once found is taken to be good: a revoked one stops working within them."""

@@ -14,8 +14,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from worker.errors import StoreUnavailable
-from worker.heartbeat import LIFE
 from worker.metrics import NAMES
+from worker.schedule import LIFE
 from worker.store import Store
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

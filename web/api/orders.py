@@ -19,11 +19,12 @@ from web.api.requests import takes
 from web.api.responses import Answer, answer, encode
 from web.middleware import about
 from web.parts import Parts, current_caller, parts
-from worker.announce import announce
-from worker.callers import Caller
-from worker.order import Order, Status, caused_event
-from worker.schedule import PURCHASE_GRACE
-from worker.store import Created, Idempotency, Wake, Written
+from worker.announce import announced
+from worker.caller import Caller
+from worker.journal import Entry, line
+from worker.order import Order
+from worker.schedule import after_caller_cancel
+from worker.store import Created, Idempotency, Written
 from worker.webhooks.guard import CallbackRefused
 
 MOST_TRIES = 10
@@ -171,17 +172,8 @@ def cancel(order_id: str) -> Response:
 
 def _save(before: Order, after: Order) -> bool:
     """Write the cancel; False when the order changed meanwhile, and is to be read anew."""
-    shared, kind = parts(), caused_event(before, after)
-    events = (announce(kind, after, shared.clock()),) if kind else ()
-    written = shared.store.save(before, after, wake=_wake(after), events=events, journal={"kind": "caller_cancel"})
+    shared, settings, now = parts(), parts().settings, parts().clock()
+    wake = after_caller_cancel(after, now, buy_deadline=settings.buy_deadline, earliest_cancel=settings.earliest_cancel)
+    journal = line(Entry.CALLER_CANCEL)
+    written = shared.store.save(before, after, wake=wake, events=announced(before, after, now), journal=journal)
     return written is Written.SAVED
-
-
-def _wake(order: Order) -> Wake | None:
-    """When the worker takes the cancel up: at once where the provider allows it, never amid a purchase."""
-    settings = parts().settings
-    if order.status is Status.BUYING:
-        return Wake("buy", parts().clock() + settings.buy_deadline + PURCHASE_GRACE)
-    if order.status is Status.CANCELLING and order.bought_at is not None:
-        return Wake("settle", order.bought_at + settings.earliest_cancel, after_poll=True)
-    return None

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from worker import announce
-from worker.callers import Caller
+from worker.caller import Caller, Caps
 from worker.cli.desk import (
     AsJson,
     Desk,
@@ -25,7 +25,6 @@ from worker.cli.desk import (
 )
 from worker.errors import RingbackError
 from worker.order import rfc3339
-from worker.store import Caps
 
 app = typer.Typer(no_args_is_help=True, help="Create, list and change the systems that may post orders.")
 

@@ -18,7 +18,8 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
-from worker.callers import Caller, Callers
+from worker.caller import Caller
+from worker.callers import Callers
 from worker.errors import RingbackError, SettingsInvalid, StoreUnavailable
 from worker.settings import Settings, load
 from worker.store import Store, Vault, connect
@@ -68,7 +69,7 @@ class Desk:
     @cached_property
     def callers(self) -> Callers:
         """The callers in the store."""
-        return Callers(self.store, self.vault)
+        return Callers(self.store)
 
     def now(self) -> float:
         """The store's clock, in epoch seconds."""

@@ -141,7 +141,7 @@ def _newest(desk: Desk, caller: str | None, status: Status | None, limit: int) -
 def _told(order: Order, reveal: bool) -> dict[str, Any]:
     """The order as an operator sees it: masked unless asked otherwise."""
     told = {"caller": order.caller, **order.public(), "activation": order.activation}
-    told |= {"asks": order.asks, "cancels": order.cancels, "finishes": order.finishes}
+    told |= {"attempts": order.attempts, "cancels": order.cancels, "finishes": order.finishes}
     if reveal:
         return told
     masked = {

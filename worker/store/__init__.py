@@ -4,24 +4,23 @@
 Client.
 """
 
-from worker.store.asynchronous import AsyncStore, Claim, ServerClock, Tick, Written
-from worker.store.blocking import Caps, Created, Idempotency, Store
-from worker.store.codec import Wake
+from worker.store.asynchronous import AsyncStore, Claim, ServerClock, Tick, Trigger
+from worker.store.blocking import Created, Idempotency, Store
+from worker.store.codec import Written
 from worker.store.connection import broker_options, connect, connect_async
 from worker.store.vault import Vault, VaultLocked
 
 __all__ = [
     "AsyncStore",
-    "Caps",
     "Claim",
     "Created",
     "Idempotency",
     "ServerClock",
     "Store",
     "Tick",
+    "Trigger",
     "Vault",
     "VaultLocked",
-    "Wake",
     "Written",
     "broker_options",
     "connect",

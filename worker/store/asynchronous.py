@@ -16,12 +16,15 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeout
 
+from worker.caller import Caller
 from worker.errors import StoreUnavailable
 from worker.event import Event, EventStatus
+from worker.journal import Entry, line
 from worker.logs import get_logger
 from worker.order import Order
+from worker.schedule import ORDER_LANES, Lane, Wake
 from worker.store import codec, keys
-from worker.store.codec import Wake, ms
+from worker.store.codec import Written, ms
 from worker.store.scripts import source
 from worker.store.vault import Vault, VaultLocked
 
@@ -35,17 +38,6 @@ PER_HOST = 8
 """Deliveries in flight to one receiving host, over all workers."""
 PROBE_AFTER = 5
 """Failures in a row after which a receiving host gets one attempt at a time."""
-
-
-class Written(StrEnum):
-    """What became of a save."""
-
-    SAVED = "saved"
-    CONFLICT = "conflict"
-    """Somebody else changed the order in between: read it anew."""
-    MISSING = "missing"
-    DUPLICATE = "duplicate"
-    """The provider's id belongs to another order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +54,17 @@ class Tick:
     """What a clock's tick found: hints wanted per lane and chores that are due; None of it without the token."""
 
     holder: bool
-    hints: Mapping[str, int]
+    hints: Mapping[Lane, int]
     chores: tuple[str, ...] = ()
+
+
+class Trigger(StrEnum):
+    """What makes a chore due before its period is over (`tick.lua`)."""
+
+    ACCOUNT = "account"
+    """Buying is paused, or somebody asked for a reading of the account."""
+    ERASURES = "erasures"
+    """A code's time is over."""
 
 
 class ServerClock:
@@ -113,6 +114,7 @@ class AsyncStore:
             "release",
             "rewrite_event",
             "reconcile",
+            "save_caller",
         )
         self._scripts = {name: client.register_script(source(name)) for name in names}
 
@@ -129,16 +131,16 @@ class AsyncStore:
 
     # Claims.
 
-    async def claim(self, lane: str, most: int, again: float) -> Claim:
-        """Claim up to `most` due orders of a lane; each is due again in `again` seconds whatever happens."""
+    async def claim(self, lane: Lane, most: int, lease: float) -> Claim:
+        """Claim up to `most` due orders of a lane; each is due again in `lease` seconds whatever happens."""
         told = await self._run(
             "claim",
-            [keys.due(lane), keys.due("settle"), keys.PREFIX + f"hints:{lane}", keys.LIMIT, keys.due("poll")],
-            [lane, most, ms(again), self._cap],
+            [keys.due(lane), keys.due(Lane.SETTLE), keys.hints(lane), keys.LIMIT, keys.due(Lane.POLL)],
+            [lane, most, ms(lease), self._cap],
         )
         self.clock.heard(int(told[0]))
         ids = [part.decode() for part in told[3:]]
-        entries = tuple(zip(ids[::2], ids[1::2], strict=True)) if lane == "poll" else tuple((one, "") for one in ids)
+        entries = tuple(zip(ids[::2], ids[1::2], strict=True)) if lane is Lane.POLL else tuple((one, "") for one in ids)
         return Claim(entries, float(told[1]) / 1000, int(told[2]) / 1000)
 
     async def claim_events(self, most: int, lease: float, worker: str) -> list[Event]:
@@ -148,7 +150,7 @@ class AsyncStore:
         """
         told = await self._run(
             "claim_events",
-            [keys.due("deliver"), keys.PREFIX + "hints:deliver", keys.deliveries(worker)],
+            [keys.due(Lane.DELIVER), keys.hints(Lane.DELIVER), keys.deliveries(worker)],
             [most, most * 5, ms(lease), PER_HOST, PROBE_AFTER],
         )
         self.clock.heard(int(told[0]))
@@ -191,7 +193,7 @@ class AsyncStore:
         told = await _patiently(lambda: self._run("save", script_keys, arguments), patience)
         return Written(told[0].decode())
 
-    async def postpone(self, lane: str, order_id: str, at: float) -> None:
+    async def postpone(self, lane: Lane, order_id: str, at: float) -> None:
         """Move an order's wake-up within its lane; an order that has left the lane is not brought back."""
         await _reached(self._redis.zadd(keys.due(lane), {order_id: ms(at)}, xx=True))
 
@@ -200,13 +202,13 @@ class AsyncStore:
 
         async def counted() -> int:
             pipe = self._redis.pipeline(transaction=True)
-            pipe.incr(keys.order(order_id) + ":missing")
-            pipe.pexpire(keys.order(order_id) + ":missing", ms(within))
+            pipe.incr(keys.missing(order_id))
+            pipe.pexpire(keys.missing(order_id), ms(within))
             return int((await pipe.execute())[0])
 
         return await _reached(counted())
 
-    async def drop(self, lane: str, order_id: str) -> None:
+    async def drop(self, lane: Lane, order_id: str) -> None:
         """Forget a wake-up whose order is gone."""
         await _reached(self._redis.zrem(keys.due(lane), order_id))
 
@@ -223,9 +225,9 @@ class AsyncStore:
         due = "" if after.due_at is None or after.status is not EventStatus.PENDING else ms(after.due_at)
         word = {True: "up", False: "down", None: ""}[host_is_up]
         erase = before.order if erase_after is not None and before.order else ""
-        flight = keys.PREFIX + f"host:{codec.host_of(before.url)}"
-        script_keys = [keys.event(before.id), keys.due("deliver"), keys.ERASE]
-        script_keys += [flight, f"{flight}:waiting", f"{flight}:failures"]
+        host = codec.host_of(before.url)
+        script_keys = [keys.event(before.id), keys.due(Lane.DELIVER), keys.ERASE]
+        script_keys += [keys.host(host), keys.host(host, "waiting"), keys.host(host, "failures")]
         record = codec.pack_event(after, self._vault)
         arguments = [before.id, before.version, after.version, after.status.value, record, due, word, erase]
         arguments += [ms(erase_after or 0), PER_HOST, PROBE_AFTER]
@@ -297,20 +299,20 @@ class AsyncStore:
         """The account as last read."""
         return {k.decode(): v.decode() for k, v in (await _reached(self._redis.hgetall(keys.ACCOUNT))).items()}
 
-    async def wish(self, what: str) -> None:
+    async def request_refresh(self, what: str) -> None:
         """Have "balance" or "servers:<type>" read anew soon."""
-        await _reached(self._redis.hset(keys.WISHES, what, 1))
+        await _reached(self._redis.hset(keys.REFRESH_REQUESTS, what, 1))
 
-    async def taken_wishes(self) -> list[str]:
-        """What the web asked to be read anew since the last time; asked once, told once."""
-        wishes = await _reached(self._redis.hgetall(keys.WISHES))
-        if wishes:
-            await _reached(self._redis.hdel(keys.WISHES, *wishes))
-        return [wish.decode() for wish in wishes]
+    async def take_refresh_requests(self) -> list[str]:
+        """What somebody asked to be read anew since the last time; each request is handed out once."""
+        requested = await _reached(self._redis.hgetall(keys.REFRESH_REQUESTS))
+        if requested:
+            await _reached(self._redis.hdel(keys.REFRESH_REQUESTS, *requested))
+        return [what.decode() for what in requested]
 
-    async def journal(self, **fields: str) -> None:
+    async def journal(self, kind: Entry, **details: str) -> None:
         """Add a line to the journal of money that belongs to no order's change."""
-        await _reached(self._redis.xadd(keys.JOURNAL, dict(fields)))
+        await _reached(self._redis.xadd(keys.JOURNAL, line(kind, **details)))
 
     async def trim_journal(self, older_than: float) -> None:
         """Drop the journal's lines older than so many seconds."""
@@ -321,26 +323,26 @@ class AsyncStore:
     async def tick(
         self,
         worker: str,
-        lanes: Sequence[str],
-        chores: Mapping[str, float],
+        lanes: Sequence[Lane],
+        chores: Sequence[tuple[str, float, Trigger | None]],
         *,
         token: float,
         batch: int,
         most: int,
         hint: float,
-        company: float,
+        linger: float,
         queues_here: bool = False,
     ) -> Tick:
-        """One tick of this worker's clock; spans in seconds.
+        """One tick of this worker's clock; spans in seconds; a chore is its name, its period and what triggers it.
 
-        `company` is how long polls wait for a fuller batch; `queues_here` says that the broker uses this database.
+        `linger` is how long polls wait for a fuller batch; `queues_here` says that the broker uses this database.
         """
-        script_keys = [keys.CLOCK, keys.TICK, keys.CHORES, keys.LIMIT, keys.GATE, keys.WISHES, keys.ERASE]
+        script_keys = [keys.CLOCK, keys.TICK, keys.CHORES, keys.LIMIT, keys.GATE, keys.REFRESH_REQUESTS, keys.ERASE]
         for lane in lanes:
-            script_keys += [keys.due(lane), keys.PREFIX + f"hints:{lane}", lane if queues_here else ""]
-        arguments: list[Any] = [worker, ms(token), batch, most, ms(hint), ms(company), len(chores)]
-        for name, period in chores.items():
-            arguments += [name, ms(period)]
+            script_keys += [keys.due(lane), keys.hints(lane), lane if queues_here else ""]
+        arguments: list[Any] = [worker, ms(token), batch, most, ms(hint), ms(linger), len(chores)]
+        for name, period, trigger in chores:
+            arguments += [name, ms(period), trigger or ""]
         told = await self._run("tick", script_keys, [*arguments, *lanes])
         if told[0] == b"0":
             return Tick(False, {})
@@ -361,7 +363,7 @@ class AsyncStore:
 
         None when it was heard of again, or somebody else did it already.
         """
-        script_keys = [keys.WORKERS, keys.deliveries(worker), keys.due("deliver")]
+        script_keys = [keys.WORKERS, keys.deliveries(worker), keys.due(Lane.DELIVER)]
         given_back = int(await self._run("release", script_keys, [worker, ms(life)]))
         return None if given_back < 0 else given_back
 
@@ -373,7 +375,7 @@ class AsyncStore:
 
     async def reconcile(self, caller_id: str, start: int, batch: int) -> tuple[int, list[str]]:
         """Walk a caller's open orders from rank `start`: (how many were walked, ids that had lost their wake-up)."""
-        script_keys = [keys.caller(caller_id, "open"), *(keys.due(lane) for lane in codec.LANES)]
+        script_keys = [keys.caller(caller_id, "open"), *(keys.due(lane) for lane in ORDER_LANES)]
         told = await self._run("reconcile", script_keys, [start, start + batch - 1])
         return int(told[0]), [order_id.decode() for order_id in told[1:]]
 
@@ -383,12 +385,15 @@ class AsyncStore:
 
     async def mark_verified(self, caller_id: str) -> None:
         """Remember that a caller's callback acknowledged a ping; a caller that is gone is not brought back."""
-        if await _reached(self._redis.exists(keys.caller(caller_id))):
-            await _reached(self._redis.hset(keys.caller(caller_id), "verified_at", repr(self.clock.now())))
+        while (before := await self.caller(caller_id)) is not None:
+            script_keys, arguments = codec.caller_call(before, before.verified(self.clock.now()), self._vault)
+            if await self._run("save_caller", script_keys, arguments) != b"conflict":
+                return
 
-    async def caller(self, caller_id: str) -> dict[bytes, bytes]:
-        """A caller's record, sealed parts still sealed; empty when there is none."""
-        return dict(await _reached(self._redis.hgetall(keys.caller(caller_id))))
+    async def caller(self, caller_id: str) -> Caller | None:
+        """The caller, or None when there is none."""
+        stored, sealed = await self._read(keys.caller(caller_id))
+        return codec.unpack_caller(caller_id, int(stored[b"v"]), sealed, self._vault) if stored else None
 
     async def trim_indexes(self, caller_id: str, before: float) -> None:
         """Take orders accepted before a moment, and events that are gone, out of a caller's indexes."""
@@ -408,8 +413,7 @@ class AsyncStore:
 
     async def depths(self) -> dict[str, int]:
         """How many entries each lane holds."""
-        lanes = (*codec.LANES, "deliver")
-        return {lane: await _reached(self._redis.zcard(keys.due(lane))) for lane in lanes}
+        return {lane: await _reached(self._redis.zcard(keys.due(lane))) for lane in Lane}
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -12,12 +12,13 @@ from typing import Any
 import redis
 from redis.exceptions import RedisError, ResponseError
 
+from worker.caller import Caller, Caps
 from worker.errors import NotFound, StoreUnavailable
 from worker.event import Event
 from worker.order import Order
+from worker.schedule import Lane, Wake
 from worker.store import codec, keys
-from worker.store.asynchronous import Written
-from worker.store.codec import Wake, ms
+from worker.store.codec import Written, ms
 from worker.store.connection import Script
 from worker.store.scripts import source
 from worker.store.vault import Vault
@@ -36,15 +37,6 @@ class Idempotency:
     key: str
     body: str
     answer: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Caps:
-    """A caller's caps; None is no cap."""
-
-    max_in_flight: int | None = None
-    orders_per_minute: int | None = None
-    orders_per_day: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +64,7 @@ class Store:
         self._save = Script(client, source("save"))
         self._add_event = Script(client, source("add_event"))
         self._redeliver = Script(client, source("redeliver"))
+        self._save_caller = Script(client, source("save_caller"))
 
     # Orders.
 
@@ -79,7 +72,7 @@ class Store:
         """Accept an order: record, wake-up and idempotency record in one script."""
         caller = order.caller
         script_keys = [
-            keys.order(order.id), keys.caller(caller, "open"), keys.caller(caller, "orders"), keys.due("buy"),
+            keys.order(order.id), keys.caller(caller, "open"), keys.caller(caller, "orders"), keys.due(Lane.BUY),
             keys.idempotency(caller, idempotency.key) if idempotency else "", keys.GATE,
         ]  # fmt: skip
         arguments: list[Any] = [
@@ -212,7 +205,7 @@ class Store:
             keys.event(event.id),
             keys.caller(event.caller, "events"),
             keys.caller(event.caller, "sequence"),
-            keys.due("deliver"),
+            keys.due(Lane.DELIVER),
         ]
         arguments: list[Any] = [
             event.id,
@@ -230,8 +223,8 @@ class Store:
         again = event.again(now)
         script_keys = [
             keys.event(event.id),
-            keys.due("deliver"),
-            f"{keys.PREFIX}host:{codec.host_of(event.url)}",
+            keys.due(Lane.DELIVER),
+            keys.host(codec.host_of(event.url)),
         ]
         arguments: list[Any] = [event.id, event.version, again.version, codec.pack_event(again, self._vault)]
         with _reaching():
@@ -244,10 +237,10 @@ class Store:
         with _reaching():
             return {k.decode(): v.decode() for k, v in self._redis.hgetall(keys.ACCOUNT).items()}
 
-    def wish(self, what: str) -> None:
+    def request_refresh(self, what: str) -> None:
         """Ask the workers to read "balance" or "servers:<type>" anew."""
         with _reaching():
-            self._redis.hset(keys.WISHES, what, 1)
+            self._redis.hset(keys.REFRESH_REQUESTS, what, 1)
 
     def pauses(self) -> dict[str, dict[str, Any]]:
         """Why buying is paused: reason → details. Empty means that buying goes on."""
@@ -307,11 +300,11 @@ class Store:
         told["version"] = told.get("valkey_version") or told.get("redis_version")
         return {name: str(value) for name, value in told.items() if name in _INFO and value is not None}
 
-    def depths(self) -> dict[str, dict[str, float]]:
+    def depths(self) -> dict[Lane, dict[str, float]]:
         """Per lane: how many entries it holds, how many are due, and by how many seconds the oldest is late."""
         now = self.now()
         told = {}
-        for lane in (*codec.LANES, "deliver"):
+        for lane in Lane:
             with _reaching():
                 first = self._redis.zrange(keys.due(lane), 0, 0, withscores=True)
                 held, due = (
@@ -334,29 +327,16 @@ class Store:
         with _reaching():
             return sorted(one.decode() for one in self._redis.smembers(keys.CALLERS))
 
-    def caller(self, caller_id: str) -> dict[bytes, bytes]:
-        """A caller's record, sealed parts still sealed; empty when there is none."""
-        with _reaching():
-            return dict(self._redis.hgetall(keys.caller(caller_id)))
+    def caller(self, caller_id: str) -> Caller | None:
+        """The caller, or None when there is none."""
+        stored, sealed = self._read([keys.caller(caller_id)])[0]
+        return codec.unpack_caller(caller_id, int(stored[b"v"]), sealed, self._vault) if stored else None
 
-    def put_caller(
-        self,
-        caller_id: str,
-        record: Mapping[str, str | bytes],
-        *,
-        add_key: str | None = None,
-        drop_key: str | None = None,
-    ) -> None:
-        """Write a caller's whole record, and give or take the SHA-256 of an API key."""
-        with _reaching(), self._redis.pipeline(transaction=True) as pipe:
-            pipe.delete(keys.caller(caller_id))
-            pipe.hset(keys.caller(caller_id), mapping=dict(record))
-            pipe.sadd(keys.CALLERS, caller_id)
-            if drop_key:
-                pipe.delete(keys.api_key(drop_key))
-            if add_key:
-                pipe.set(keys.api_key(add_key), caller_id)
-            pipe.execute()
+    def save_caller(self, before: Caller | None, after: Caller) -> Written:
+        """Write a new caller (`before` is None), or a change of one, under the version that was read."""
+        script_keys, arguments = codec.caller_call(before, after, self._vault)
+        with _reaching():
+            return Written(self._save_caller(keys=script_keys, args=arguments).decode())
 
     def caller_of_key(self, digest: str) -> str | None:
         """The id of the caller that an API key's SHA-256 belongs to."""

@@ -10,14 +10,13 @@ import asyncio
 
 from worker.errors import StoreUnavailable
 from worker.logs import get_logger
+from worker.schedule import LIFE
 from worker.store import AsyncStore
 
 log = get_logger(__name__)
 
 BEAT = 0.25
 """Seconds between two beats."""
-LIFE = 1.7
-"""Seconds of silence after which a worker counts as dead."""
 SILENCE = 3 * BEAT
 """Seconds after which, if nobody was heard at all, the store must have been away: then everybody lives on."""
 BEAT_DEADLINE = 4 * BEAT

@@ -8,16 +8,17 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from worker.engine.chores import CHORES
+from worker.engine.lanes import BATCH
 from worker.errors import StoreUnavailable
 from worker.logs import get_logger
+from worker.schedule import Lane
 from worker.services import Services
 
 log = get_logger(__name__)
 
-LANES = ("settle", "poll", "buy", "deliver")
-BATCH = 200
-"""Entries that one hint claims at most."""
 TICK = 0.05
 """Seconds between two ticks of the clock that holds the token, while there is something to do."""
 QUIET_TICK = 0.1
@@ -30,21 +31,28 @@ TOKEN = 1.0
 """Seconds for which the clock's token holds: a killed worker delays nothing for longer."""
 HINT = 2.0
 """Seconds after which a hint that nobody took is forgotten, in the queue and in the count."""
-COMPANY = 0.02
+LINGER = 0.02
 """Share of the poll interval for which due polls wait until a batch is full: fewer hints, evenly late."""
 MOST_HINTS = 50
 """Hints of one lane under way at most."""
-CHORES = {"account": 30.0, "erase": 3600.0, "mend": 60.0, "trim": 3600.0}
-"""Seconds between two runs of each chore; `account` and `erase` also run when there is something for them to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """Something is due: a lane, or a chore. `queue` is where it travels."""
+
+    name: str
+    queue: Lane
+    chore: bool = False
 
 
 class Clock:
     """Ticks on the engine's loop until it is told to stop."""
 
     def __init__(
-        self, services: Services, hint: Callable[[str], None], loop: asyncio.AbstractEventLoop, *, worker: str
+        self, services: Services, hint: Callable[[Hint], None], loop: asyncio.AbstractEventLoop, *, worker: str
     ) -> None:
-        """`hint` publishes one hint for a lane or a chore, and may block."""
+        """`hint` publishes one hint, and may block."""
         self._services = services
         self._hint = hint
         self._loop = loop
@@ -70,30 +78,31 @@ class Clock:
             await asyncio.sleep(wait)
 
     async def _tick(self) -> float:
-        """One tick; gives the seconds until the next."""
+        """One tick; returns the seconds until the next."""
         tick = await self._services.store.tick(
             self._worker,
-            LANES,
-            CHORES,
+            tuple(Lane),
+            [(chore.name, chore.every, chore.trigger) for chore in CHORES.values()],
             token=TOKEN,
             batch=BATCH,
             most=MOST_HINTS,
             hint=HINT / 2,
-            company=COMPANY * self._services.lease["poll"],
+            linger=LINGER * self._services.lease[Lane.POLL],
             queues_here=self._services.queues_here,
         )
         if not tick.holder:
             return IDLE_TICK
-        wanted = [lane for lane, hints in tick.hints.items() for _ in range(hints)]
+        wanted = [Hint(lane, lane) for lane, hints in tick.hints.items() for _ in range(hints)]
         if wanted:
             self._busy_until = self._loop.time() + BUSY
-        if wanted or tick.chores:
-            await self._loop.run_in_executor(None, self._publish, [*wanted, *tick.chores])
+        wanted += [Hint(name, CHORES[name].queue, chore=True) for name in tick.chores]
+        if wanted:
+            await self._loop.run_in_executor(None, self._publish, wanted)
         return TICK if self._loop.time() < self._busy_until else QUIET_TICK
 
-    def _publish(self, wanted: list[str]) -> None:
+    def _publish(self, wanted: list[Hint]) -> None:
         try:
-            for name in wanted:
-                self._hint(name)
+            for hint in wanted:
+                self._hint(hint)
         except Exception as error:
             log.warning("hint_not_sent", why=type(error).__name__)
