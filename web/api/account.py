@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 
 from web.api import openapi, requests, schemas
+from web.api.problems import CODES, Problem
 from web.api.requests import takes
 from web.api.responses import answer
-from web.parts import parts
+from web.client import has_left
+from web.parts import current_caller, parts
 from worker.order import rfc3339
 
 REFRESH_WAIT = 5.0
@@ -53,9 +56,13 @@ def _account(what: str, *, refresh: bool) -> Mapping[str, str]:
     account = store.account()
     if not refresh:
         return account
-    tried = account.get(f"{what}:asked")
-    store.request_refresh(what)
-    parts().waiting.until(lambda: store.account().get(f"{what}:asked") != tried, REFRESH_WAIT)
+    caller, tried = current_caller(), account.get(f"{what}:asked")
+    quota = parts().limits.refresh(caller.id, what)
+    if not quota.allowed:
+        raise Problem(429, "refresh_per_minute", CODES["refresh_per_minute"], retry_after=quota.reset)
+    with parts().waiting.place(caller.id, REFRESH_WAIT, partial(has_left, request.environ)) as wait:
+        store.request_refresh(what)
+        wait.until_changed(store.reading_of(what), None if tried is None else tried.encode())
     return store.account()
 
 

@@ -6,6 +6,7 @@ from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 
 from web.api import openapi, requests, schemas
+from web.api.callbacks import told
 from web.api.problems import CODES, Problem, not_found
 from web.api.requests import takes
 from web.api.responses import answer
@@ -62,6 +63,8 @@ def show(event_id: str) -> Response:
 @takes(path=schemas.EventPath)
 def redeliver(event_id: str) -> Response:
     """Send an event's webhook once more, with the same id."""
+    _own(event_id)
+    _counted()
     for _ in range(MOST_TRIES):
         event, now = _own(event_id), parts().clock()
         if parts().store.redeliver(event, now):
@@ -73,10 +76,18 @@ def redeliver(event_id: str) -> Response:
 @takes()
 def ping() -> Response:
     """Send a `webhook.ping` to the caller's callback."""
+    _counted()
     event = announce.ping(current_caller().id, _callback(), parts().clock())
     parts().store.add_event(event)
     about(webhook=event.id)
     return answer(event.public(), 202)
+
+
+def _counted() -> None:
+    """Count a webhook that is asked for. Raises Problem (429)."""
+    quota = parts().limits.webhook(current_caller().id)
+    if not quota.allowed:
+        raise Problem(429, "webhooks_per_minute", CODES["webhooks_per_minute"], retry_after=quota.reset)
 
 
 def _callback() -> str:
@@ -84,9 +95,11 @@ def _callback() -> str:
     if callback is None:
         raise Problem(409, "no_callback", CODES["no_callback"])
     try:
-        parts().callbacks.check(callback)
+        parts().callbacks.check(callback, current_caller().id)
     except CallbackRefused as refused:
-        raise Problem(409, "callback_refused", refused.message) from None
+        _, why = told(refused)
+        about(callback=refused.code.value)
+        raise Problem(409, "callback_refused", f"this caller's default callback {why}") from None
     return callback
 
 
@@ -94,6 +107,6 @@ def _own(event_id: str) -> Event:
     """The caller's event; somebody else's looks like none."""
     event = parts().store.load_event(event_id)
     if event is None or event.caller != current_caller().id:
-        raise not_found()
+        raise not_found("event")
     about(webhook=event_id)
     return event

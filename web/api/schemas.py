@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -14,6 +13,8 @@ from worker.order import ErrorCode, Settlement, Status
 
 ORDER_ID = r"^ord_[0-9a-f]{24}$"
 EVENT_ID = r"^evt_[0-9a-f]{24}$"
+PRINTABLE = r"^[!-~]([ -~]*[!-~])?$"
+ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 MOST_METADATA = 4096
 """Bytes of metadata, as compact JSON in UTF-8."""
 DEEPEST_METADATA = 16
@@ -34,11 +35,11 @@ def _metadata(value: dict[str, Any]) -> dict[str, Any]:
     try:
         size = len(_compact(value).encode())
     except UnicodeEncodeError:
-        raise PydanticCustomError("bad_text", "holds text that is no valid Unicode") from None
+        raise PydanticCustomError("bad_text", "holds text that is not valid Unicode") from None
     if size > MOST_METADATA:
-        raise PydanticCustomError("too_large", "is over 4 KiB as compact JSON")
+        raise PydanticCustomError("too_large", "must be at most 4 KiB as compact JSON")
     if _depth(value) > DEEPEST_METADATA:
-        raise PydanticCustomError("too_deep", "is nested more than 16 deep")
+        raise PydanticCustomError("too_deep", "must be nested at most 16 deep")
     return value
 
 
@@ -46,10 +47,11 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10 else value
 
 
-Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[!-~]([ -~]*[!-~])?$")]
+Name = Annotated[str, Field(min_length=1, max_length=64, pattern=PRINTABLE)]
 Url = Annotated[str, Field(max_length=2048, json_schema_extra={"pattern": "^https?://[!-~]+$"})]
 Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
 Whole = BeforeValidator(_whole)
+Wait = Annotated[int, Field(strict=True, ge=0, le=LONGEST_WAIT), Whole]
 OrderId = Annotated[str, Field(pattern=ORDER_ID)]
 EventId = Annotated[str, Field(pattern=EVENT_ID)]
 Limit = Annotated[int, Field(strict=True, ge=1, le=100, description="how many at most"), Whole]
@@ -62,40 +64,55 @@ class Incoming(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
+class Judge(Protocol):
+    """Knows what a field's form does not tell; raises PydanticCustomError. It is a validation's context."""
+
+    def server(self, server: str, type: str) -> None:
+        """Let a server pass that the provider has."""
+
+    def callback(self, url: str | None) -> str:
+        """The callback that counts: the one given, or the caller's own."""
+
+
 class NewOrder(Incoming):
     """An order to be placed."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
-    server: Name = Field(description="the provider's server, by its id", examples=["1"])
-    type: Name = Field(description="the provider's type of number", examples=["1"])
+    type: Literal["1", "2"] = Field(description="the provider's type of number", examples=["1"])
+    server: Name = Field(description="the provider's server, by its id (see /v1/servers)", examples=["1"])
     callback_url: Url | None = Field(
         None, validate_default=True, description="where the webhooks go; the caller's own callback unless given"
     )
     metadata: Metadata = Field(
         default_factory=dict, description="comes back untouched; at most 4 KiB and 16 deep", examples=[{"user": "42"}]
     )
-    purpose: str | None = Field(
-        None, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$", description="a short label"
-    )
+    purpose: str | None = Field(None, max_length=100, pattern=ONE_LINE, description="a short label")
     timeout: float | None = Field(
         None, gt=0, le=86_400, allow_inf_nan=False,
         description="seconds after the purchase at which an order without a code is cancelled",
     )  # fmt: skip
 
+    @field_validator("server")
+    @classmethod
+    def _listed(cls, server: str, info: ValidationInfo) -> str:
+        judge: Judge | None = info.context
+        if judge and "type" in info.data:
+            judge.server(server, info.data["type"])
+        return server
+
     @field_validator("callback_url")
     @classmethod
     def _judged(cls, url: str | None, info: ValidationInfo) -> str | None:
-        """The context judges: it gives the callback that counts, or raises."""
-        judge: Callable[[str | None], str] | None = info.context
-        return judge(url) if judge else url
+        judge: Judge | None = info.context
+        return judge.callback(url) if judge else url
 
 
 class OrderHeaders(Incoming):
     """Headers of a new order."""
 
     idempotency_key: str | None = Field(
-        None, alias="Idempotency-Key", min_length=1, max_length=255, pattern=r"^[!-~]([ -~]*[!-~])?$",
+        None, alias="Idempotency-Key", min_length=1, max_length=255, pattern=PRINTABLE,
         description="the same key with the same body gives the first answer again, for 24 hours",
     )  # fmt: skip
 
@@ -112,11 +129,32 @@ class EventPath(BaseModel):
     event_id: EventId
 
 
+class NewOrderQuery(Incoming):
+    """How to place an order."""
+
+    wait: Wait = Field(
+        0, description="wait up to this many seconds for the order to have its number or to end (0 to 60)"
+    )
+
+
 class OrderQuery(Incoming):
     """How to ask for an order."""
 
-    wait: Annotated[int, Field(strict=True, ge=0, le=LONGEST_WAIT), Whole] = Field(
-        0, description="hold the answer until the order changes, for so many seconds at most"
+    wait: Wait = Field(0, description="wait up to this many seconds for the order to change (0 to 60)")
+    wait_for: Literal["number", "end", "change"] = Field(
+        "change",
+        description="what `wait` waits for: `number` (it has one, or has ended), `end`, or `change` (until it differs "
+        "from `If-None-Match`; without that header, from the moment of asking)",
+    )
+
+
+class OrderReadHeaders(Incoming):
+    """Headers of reading an order."""
+
+    if_none_match: str | None = Field(
+        None,
+        alias="If-None-Match",
+        description="the `ETag` of what the client knows; an order that is still so is a 304",
     )
 
 

@@ -22,7 +22,7 @@ from worker.event import Event, EventStatus
 from worker.journal import Entry, line
 from worker.logs import get_logger
 from worker.order import Order
-from worker.schedule import ORDER_LANES, Lane, Wake
+from worker.schedule import ORDER_LANES, REFUSALS_KEPT, Lane, Wake, hold_after
 from worker.store import codec, keys
 from worker.store.codec import Written, ms
 from worker.store.scripts import source
@@ -298,6 +298,15 @@ class AsyncStore:
     async def account(self) -> dict[str, str]:
         """The account as last read."""
         return {k.decode(): v.decode() for k, v in (await _reached(self._redis.hgetall(keys.ACCOUNT))).items()}
+
+    async def count_refusal(self, caller_id: str) -> None:
+        """Count an order that the provider refused; past a number of them the caller's next orders have to wait."""
+        refusals = keys.caller(caller_id, "refusals")
+        count = int(await _reached(self._redis.incr(refusals)))
+        await _reached(self._redis.expire(refusals, REFUSALS_KEPT))
+        hold = hold_after(count)
+        if hold:
+            await _reached(self._redis.set(keys.caller(caller_id, "hold"), count, ex=hold))
 
     async def request_refresh(self, what: str) -> None:
         """Have "balance" or "servers:<type>" read anew soon."""

@@ -37,7 +37,7 @@ else
   redis.call("ZREM", KEYS[2], id)
 end
 
-local place, reply = 15, held[4] or ""
+local place, reply, written = 15, held[4] or "", 0
 for _ = 1, tonumber(ARGV[14]) do
   local event_id, kind, host, record = ARGV[place], ARGV[place + 1], ARGV[place + 2], ARGV[place + 3]
   local event, sequence = "rb:event:" .. event_id, redis.call("INCR", KEYS[8])
@@ -46,8 +46,10 @@ for _ = 1, tonumber(ARGV[14]) do
   redis.call("ZADD", KEYS[7], sequence, event_id)
   reply = reply .. event_id .. " "
   redis.call("ZADD", KEYS[6], now, event_id)
+  written = written + #record + 512
   place = place + 4
 end
+if written > 0 then redis.call("HINCRBY", "rb:caller:" .. caller .. ":bytes", math.floor(now / 86400000), written) end
 
 if reply ~= "" then redis.call("HSET", KEYS[1], "e", reply) end
 
