@@ -54,7 +54,7 @@ class Api:
             clock=clock,
             sleep=self._sleep,
             monotonic=clock,
-            limits=limits or RateLimits(webhooks=settings.webhooks_per_minute, clock=clock),
+            limits=limits or RateLimits(webhooks=settings.webhooks_per_minute, refreshes=1, clock=clock),
         )
         self.shop = self.new_caller("Shop")
 

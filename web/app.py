@@ -59,7 +59,7 @@ def create_app(
             store=store,
             keys=KeyRing(Callers(store), monotonic),
             callbacks=Callbacks(guard or guard_of(settings), monotonic),
-            limits=limits or RateLimits(webhooks=settings.webhooks_per_minute),
+            limits=limits or RateLimits(webhooks=settings.webhooks_per_minute, refreshes=settings.refreshes_per_minute),
             waiting=LongPoll(store.peek, sleep=sleep, monotonic=monotonic),
             servers=ProviderServers(store, monotonic),
             clock=clock,

@@ -83,6 +83,9 @@ class Settings(BaseSettings):
     webhooks_per_minute: Annotated[int, Field(ge=1)] = Field(
         60, description="pings and redeliveries that one caller may ask of one web process in a minute; past it: 429"
     )
+    refreshes_per_minute: Annotated[int, Field(ge=1)] = Field(
+        1, description="times that one caller may ask one web process in a minute to have one reading made anew"
+    )
     min_balance: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
         None, description="stop buying below this balance"
     )

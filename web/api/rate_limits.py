@@ -52,12 +52,13 @@ class RateLimits:
         requests: int = REQUESTS_PER_MINUTE,
         failed_logins: int = FAILED_LOGINS_PER_MINUTE,
         webhooks: int = WEBHOOKS_PER_MINUTE,
+        refreshes: int = REFRESHES_PER_MINUTE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._requests = _Window("requests", requests, clock)
         self._failed_logins = _Window("failed-logins", failed_logins, clock)
         self._webhooks = _Window("webhooks", webhooks, clock)
-        self._refreshes = _Window("refreshes", REFRESHES_PER_MINUTE, clock)
+        self._refreshes = _Window("refreshes", refreshes, clock)
 
     def request(self, caller_id: str) -> Quota:
         """Count a request of a caller."""
