@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import datetime
+from functools import partial
 from urllib.parse import urlsplit
 
 import httpx
@@ -44,8 +45,12 @@ def street(real_server: str, names: NameServer, tmp_path_factory: pytest.TempPat
     """The service; its own caller is the one whom nothing may reach."""
     settings = {"RINGBACK_CALLBACK_NAMESERVERS": names.address, "RINGBACK_CALLER_STORAGE": str(STORAGE)}
     for stack in running_stack(tmp_path_factory.mktemp("street"), settings=settings):
-        wait_for(lambda stack=stack: stack.api.get("/v1/servers").json()["servers"], what="a reading of the servers")
+        wait_for(partial(_servers, stack), what="a reading of the servers")
         yield stack
+
+
+def _servers(stack: Stack) -> object:
+    return stack.api.get("/v1/servers").json()["servers"]
 
 
 @pytest.fixture
@@ -82,7 +87,7 @@ def test_a_zone_that_never_answers_costs_other_callers_nothing(street: Stack, ho
         for _ in range(ROUNDS):
             silent = [f"{secrets.token_hex(4)}{SILENT}" for _ in range(16)]
             theirs = [pool.submit(ordered, hostile, callback_url=hook(street, host)) for host in silent]
-            hung = wait_for(lambda theirs=theirs: _hung(theirs), what="what is over the share being refused")
+            hung = wait_for(partial(_hung, theirs), what="what is over the share being refused")
             ours = ordered(street.api, callback_url=hook(street, secrets.token_hex(4) + FINE))
             none = ordered(street.api, callback_url=hook(street, secrets.token_hex(4) + ".none.test"))
             assert [one.done() for one in hung] == [False] * LOOK_UPS_PER_CALLER, (

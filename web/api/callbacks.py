@@ -71,9 +71,11 @@ class Callbacks:
         judged = None if place is None else self._known.get(place)
         if judged is None:
             where = self._judge.target(url)
+            place = (where.scheme, where.host, where.port)
             if where.literal:
+                self._known.put(place, _Judged(None))
                 return
-            judged = self._looked_up((where.scheme, where.host, where.port), caller_id)
+            judged = self._looked_up(place, caller_id)
         if isinstance(judged.refused, NameServersSilent):
             raise Problem(503, "resolver_unavailable", CODES["resolver_unavailable"], retry_after=RETRY_AFTER)
         if judged.refused is not None:

@@ -78,7 +78,7 @@ def _placed() -> Response:
     used = _idempotency(key, asked) if key is not None else None
     if used and (known := shared.store.replayed(caller.id, used)):
         return _created(known)
-    order = _new(requests.checked(schemas.NewOrder, asked, context=_Judge()), shared, caller)
+    order = _new(requests.checked(schemas.NewOrder, asked, context=_Judge(shared, caller)), shared, caller)
     payload = encode(order.public()).encode()
     if used:
         used = Idempotency(used.key, used.body, payload)
@@ -99,14 +99,19 @@ def _digest(text: str) -> str:
 class _Judge:
     """What is known of the values of an order's fields while its request is read."""
 
+    __slots__ = ("_caller", "_parts")
+
+    def __init__(self, shared: Parts, caller: Caller) -> None:
+        self._parts = shared
+        self._caller = caller
+
     def callback(self, url: str | None) -> str:
         """The callback that counts, once the guard has let it pass."""
-        caller = current_caller()
-        callback = caller.callback_url if url is None else url
+        callback = self._caller.callback_url if url is None else url
         if callback is None:
             raise PydanticCustomError("required", "is required: this caller has no callback of its own")
         try:
-            parts().callbacks.check(callback, caller.id)
+            self._parts.callbacks.check(callback, self._caller.id)
         except CallbackRefused as refused:
             code, why = told(refused)
             about(callback=refused.code.value)
@@ -116,7 +121,7 @@ class _Judge:
 
     def server(self, server: str, type: str) -> None:
         """Let a server pass that the last reading lists, and any while there is none."""
-        listed = parts().servers.of(type)
+        listed = self._parts.servers.of(type)
         if listed and server not in listed:
             known = ", ".join(listed[:MOST_NAMED])
             why = f"is not among the servers of type {type}: {known} (/v1/servers?type={type}&refresh=true reads anew)"
