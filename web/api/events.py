@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 
@@ -14,8 +16,10 @@ from web.middleware import about
 from web.parts import current_caller, parts
 from worker import announce
 from worker.event import Event
-from worker.webhooks.guard import CallbackRefused
+from worker.webhooks.guard import CallbackRefused, Refusal
 
+NO_ADDRESS = "dns"
+"""The error of an attempt whose host led to no address that may be called."""
 MOST_TRIES = 3
 """Times that a redelivery is tried anew because an attempt ended meanwhile."""
 
@@ -51,13 +55,13 @@ def _after(event_id: str, asked: schemas.EventsQuery) -> Response:
 
 
 def _page(found: list[Event], cursor: str | None) -> Response:
-    return answer({"data": [event.public() for event in found], "next_cursor": cursor})
+    return answer({"data": [_shown(event) for event in found], "next_cursor": cursor})
 
 
 @takes(path=schemas.EventPath)
 def show(event_id: str) -> Response:
     """Read an event with all its attempts."""
-    return answer(_own(event_id).public())
+    return answer(_shown(_own(event_id)))
 
 
 @takes(path=schemas.EventPath)
@@ -68,9 +72,9 @@ def redeliver(event_id: str) -> Response:
     for _ in range(MOST_TRIES):
         event, now = _own(event_id), parts().clock()
         if parts().store.redeliver(event, now):
-            return answer(event.again(now).public(), 202)
+            return answer(_shown(event.again(now)), 202)
     # An attempt is under way: it is what was asked for.
-    return answer(_own(event_id).public(), 202)
+    return answer(_shown(_own(event_id)), 202)
 
 
 @takes()
@@ -80,7 +84,7 @@ def ping() -> Response:
     event = announce.ping(current_caller().id, _callback(), parts().clock())
     parts().store.add_event(event)
     about(webhook=event.id)
-    return answer(event.public(), 202)
+    return answer(_shown(event), 202)
 
 
 def _counted() -> None:
@@ -101,6 +105,15 @@ def _callback() -> str:
         about(callback=refused.code.value)
         raise Problem(409, "callback_refused", f"this caller's default callback {why}") from None
     return callback
+
+
+def _shown(event: Event) -> dict[str, Any]:
+    """The event as callers see it: like a POST, it does not tell a host that leads inside from one that is none."""
+    public = event.public()
+    for attempt in public["attempts"]:
+        if attempt["error"] == Refusal.blocked_address:
+            attempt["error"] = NO_ADDRESS
+    return public
 
 
 def _own(event_id: str) -> Event:
