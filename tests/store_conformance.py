@@ -799,13 +799,14 @@ class IndexConformance:
 
     async def test_account_keeps_the_last_good_reading(self, stores: Stores):
         """An unreadable answer marks it as asked for, and changes nothing else."""
-        await stores.engine.put_account("balance", "500.00")
-        before = stores.blocking.account()
-        await stores.engine.put_account("balance", None)
-        after = await stores.engine.account()
-        assert after["balance"] == "500.00"
-        assert after["balance:at"] == before["balance:at"]
-        assert int(after["balance:asked"]) >= int(before["balance:asked"])
+        await stores.engine.put_reading("balance", "500.00")
+        before = stores.blocking.reading("balance")
+        await stores.engine.put_reading("balance", None)
+        after = await stores.engine.reading("balance")
+        assert (after.value, after.at) == ("500.00", before.at)
+        assert after.asked_at is not None
+        assert before.asked_at is not None
+        assert after.asked_at >= before.asked_at
 
 
 class StoreConformance(

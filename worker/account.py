@@ -11,9 +11,6 @@ from worker.journal import Entry
 from worker.provider.protocol import Balance, BalanceReply, Declined, Servers, ServersReply, Throttled
 from worker.store import AsyncStore
 
-BALANCE_EVERY = 60.0
-"""Seconds between two readings of the balance that nobody asked for."""
-SERVERS_EVERY = 600.0
 TYPES = ("1", "2")
 """The provider's two kinds of servers (vendor's page)."""
 
@@ -47,15 +44,13 @@ class Account:
 
     async def _due(self) -> list[str]:
         requested = await self._store.take_refresh_requests()
-        known, now = await self._store.account(), self._store.clock.now()
-
-        def old(what: str, every: float) -> bool:
-            return now - int(known.get(f"{what}:asked", "0")) / 1000 >= every
-
+        now = self._store.clock.now()
+        known = [await self._store.reading(what) for what in ("balance", *(f"servers:{type}" for type in TYPES))]
+        old = {reading.what for reading in known if reading.due(now)}
         probes = any(now >= pause.get("probe_at", now + 1) for pause in (await self._store.pauses()).values())
-        due = ["balance"] if probes or "balance" in requested or old("balance", BALANCE_EVERY) else []
-        servers = {f"servers:{type}" for type in TYPES if old(f"servers:{type}", SERVERS_EVERY)}
-        return due + sorted(servers | {what for what in requested if what.startswith("servers:")})
+        if probes:
+            old.add("balance")
+        return sorted(old | set(requested))
 
     async def _read_balance(self) -> None:
         reply = await self._provider.balance()
@@ -64,12 +59,12 @@ class Account:
         if isinstance(reply, Throttled):
             await self._gate.throttled(reply)
         balance = reply.amount if isinstance(reply, Balance) else None
-        if balance is not None and (await self._store.account()).get("balance") != str(balance):
+        if balance is not None and (await self._store.reading("balance")).value != str(balance):
             await self._store.journal(Entry.BALANCE, balance=str(balance))
-        await self._store.put_account("balance", None if balance is None else str(balance))
+        await self._store.put_reading("balance", None if balance is None else str(balance))
         await self._gate.observe_balance(balance, self._floor)
 
     async def _read_servers(self, type: str) -> None:
         reply = await self._provider.servers(type)
         listed = [{"id": one.id, "name": one.name} for one in reply.servers] if isinstance(reply, Servers) else None
-        await self._store.put_account(f"servers:{type}", None if listed is None else json.dumps(listed))
+        await self._store.put_reading(f"servers:{type}", None if listed is None else json.dumps(listed))

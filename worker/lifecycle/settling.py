@@ -158,8 +158,9 @@ class Settling(Steps):
 
         A number that the provider ended by itself was refunded only if it says so anew.
         """
-        ours = order.cancels > 1 and order.error is not ErrorCode.ORDER_LOST
-        return reply.word is Word.ACCESS_CANCEL or ours
+        if reply.word is Word.ACCESS_CANCEL_ALREADY and order.cancels == 1:
+            return False
+        return reply.word is Word.ACCESS_CANCEL or order.error is not ErrorCode.ORDER_LOST
 
     async def _refunded(self, order: Order, *, next_look: float = 0.0, concluded: bool = False) -> Outcome:
         """The money is back. A code may still have come in between: look once more before the end."""

@@ -16,6 +16,7 @@ from worker.caller import Caller, Caps
 from worker.errors import NotFound, StoreUnavailable
 from worker.event import Event
 from worker.order import Order
+from worker.reading import Reading
 from worker.schedule import Lane, Wake
 from worker.store import codec, keys
 from worker.store.codec import Written, ms
@@ -232,10 +233,10 @@ class Store:
 
     # The provider, as the workers last read it.
 
-    def account(self) -> dict[str, str]:
-        """The account as the workers last read it."""
+    def reading(self, what: str) -> Reading:
+        """What the workers last read of "balance" or "servers:<type>"."""
         with _reaching():
-            return {k.decode(): v.decode() for k, v in self._redis.hgetall(keys.ACCOUNT).items()}
+            return codec.reading(what, self._redis.hmget(keys.ACCOUNT, keys.reading(what)))
 
     def request_refresh(self, what: str) -> None:
         """Ask the workers to read "balance" or "servers:<type>" anew."""

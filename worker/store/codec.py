@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from worker.caller import Caller, Caps, Secret
 from worker.event import Attempt, Event, EventStatus
 from worker.order import Ending, ErrorCode, Order, Settlement, Status
+from worker.reading import Reading
 from worker.schedule import ORDER_LANES, Lane, Wake
 from worker.store import keys
 from worker.store.vault import Vault
@@ -181,6 +182,17 @@ def _erase_at(before: Order, after: Order, otp_ttl: float) -> str:
         return "0" if before.otp is not None else ""
     first = after.received_at or after.ended_at
     return str(ms(first + otp_ttl)) if first is not None and before.otp is None else ""
+
+
+def reading(what: str, stored: Sequence[bytes | None]) -> Reading:
+    """A reading from its value, its moment and the moment of the last attempt (`keys.reading`)."""
+    value, at, asked_at = stored
+    return Reading(
+        what,
+        value.decode() if value is not None else None,
+        int(at) / 1000 if at is not None else None,
+        int(asked_at) / 1000 if asked_at is not None else None,
+    )
 
 
 def flat(pairs: Mapping[str, str]) -> list[str]:

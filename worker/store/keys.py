@@ -65,6 +65,11 @@ def due(lane: str) -> str:
     return f"{PREFIX}due:{lane}"
 
 
+def reading(what: str) -> list[str]:
+    """The fields of a reading in the account: its value, its moment, and the moment of the last attempt."""
+    return [what, f"{what}:at", f"{what}:asked"]
+
+
 def missing(order_id: str) -> str:
     """How often in a row the provider did not know an order's number."""
     return f"{order(order_id)}:missing"
