@@ -275,7 +275,6 @@ async def test_trouble_after_sending_is_unclear_and_never_repeated(server, trust
 
 FRAMINGS: dict[str, Callable[[bytes], bytes | Answering]] = {
     "length": http,
-    "repeated length": lambda body: http(body, "200 OK", f"Content-Length: {len(body)}"),
     "chunked": lambda body: chunked(body[:5], body[5:], end=b"0\r\nTrailer: x\r\n\r\n"),
     "until close": lambda body: then_close(b"HTTP/1.0 200 OK\r\n\r\n" + body),
     "byte by byte": lambda body: dripping(http(body)),
@@ -291,6 +290,14 @@ async def test_a_whole_answer_is_read_however_it_is_framed(server, provider, fra
     server.script = [FRAMINGS[framing](SOLD), FRAMINGS[framing](b"STATUS_OK:001234")]
     assert await provider.buy("1", "1") == Bought("ORDER_ID_12345", "+923001234567", 900.0)
     assert await provider.status("x") == Code("001234")
+
+
+async def test_a_length_said_twice_is_read_for_a_purchase_and_refused_for_a_poll(server, provider):
+    """RFC 9110 (8.6) allows both. A purchase cannot be asked again; a poll can, and never guesses."""
+    twice = "Content-Length: {}".format
+    server.script = [http(SOLD, "200 OK", twice(len(SOLD))), http(b"STATUS_OK:001234", "200 OK", twice(16))]
+    assert await provider.buy("1", "1") == Bought("ORDER_ID_12345", "+923001234567", 900.0)
+    assert await provider.status("x") == Unclear("malformed")
 
 
 @pytest.mark.parametrize("call", ["buy", "status"])
