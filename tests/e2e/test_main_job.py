@@ -17,13 +17,14 @@ import pytest
 from tests.e2e.invariants import check_order, check_stack, checked_stack
 from tests.e2e.provider import buy, finish, poll
 from tests.e2e.stack import BUY_DEADLINE, ROOT, Process, Stack, procfile, wait_for
-from web.schemas import LONGEST_WAIT
 from worker.schedule import LIFE_RESERVE
 from worker.services import BUY_LEASE, DELIVERY_MARGIN
 
 pytestmark = pytest.mark.e2e
 
 SMS = "Acme: 09:41:07 is your code; mail help@acme.example: it's valid 10 min"
+LONGEST_WAIT = 60
+"""Seconds that a reader may have its answer held."""
 GRACE = BUY_DEADLINE + 5.0
 """Seconds after which a purchase that nobody recorded is given up as unknown."""
 
