@@ -160,6 +160,7 @@ REFUSED = {
     "head too big": OK + b"X: " + b"x" * HEAD_LIMIT,
     "body too big": headed(b"Content-Length: 65537", body=b"x" * (BODY_LIMIT + 1)),
     "chunks too big": CHUNKED + b"2000\r\n%b\r\n" % (b"x" * 0x2000) * 9,
+    "trailers without end": CHUNKED + b"0\r\nX: " + b"x" * (HEAD_LIMIT + BODY_LIMIT),
     "body without a length too big": OK + b"\r\n" + b"x" * (BODY_LIMIT + 1),
 }  # fmt: skip
 
