@@ -57,7 +57,7 @@ class NotInTime(AssertionError):
     """What a test waited for did not happen."""
 
 
-def wait_for(look: Callable[[], T | None], seconds: float = 15.0, what: str = "it") -> T:
+def wait_for(look: Callable[[], T | None], seconds: float = 30.0, what: str = "it") -> T:
     """Look until what is seen is true, and give it. Raises NotInTime."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
@@ -203,7 +203,7 @@ class Stack:
         self.receiver.stop()
         self.store.stop()
 
-    def wait_until_ready(self, seconds: float = 40.0) -> None:
+    def wait_until_ready(self, seconds: float = 60.0) -> None:
         """Wait until the web answers, reaches the store and has seen a worker's clock tick."""
         wait_for(lambda: self._get("/readyz").status_code == 200, seconds, "GET /readyz answering 200")
 
@@ -306,7 +306,7 @@ class Stack:
         found = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
         return [pid for pid in found if _group(pid) in groups]
 
-    def until(self, order_id: str, status: str | tuple[str, ...], seconds: float = 20.0) -> dict[str, Any]:
+    def until(self, order_id: str, status: str | tuple[str, ...], seconds: float = 40.0) -> dict[str, Any]:
         """Wait until the order has a status; returns the order."""
         wanted = (status,) if isinstance(status, str) else status
 
@@ -316,7 +316,7 @@ class Stack:
 
         return wait_for(look, seconds, f"order {order_id} becoming {' or '.join(wanted)}")
 
-    def until_settled(self, order_id: str, settlement: str, seconds: float = 30.0) -> dict[str, Any]:
+    def until_settled(self, order_id: str, settlement: str, seconds: float = 60.0) -> dict[str, Any]:
         """Wait until the order has ended, its money is settled and its terminal event has been delivered."""
 
         def look() -> dict[str, Any] | None:
