@@ -68,11 +68,6 @@ class Answer:
         return {"Content-Length": str(promised)}
 
 
-def text_answer(text: str) -> Answer:
-    """A plain 200, as the provider sends it on a good day."""
-    return Answer(encoded(text))
-
-
 def json_answer(value: Any, status: int = 200) -> Answer:
     """An answer of the control face."""
     return Answer(json.dumps(value).encode(), status, {"Content-Type": "application/json"})

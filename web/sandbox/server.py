@@ -1,4 +1,4 @@
-"""The sandbox provider on a port: the vendor's path, and the control face beside it."""
+"""The sandbox provider on a port: the vendor's paths, and the control face beside it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any, Self
 
 from web.sandbox.answers import Answer, json_answer
 from web.sandbox.control import ROOT, direct
+from web.sandbox.handlers import HANDLERS
 from web.sandbox.stage import Stage
 from web.sandbox.wire import MAX_HEAD, BadRequest, Reader, Request, read_request, send
 
-HANDLER = "cheap_handler.php"
 BACKLOG = 1024
 """Connections that may wait to be taken: a worker opens hundreds at once."""
 
@@ -49,7 +49,7 @@ class Sandbox(Stage):
 
     @property
     def base_url(self) -> str:
-        """What the provider's base URL is to a client; the handler lies under it."""
+        """What the provider's base URL is to a client; the handlers lie under it."""
         return f"{self.url}/stubs"
 
     def start(self) -> Self:
@@ -120,15 +120,16 @@ class Sandbox(Stage):
             return await send(json_answer({"error": str(problem)}, 400), False, reader, writer)
         if request is None:
             return False
-        if not request.path.endswith(HANDLER):
+        handler = request.path.rpartition("/")[2]
+        if handler not in HANDLERS:
             return await send(self._beside(request), request.keep_alive, reader, writer)
         with self.in_flight():
-            return await send(self._provider(request), request.keep_alive, reader, writer)
+            return await send(self._provider(request, handler), request.keep_alive, reader, writer)
 
-    def _provider(self, request: Request) -> Answer:
+    def _provider(self, request: Request, handler: str) -> Answer:
         if request.method != "GET":
             return Answer(b"", 405, {"Allow": "GET"})
-        return self.answer(request.query)
+        return self.answer(request.query, handler)
 
     def _beside(self, request: Request) -> Answer:
         if request.path.startswith(ROOT) or request.path == ROOT.rstrip("/"):

@@ -9,20 +9,29 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
-from web.sandbox.answers import Answer, text_answer
+from web.sandbox.answers import Answer, encoded
+from web.sandbox.catalogue import Catalogue
 from web.sandbox.faults import ALWAYS, Fault, Script, read_faults
-from web.sandbox.kinds import Scene, answer_for
+from web.sandbox.handlers import CHEAP_HANDLER, HANDLERS, PURCHASES, Handler, order_id
+from web.sandbox.kinds import JSON_TYPE, Scene, answer_for
 from web.sandbox.ledger import Ledger
 from web.sandbox.log import SHOWN, RequestLog, Seen, masked
-from web.sandbox.orders import Order
-from web.sandbox.rules import Rules, money, seconds
-from web.sandbox.vendor import speak
+from web.sandbox.messages import message
+from web.sandbox.orders import EMAIL, RENTAL, SMS, Order
+from web.sandbox.plays import Plays, Told, Wish
+from web.sandbox.rules import Rules
+from web.sandbox.shapes import Shapes
+from web.sandbox.shop import Shop
+from web.sandbox.stories import items_of, named
+from web.sandbox.values import money, seconds
 
 OUTAGES = {
     "502": Fault("http_error", times=ALWAYS),
     "reset": Fault("reset", times=ALWAYS),
     "hang": Fault("hang", times=ALWAYS),
 }
+
+EMPTY_ACCOUNT = {"X-Sandbox-Hint": "the play money is spent; POST /sandbox/refill pays in more"}
 
 
 class Stage:
@@ -50,19 +59,30 @@ class Stage:
         self._log = RequestLog()
         self._script = Script()
         self._outage: tuple[float, Fault] | None = None
+        self._shapes = Shapes()
         self.ledger = self._fresh_ledger(Rules().changed(**rules))
+        self.catalogue = self._fresh_catalogue()
+        self.plays = Plays()
 
-    def answer(self, query: Mapping[str, str]) -> Answer:
-        """Let the ledger act, the script spoil what it says, and the log keep both."""
+    @property
+    def shop(self) -> Shop:
+        """What the handlers sell from."""
+        return Shop(self.ledger, self.catalogue, self._shapes, self._clock, self._chance)
+
+    def answer(self, query: Mapping[str, str], handler: str = CHEAP_HANDLER) -> Answer:
+        """Let the ledger act, the script and the order's story spoil what it says, and the log keep all."""
         with self._lock:
-            earlier_id = self.ledger.newest_id()
-            fault = self._fault_for(query)
-            genuine = self._speak(query) if fault is None or fault.executes else ""
-            scene = Scene(query.get("action", ""), genuine, earlier_id, self._clock())
-            answer = text_answer(genuine) if fault is None else answer_for(fault, scene)
-            newest_id = self.ledger.newest_id()
-            bought = newest_id if newest_id != earlier_id else ""
-            self._log.write(self._seen(query, bought, fault, answer))
+            action, product = query.get("action", ""), PURCHASES.get(query.get("action", ""))
+            newest_id, earlier_id = self.ledger.newest_id(), self.ledger.newest_id(product)
+            fault = self._fault_for(query, handler)
+            told = self._tell(query, HANDLERS[handler]) if fault is None or fault.executes else Told("")
+            fault = fault or told.fault
+            bought = self.ledger.newest_id()
+            own_id = bought if bought != newest_id else order_id(query)
+            scene = Scene(action, told.genuine, earlier_id, self._clock())
+            in_json = HANDLERS[handler].answers_json(action)
+            answer = answer_for(fault, scene) if fault else genuine_answer(told.genuine, in_json)
+            self._log.write(self._seen(query, handler, own_id, fault, answer))
             return answer
 
     def in_flight(self) -> AbstractContextManager[None]:
@@ -86,10 +106,32 @@ class Stage:
         with self._lock:
             return self._script.as_json()
 
-    def arrive(self, order_id: str | None, text: str, after: float = 0.0) -> Order:
+    def arrive(self, order_id: str | None, text: str, after: float = 0.0, *, late: bool = False) -> Order:
         """Send a text to an order (`None`: the newest waiting), in `after` seconds; see `Ledger.arrive`."""
         with self._lock:
-            return self.ledger.arrive(order_id, text, seconds(after))
+            return self.ledger.arrive(order_id, text, seconds(after), late=late)
+
+    def message(self, order_id: str | None, text: str, after: float = 0.0, *, times: int = 1, **more: str) -> Order:
+        """Send a message to a rental (`None`: the newest that runs), `times` over; `more`: `code`, `sender`."""
+        with self._lock:
+            at = self._clock() + seconds(after)
+            return self.ledger.tell(order_id, *[message(text, at, **more)] * times)
+
+    def story(self, name: str, product: str | None = None, times: int = 1) -> None:
+        """Let the next purchases play a story; raises ValueError for one that there is not."""
+        with self._lock:
+            self.plays.wish(Wish(named(name, product), product, times))
+
+    def shape(self, **shapes: str) -> Shapes:
+        """Change the shapes of JSON answers from now on; raises ValueError for a bad one."""
+        with self._lock:
+            self._shapes = self._shapes.changed(**shapes)
+            return self._shapes
+
+    def refill(self, amount: object) -> None:
+        """Pay into the account; raises ValueError for no amount, or for too much."""
+        with self._lock:
+            self.ledger.set_balance(money(self.ledger.balance + money(amount)))
 
     def set_balance(self, balance: object) -> None:
         """Make the balance what it says; raises ValueError for no amount."""
@@ -110,10 +152,14 @@ class Stage:
             return self.ledger.rules
 
     def reset(self, balance: object = None) -> None:
-        """Fresh books, no script, no log, no outage; the rules stay. Raises ValueError for a bad balance."""
+        """Fresh books and catalogue, no script, story, log or outage; rules and shapes stay.
+
+        Raises ValueError for a bad balance.
+        """
         with self._lock:
             self._opening_balance = self._opening_balance if balance is None else money(balance)
             self.ledger = self._fresh_ledger(self.ledger.rules)
+            self.catalogue, self.plays = self._fresh_catalogue(), Plays()
             self.clear_faults()
             self._log.clear()
 
@@ -135,29 +181,39 @@ class Stage:
     def _fresh_ledger(self, rules: Rules) -> Ledger:
         return Ledger(self._opening_balance, rules, self._clock, self._chance)
 
-    def _speak(self, query: Mapping[str, str]) -> str:
+    def _fresh_catalogue(self) -> Catalogue:
+        return Catalogue(self._clock, {product: items_of(product) for product in (SMS, EMAIL, RENTAL)})
+
+    def _tell(self, query: Mapping[str, str], handler: Handler) -> Told:
         key = query.get("api_key", "")
         if not key or self._api_key not in (None, key):
-            return "BAD_KEY"
-        return speak(self.ledger, query)
+            return Told(handler.refuse(self.shop, query.get("action", ""), "BAD_KEY"))
+        return self.plays.tell(self.shop, handler, query)
 
-    def _fault_for(self, query: Mapping[str, str]) -> Fault | None:
+    def _fault_for(self, query: Mapping[str, str], handler: str) -> Fault | None:
         if self._outage and self._clock() < self._outage[0]:
             return self._outage[1]
-        return self._script.take(query)
+        return self._script.take(query, handler)
 
-    def _seen(self, query: Mapping[str, str], bought: str, fault: Fault | None, answer: Answer) -> Seen:
+    def _seen(self, query: Mapping[str, str], handler: str, order_id: str, fault: Fault | None, answer: Answer) -> Seen:
         return Seen(
             at=self._clock(),
             arrived=time.monotonic(),
             action=query.get("action", ""),
-            id=bought or query.get("id", ""),
+            handler=handler,
+            id=order_id,
             query=masked(query),
             concurrency=self._log.in_flight,
             answer="" if answer.says_nothing else answer.sent_body().decode("utf-8", "replace")[:SHOWN],
             fault=fault.kind if fault else None,
             status=None if answer.says_nothing else answer.status,
         )
+
+
+def genuine_answer(body: str, in_json: bool) -> Answer:
+    """A plain 200; an empty account comes with a hint that no client of the vendor's looks at."""
+    hint = EMPTY_ACCOUNT if "LOW_BALANCE" in body[:100] else {}
+    return Answer(encoded(body), headers={**(JSON_TYPE if in_json else {}), **hint})
 
 
 class _InFlight(AbstractContextManager[None]):
