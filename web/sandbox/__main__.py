@@ -42,6 +42,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     parser.add_argument("--port", type=int, default=9000, help="0 takes a free one (default %(default)s)")
+    parser.add_argument(
+        "--allow-host", dest="hosts", action="append", default=[], metavar="NAME", help="a name it may be directed by"
+    )
     parser.add_argument("--balance", default="500", help="PKR in the account (default %(default)s)")
     parser.add_argument("--price", default="10", help="PKR for a number (default %(default)s)")
     parser.add_argument("--code-after", type=_seconds_or_never, default=8.0, help="seconds to the code, or 'never'")

@@ -68,9 +68,9 @@ class Answer:
         return {"Content-Length": str(promised)}
 
 
-def json_answer(value: Any, status: int = 200) -> Answer:
+def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
     """An answer of the control face."""
-    return Answer(json.dumps(value).encode(), status, {"Content-Type": "application/json"})
+    return Answer(json.dumps(value).encode(), status, {"Content-Type": "application/json", **(headers or {})})
 
 
 def encoded(text: str) -> bytes:

@@ -15,13 +15,18 @@ DAY = 86_400.0
 
 def listed(order: Order, rules: Rules, now: float, chance: random.Random) -> list[Message]:
     """Everything so far, in the order and the number that the rules ask for."""
-    came = [message for message in (*order.messages, *_over_time(order, now)) if message.at <= now]
-    came = sorted([*_earlier(order, rules.earlier_messages), *came], key=lambda message: message.at)
+    came = received(order, rules, now)
     if rules.message_limit is not None:
         came = came[max(0, len(came) - rules.message_limit) :]
     if rules.message_order == "shuffled":
         chance.shuffle(came)
     return came[::-1] if rules.message_order == "newest" else came
+
+
+def received(order: Order, rules: Rules, now: float) -> list[Message]:
+    """Everything so far, oldest first."""
+    came = [message for message in (*order.messages, *_over_time(order, now)) if message.at <= now]
+    return sorted([*_earlier(order, rules.earlier_messages), *came], key=lambda message: message.at)
 
 
 def message(text: str, at: float, *, code: str | None = None, sender: str = "Sandbox") -> Message:

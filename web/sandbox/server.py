@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import socket
 import threading
+from collections.abc import Collection
 from types import TracebackType
 from typing import Any, Self
 
 from web.sandbox.answers import Answer, json_answer
-from web.sandbox.control import ROOT, direct
+from web.sandbox.control import direct
 from web.sandbox.handlers import HANDLERS
 from web.sandbox.stage import Stage
 from web.sandbox.wire import MAX_HEAD, BadRequest, Reader, Request, read_request, send
@@ -30,11 +31,13 @@ class Sandbox(Stage):
         ... point a client at sandbox.base_url ...
         assert sandbox.ledger.balance == 490
 
-    `port=0` takes a free one and keeps it over a stop and a start. Everything else is said at `Stage`.
+    `port=0` takes a free one and keeps it over a stop and a start. `hosts` are names by which the control face may
+    be asked for, besides addresses and the names of loopback. Everything else is said at `Stage`.
     """
 
-    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, **stage: Any) -> None:
+    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, hosts: Collection[str] = (), **stage: Any) -> None:
         super().__init__(**stage)
+        self._hosts = frozenset(name.lower() for name in hosts)
         self.host = host
         self.port = port
         self._thread: threading.Thread | None = None
@@ -122,7 +125,7 @@ class Sandbox(Stage):
             return False
         handler = request.path.rpartition("/")[2]
         if handler not in HANDLERS:
-            return await send(self._beside(request), request.keep_alive, reader, writer)
+            return await send(direct(self, request, self._hosts), request.keep_alive, reader, writer)
         with self.in_flight():
             return await send(self._provider(request, handler), request.keep_alive, reader, writer)
 
@@ -130,8 +133,3 @@ class Sandbox(Stage):
         if request.method != "GET":
             return Answer(b"", 405, {"Allow": "GET"})
         return self.answer(request.query, handler)
-
-    def _beside(self, request: Request) -> Answer:
-        if request.path.startswith(ROOT) or request.path == ROOT.rstrip("/"):
-            return direct(self, request)
-        return json_answer({"error": "not found"}, 404)

@@ -10,14 +10,14 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from web.sandbox.answers import Answer, encoded
-from web.sandbox.catalogue import Catalogue
+from web.sandbox.catalogue import Catalogue, Item, Place
 from web.sandbox.faults import ALWAYS, Fault, Script, read_faults
 from web.sandbox.handlers import CHEAP_HANDLER, HANDLERS, PURCHASES, Handler, order_id
 from web.sandbox.kinds import JSON_TYPE, Scene, answer_for
-from web.sandbox.ledger import Ledger
+from web.sandbox.ledger import Ledger, OrderEnded
 from web.sandbox.log import SHOWN, RequestLog, Seen, masked
-from web.sandbox.messages import message
-from web.sandbox.orders import EMAIL, RENTAL, SMS, Order
+from web.sandbox.messages import message, received
+from web.sandbox.orders import EMAIL, RENTAL, SMS, Message, Order, State
 from web.sandbox.plays import Plays, Told, Wish
 from web.sandbox.rules import Rules
 from web.sandbox.shapes import Shapes
@@ -121,6 +121,73 @@ class Stage:
         """Let the next purchases play a story; raises ValueError for one that there is not."""
         with self._lock:
             self.plays.wish(Wish(named(name, product), product, times))
+
+    def stories(self) -> list[dict[str, Any]]:
+        """The stories asked for ahead."""
+        with self._lock:
+            return self.plays.as_json()
+
+    def clear_stories(self) -> None:
+        """Forget the stories asked for ahead; orders that play one go on."""
+        with self._lock:
+            self.plays.clear()
+
+    def play(self, order_id: str, name: str) -> Order:
+        """Let an order that waits play a story from now on.
+
+        Raises NoSuchOrder, OrderEnded for an order that waits no more, ValueError for a story that begins with
+        the purchase or is none of the product's.
+        """
+        with self._lock:
+            order = self.ledger.order(order_id)
+            story = named(name, order.product)
+            if story.at_purchase:
+                raise ValueError(f"{story.name} begins with the purchase; ask for it ahead")
+            if order.state not in (State.WAITING, State.RENTED):
+                raise OrderEnded(f"order {order.id} is {order.state}")
+            self.plays.begin(self.shop, order, story)
+            return order
+
+    def orders(self) -> tuple[Order, ...]:
+        """All orders as of now, oldest first."""
+        with self._lock:
+            return self.ledger.orders()
+
+    def order(self, order_id: str) -> Order:
+        """One order as of now; raises NoSuchOrder."""
+        with self._lock:
+            return self.ledger.order(order_id)
+
+    def story_of(self, order_id: str) -> str | None:
+        """The story that an order plays."""
+        with self._lock:
+            return self.plays.story_of(order_id)
+
+    def messages(self, order_id: str) -> list[Message]:
+        """What a rental has received, oldest first; raises NoSuchOrder."""
+        with self._lock:
+            return received(self.ledger.order(order_id), self.ledger.rules, self._clock())
+
+    def items(self) -> list[dict[str, Any]]:
+        """The whole catalogue, ready for JSON."""
+        with self._lock:
+            return self.catalogue.as_json()
+
+    def change_items(self, product: str, place: Place, code: str, changes: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Change what is for sale wherever it matches, and show it; raises ValueError when nothing does."""
+        with self._lock:
+            return [self.catalogue.plain(item) for item in self.catalogue.change(product, place, code, changes)]
+
+    def add_item(self, item: Item) -> dict[str, Any]:
+        """Offer something new; raises ValueError when it is there."""
+        with self._lock:
+            self.catalogue.add(item)
+            return self.catalogue.plain(item)
+
+    def remove_items(self, product: str, place: Place, code: str | None) -> None:
+        """Sell these no more."""
+        with self._lock:
+            self.catalogue.remove(product, place, code)
 
     def shape(self, **shapes: str) -> Shapes:
         """Change the shapes of JSON answers from now on; raises ValueError for a bad one."""

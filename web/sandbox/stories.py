@@ -45,6 +45,11 @@ class Story:
     outage: bool = False
     """Whatever asks about the order gets a 502 for three units of time; the text comes behind them."""
 
+    @property
+    def at_purchase(self) -> bool:
+        """Whether it is about the purchase, so that an order cannot begin it later."""
+        return self.raises_price or self.loses_purchase or self.refuses is not None
+
 
 STORIES: Mapping[str, Story] = {
     story.name: story

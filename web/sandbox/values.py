@@ -61,6 +61,11 @@ def whole(value: object) -> int:
     return value
 
 
+def times(value: object) -> int:
+    """Read how often something happens; -1: for ever."""
+    return -1 if value in (-1, "-1") else whole(value)
+
+
 def flag(value: object) -> bool:
     """Read true or false."""
     if not isinstance(value, bool):
