@@ -149,7 +149,8 @@ def _change_catalogue(stage: Stage, fields: Fields) -> Any:
     changes = {column: fields[name] for name, column in _COLUMNS.items() if name in fields}
     if not fields.get("new"):
         return {"items": stage.change_items(product, place, fields["code"], changes)}
-    if missing := [name for name in (*PLACES[product], "price") if name not in fields]:
+    wanted = (*PLACES[product], "price", *(["hours"] if product == RENTAL else []))
+    if missing := [name for name in wanted if name not in fields]:
         raise ValueError(f"a new item needs {', '.join(missing)}")
     return {"items": [stage.add_item(Item(product, place, fields["code"], **{"name": fields["code"], **changes}))]}
 

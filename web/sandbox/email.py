@@ -46,7 +46,7 @@ def get_email_code(shop: Shop, query: Query) -> str:
         raise Refused("NO_ACTIVATION")
     if order.state is State.CANCELLED:
         return envelope.tell(CANCELLED, "Cancelled")
-    return envelope.tell(WAITING, "Waiting for code")
+    return envelope.tell(WAITING, "Waiting for code", envelope.no_code())
 
 
 def cancel_email(shop: Shop, query: Query) -> str:

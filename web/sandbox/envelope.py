@@ -18,6 +18,7 @@ WORDS = {SUCCESS: "success", WAITING: "waiting", CANCELLED: "cancelled", REFUSED
 
 LOCAL = timezone(timedelta(hours=5))
 """Pakistan's time, in which the vendor writes times without a zone."""
+_NO_CODE: Mapping[str, Any] = {"empty": "", "null": None, "false": False, "zero": 0}
 _EMPTY: Mapping[str, Any] = {"null": None, "list": [], "object": {}, "text": ""}
 
 
@@ -42,8 +43,9 @@ class Envelope:
         return json.dumps(whole)
 
     def rows(self, name: str, rows: list[dict[str, Any]]) -> str:
-        """An answer with a list under `name`."""
-        return json.dumps({**self._head(SUCCESS, "ok"), name: rows})
+        """An answer with a list under `name`; an empty one under `data` is what the shapes make of nothing."""
+        nothing = self._nothing() if name == "data" and not rows else {}
+        return json.dumps({**self._head(SUCCESS, "ok"), name: rows, **nothing})
 
     def identity(self, name: str, order_id: str) -> dict[str, Any]:
         """An id, under its name."""
@@ -53,6 +55,11 @@ class Envelope:
     def code(self, code: str) -> str | int:
         """A code; one with leading zeros or letters is no number."""
         return int(code) if self.shapes.codes == "number" and _is_number(code) else code
+
+    def no_code(self) -> dict[str, Any]:
+        """What stands in a code's place while none has come."""
+        shape = self.shapes.no_code
+        return {self.shapes.code_name: _NO_CODE[shape]} if shape in _NO_CODE else {}
 
     def price(self, price: Decimal) -> str | float:
         """A price with its paisa, or as a bare number."""
@@ -70,13 +77,14 @@ class Envelope:
         return {} if self.shapes.dates == "absent" else {name: forms[self.shapes.dates]}
 
     def _head(self, status: str, message: str) -> dict[str, Any]:
-        return {"status": self._status(status), self.shapes.message_name: message}
+        told = {"status": self._status(status), self.shapes.message_name: message}
+        return told if self.shapes.status != "missing" else {self.shapes.message_name: message}
 
     def _status(self, status: str) -> str | float:
         form = self.shapes.status
         if form == "word" or (form == "usual" and self.wordy):
             return WORDS[status]
-        forms: Mapping[str, str | float] = {"int": int(status), "float": float(status)}
+        forms: Mapping[str, str | float] = {"int": int(status), "float": float(status), "padded": f" {status} "}
         return forms.get(form, status)
 
     def _nothing(self) -> dict[str, Any]:

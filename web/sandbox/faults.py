@@ -107,7 +107,7 @@ def read_faults(entries: object) -> list[Fault]:
 def _read_fault(position: int, entry: object) -> Fault:
     if isinstance(entry, Fault):
         return entry
-    if not isinstance(entry, dict):
+    if not isinstance(entry, Mapping):
         raise ValueError(f"fault {position}: not an object")
     known = {field.name for field in fields(Fault)}
     try:

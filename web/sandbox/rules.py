@@ -17,7 +17,7 @@ class Rules:
     """How this provider behaves; times in seconds. `Rules().changed(...)` makes one, and checks it."""
 
     price: Decimal = Decimal("10.00")
-    """PKR for a cheap number, and for what is named after a story; the catalogue prices the rest."""
+    """PKR for a cheap number; the catalogue prices the other products."""
     code_after: float | None = 8.0
     """From the purchase to the code; `None`: codes come only when somebody sends one."""
     cancel_after: float = 120.0

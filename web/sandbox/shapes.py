@@ -23,11 +23,11 @@ class Shapes:
     """`getServices`: `text` (the vendor's), `wrapped` under the type, a `number` for a price, or a `list`."""
     status: str = "usual"
     """An envelope's status: `usual` (text digits, but a word for rentals at `handler_api.php`), or always
-    `text`, `int`, `float`, `word`."""
+    `text`, `int`, `float`, `padded` with blanks, `word`; or it is `missing`."""
     place: str = "top"
     """Where an id, an address or a code lies: at the `top`, under `data`, or in a `list` under `data`."""
     empty_data: str = "absent"
-    """What `data` is where it holds nothing: `absent`, `null`, `list`, `object`, `text`."""
+    """What `data` is where it holds nothing: `absent` (of a list: empty), `null`, `list`, `object`, `text`."""
     ids: str = "text"
     """Whether an id of digits is `text` or a `number`."""
     id_name: str = "usual"
@@ -36,6 +36,8 @@ class Shapes:
     """Whether an email's code is called `code` or `otp`."""
     codes: str = "text"
     """Whether a code of digits is `text` or a `number`."""
+    no_code: str = "absent"
+    """What an email's code is while none has come: `absent`, `empty`, `null`, `false`, `zero`."""
     prices: str = "text"
     """Whether a price beside others is `text` or a `number`."""
     message_name: str = "message"
@@ -57,13 +59,14 @@ class Shapes:
 READERS: Mapping[str, Reader] = {
     "countries": choice("by_type", "list", "indexed"),
     "services": choice("text", "wrapped", "number", "list"),
-    "status": choice("usual", "text", "int", "float", "word"),
+    "status": choice("usual", "text", "int", "float", "padded", "word", "missing"),
     "place": choice("top", "data", "list"),
     "empty_data": choice("absent", "null", "list", "object", "text"),
     "ids": choice("text", "number"),
     "id_name": choice("usual", "id"),
     "code_name": choice("code", "otp"),
     "codes": choice("text", "number"),
+    "no_code": choice("absent", "empty", "null", "false", "zero"),
     "prices": choice("text", "number"),
     "message_name": choice("message", "msg", "error"),
     "cancelled": choice("300", "200"),

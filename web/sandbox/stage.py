@@ -91,7 +91,7 @@ class Stage:
 
     def script(self, *faults: Fault | Mapping[str, Any]) -> None:
         """Put faults at the end of the script; raises ValueError for a bad one, and then adds none."""
-        read = read_faults([fault if isinstance(fault, Fault) else dict(fault) for fault in faults])
+        read = read_faults(faults)
         with self._lock:
             self._script.add(read)
 
