@@ -7,10 +7,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.unit.sandbox_stage import EMAIL, SMS, START, Theatre
 from web.sandbox import State
-from web.sandbox.handlers import HANDLERS, SMS_HANDLER
+from web.sandbox.handlers import HANDLERS, KNOWN_ACTIONS, SMS_HANDLER
 from web.sandbox.orders import RENTAL
 
 HOUR = 3600
@@ -405,3 +407,37 @@ def test_books_tell_what_was_bought(theatre: Theatre):
     assert (rental["product"], rental["pricing_id"], rental["country_code"]) == (RENTAL, "101", "PK")
     assert rental["messages"][0]["text"] == "hello"
     assert json.dumps(theatre.stage.books())
+
+
+# Whatever is asked
+
+
+VALUES = ["1", "4", "8", "33", "tg", "101", "24", "gmail.com", "story-otp", "story-late-code", "\u0663", "-1", ""]
+WORDS = st.sampled_from(VALUES)
+NAMES = ("type", "country", "service", "service_id", "domain", "pricing_id", "provider", "country_code", "duration")
+ASKED = st.tuples(
+    st.sampled_from(sorted(HANDLERS)),
+    st.sampled_from(sorted(KNOWN_ACTIONS)),
+    st.dictionaries(st.sampled_from([*NAMES, "status"]), WORDS, max_size=5),
+    st.integers(0, 5),
+    st.integers(0, 400),
+)
+
+
+@given(st.lists(ASKED, max_size=12))
+def test_money_is_conserved_over_all_products(asked: list[Any]):
+    """Whatever is asked in whatever order: an answer, books that balance, and no rental paid back."""
+    theatre = Theatre(balance="900", cancel_after=100)
+    for handler, action, query, position, wait in asked:
+        orders = theatre.stage.ledger.orders()
+        known = orders[position % len(orders)].id if orders else "nobody"
+        ids = {"id": known, "email_id": known, "order_id": known, "rental_id": known}
+        theatre.ask(handler, action, **{**ids, **query})
+        theatre.now += wait
+        ledger = theatre.stage.ledger
+        assert ledger.start_balance == ledger.balance + ledger.charges() - ledger.refunds()
+        assert ledger.balance >= 0
+        for order in ledger.orders():
+            entries = [entry.kind for entry in ledger.journal if entry.order_id == order.id]
+            assert ("refund" in entries) == (order.state is State.CANCELLED)
+            assert order.product != RENTAL or "refund" not in entries

@@ -108,18 +108,19 @@ def problem_page(problem: str, status: int) -> Answer:
 def _page(title: str, body: str, head: str = "") -> Answer:
     page = f"""<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">{head}
-<title>{title}</title><link rel="stylesheet" href="/sandbox/sandbox.css"></head><body>{body}</body></html>"""
+<title>{title}</title><link rel="stylesheet" href="/sandbox/sandbox.css"></head>
+<body{' class="framed"' if head else ""}>{body}</body></html>"""
     return Answer(encoded(page), headers=_HEADERS)
 
 
 def _row(order: Order, story: str | None) -> str:
     bought = f"{datetime.fromtimestamp(order.charged_at, UTC):%H:%M:%S} UTC"
     playing = f"<span>plays {escape(story)}</span>" if story else ""
-    came = f"{len(order.messages)} messages" if order.product == RENTAL else _text((order.code or "")[:SHOWN])
+    came = f"<span>sent: {len(order.messages)}</span>" if order.product == RENTAL else _text((order.code or "")[:SHOWN])
     link = f'<a href="/sandbox/order?id={escape(order.id)}" target="_top">{_code(order.id)}</a>'
     return (
         f'<li>{link}<span>{escape(_item(order))}</span>{_code(order.contact)}<span class="state">{order.state}</span>'
-        f"{playing}<span>{came}</span><span>{bought}</span>{_button(order)}</li>"
+        f"{playing}{came}<span>{bought}</span>{_button(order)}</li>"
     )
 
 
