@@ -6,8 +6,8 @@ memory.
 Reading order: `orders` and `ledger` (the money), `catalogue` and `shop` (what is for sale), then the provider's
 words: `vendor` (cheap numbers), `sms`, `email`, `rental`, with `envelope` and `shapes` for JSON, and `handlers` as
 the table of them all. What can go wrong: `faults` and `kinds`; whole courses of events: `stories` and `plays`.
-`stage` holds all of that behind one lock, `server` and `wire` put it on a port, `control` and `page` are the
-director's chair under /sandbox/.
+`backstage` holds all of that behind one lock, `stage` answers from it, `server` and `wire` put it on a port.
+`control`, `calls` and `page` are the director's chair under /sandbox/. docs/sandbox.md tells how to use it.
 """
 
 from __future__ import annotations

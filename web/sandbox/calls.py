@@ -9,11 +9,12 @@ from typing import Any
 
 from web.sandbox import rules, shapes
 from web.sandbox.answers import Answer
+from web.sandbox.backstage import OUTAGES
 from web.sandbox.catalogue import Item
 from web.sandbox.log import as_json
 from web.sandbox.orders import EMAIL, PRODUCTS, RENTAL, SMS
 from web.sandbox.page import order_page, orders_page, start_page, style
-from web.sandbox.stage import OUTAGES, Stage
+from web.sandbox.stage import Stage
 from web.sandbox.values import Reader, choice, flag, money, optional, seconds, text, times, whole
 
 REFILL = "500"

@@ -38,10 +38,11 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a story made of a request: the true answer, and a fault that spoils it."""
+    """What came of a request: the true answer, the fault with which a story spoils it, the id it bought."""
 
     genuine: str
     fault: Fault | None = None
+    bought: str = ""
 
 
 class Plays:
@@ -100,16 +101,15 @@ class Plays:
 
     def _sell(self, shop: Shop, handler: Handler, query: Query, product: str) -> Told:
         story = self._story_for(product, query.get(ITEMS[product], ""), shop.rules.stories)
-        if story is None:
-            return Told(handler.speak(shop, query))
-        if word := self._refusal(shop, story, query, product):
+        if story and (word := self._refusal(shop, story, query, product)):
             return Told(handler.refuse(shop, query["action"], word))
         before = shop.ledger.newest_id()
         genuine = handler.speak(shop, query)
         if (bought := shop.ledger.newest_id()) == before:
             return Told(genuine)
-        self.begin(shop, shop.ledger.order(bought), story)
-        return Told(genuine, LOST if story.loses_purchase else None)
+        if story:
+            self.begin(shop, shop.ledger.order(bought), story)
+        return Told(genuine, LOST if story and story.loses_purchase else None, bought)
 
     def _refusal(self, shop: Shop, story: Story, query: Query, product: str) -> str | None:
         """The word with which a story refuses this purchase."""
