@@ -14,6 +14,7 @@ from tests.unit.sandbox_stage import EMAIL, SMS, START, Theatre
 from tests.unit.sandbox_stage import RENTAL as RENTAL_ITEM
 from web.sandbox import State
 from web.sandbox.handlers import HANDLERS, IDS, KNOWN_ACTIONS, SMS_HANDLER
+from web.sandbox.ledger import OrderEnded
 from web.sandbox.orders import RENTAL
 
 HOUR = 3600
@@ -274,14 +275,24 @@ def test_messages_by_hand(theatre: Theatre):
     assert theatre.rental("getRentalSMS", order_id=order.id)["data"][0]["code"] == "4711"
 
 
+def test_ended_rental_takes_no_message(theatre: Theatre):
+    """What is sent after the end, or would come after it, reaches nobody."""
+    order = theatre.bought("rental")
+    theatre.stage.message(order.id, "too late", after=24 * HOUR)
+    theatre.now += 25 * HOUR
+    assert texts(theatre, order.id) == []
+    with pytest.raises(OrderEnded):
+        theatre.stage.message(order.id, "later still")
+
+
 def test_messages_over_time():
-    """One message comes each so many seconds, the same ones on every reading, until the end."""
+    """One message comes each so many seconds, the same ones on every reading, none at the end."""
     theatre = Theatre(rental_seconds=20, message_every=5)
     order = theatre.bought("rental")
     theatre.now += 11
     early = texts(theatre, order.id)
     theatre.now += 100
-    assert (len(early), len(texts(theatre, order.id))) == (2, 4)
+    assert (len(early), len(texts(theatre, order.id))) == (2, 3)
     assert texts(theatre, order.id)[:2] == early
 
 

@@ -137,10 +137,15 @@ class Ledger:
         self._keep(replace(self._orders[order_id], coming=None, every=None))
 
     def tell(self, order_id: str | None, *messages: Message) -> Order:
-        """Send messages to a rental (`None`: the newest that is running); raises NoSuchOrder."""
+        """Send messages to a rental (`None`: the newest that is running).
+
+        Raises NoSuchOrder, or OrderEnded for one that has run out.
+        """
         order = self._newest(State.RENTED) if order_id is None else self.order(order_id)
         if order.product != RENTAL:
             raise NoSuchOrder(f"order {order.id} is no rental")
+        if not order.open:
+            raise OrderEnded(f"rental {order.id} has ended; nothing reaches its number any more")
         return self._keep(replace(order, messages=(*order.messages, *messages)))
 
     def set_balance(self, balance: Decimal) -> None:

@@ -25,7 +25,8 @@ def listed(order: Order, rules: Rules, now: float, chance: random.Random) -> lis
 
 def received(order: Order, rules: Rules, now: float) -> list[Message]:
     """Everything so far, oldest first."""
-    came = [message for message in (*order.messages, *_over_time(order, now)) if message.at <= now]
+    sent = (*order.messages, *_over_time(order, now))
+    came = [message for message in sent if message.at <= now and message.at < order.expires_at]
     return sorted([*_earlier(order, rules.earlier_messages), *came], key=lambda message: message.at)
 
 

@@ -35,8 +35,8 @@ _STYLE = (Path(__file__).with_name("static") / "sandbox.css").read_bytes()
 
 _HELP = """<details><summary>Help</summary>
 <p>Play money buys made-up numbers here. Ids on this page are the provider's; the service shows its own.</p>
-<p>A story is a whole course of events. Choose one for the next purchase above, for a waiting order on its own page,
-or buy what is named after it: server, service or rental <code>story-no-code</code>.</p>
+<p>A story is a whole course of events. Choose one for the next purchase above, for a waiting order on its own page
+(press its id), or buy what is named after it: server, service or rental <code>story-no-code</code>.</p>
 <p>Everything on this page, and more (faults, prices, shapes of answers), is a call:
 <a href="/sandbox/calls">the list of calls</a>, <a href="/sandbox/ledger">the books</a>,
 <a href="/sandbox/requests?limit=50">the last requests</a>.</p></details>"""
