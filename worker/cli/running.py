@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
 import sys
 from typing import Annotated
 
@@ -53,9 +53,8 @@ def up(
 def sandbox(context: typer.Context) -> None:
     """Run the sandbox provider alone; its options are its own.
 
+    It takes this process's place, so that whoever stops this process stops it.
+
     Example: ringback sandbox --port 9000 --code-after 5
     """
-    try:
-        raise typer.Exit(subprocess.call([sys.executable, "-u", "-m", "web.sandbox", *context.args]))
-    except KeyboardInterrupt:
-        raise typer.Exit(0) from None
+    os.execv(sys.executable, [sys.executable, "-u", "-m", "web.sandbox", *context.args])  # noqa: S606 - no shell wanted
