@@ -1,0 +1,62 @@
+"""What both clients have in common with the wire: where the service is, the key, and how httpx is asked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from ringback._flows import Failed, Send
+from ringback._operations import Reply
+
+USER_AGENT = "ringback-client/0.1"
+
+
+def address(given: str | None) -> str:
+    """Where the service is; `RINGBACK_URL` unless given. Raises ValueError."""
+    url = given or os.environ.get("RINGBACK_URL") or ""
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL:
+        parts = httpx.URL()
+    if parts.scheme not in ("http", "https") or not parts.host:
+        raise ValueError("give the service's address, like https://ringback.example, or set RINGBACK_URL")
+    return url.rstrip("/")
+
+
+def settings(api_key: str | None) -> dict[str, Any]:
+    """How httpx is set up: the key (`RINGBACK_API_KEY` unless given), no redirects, JSON. Raises ValueError."""
+    key = api_key or os.environ.get("RINGBACK_API_KEY") or ""
+    if not (key and key.isascii() and key.isprintable() and " " not in key):
+        raise ValueError("give the caller's API key, like rbk_…, or set RINGBACK_API_KEY")
+    headers = {"Authorization": f"Bearer {key}", "Accept": "application/json", "User-Agent": USER_AGENT}
+    return {"headers": headers, "follow_redirects": False}
+
+
+def sent(base_url: str, step: Send) -> Mapping[str, Any]:
+    """The request as httpx takes it."""
+    request = step.request
+    return {
+        "method": request.method,
+        "url": base_url + request.path,
+        "params": dict(request.query) or None,
+        "headers": dict(request.headers),
+        "content": request.body,
+        "timeout": httpx.Timeout(min(step.timeout, LONGEST_CONNECT), read=step.timeout),
+    }
+
+
+LONGEST_CONNECT = 10.0
+"""Seconds for connecting, writing and getting a connection: none of them is held back by the service."""
+
+
+def received(answer: httpx.Response) -> Reply:
+    """The answer as the flows take it."""
+    return Reply(answer.status_code, dict(answer.headers), answer.content)
+
+
+def failed(error: httpx.RequestError) -> Failed:
+    """No answer, as the flows take it."""
+    return Failed(error, sent=not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout))
