@@ -7,7 +7,7 @@ import inspect
 import itertools
 import json
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 import httpx
@@ -84,6 +84,11 @@ class Stage:
         self._script.extend([reply] * times)
         return self
 
+    def drip(self, *chunks: bytes, every: float) -> Stage:
+        """Script an answer whose pieces come so many seconds apart."""
+        self._script.append(lambda _: httpx.Response(200, stream=_Drip(self.clock, chunks, every)))
+        return self
+
     def fail(
         self, error: type[httpx.TransportError] = httpx.ReadTimeout, *, takes: float = 0.0, times: int = 1
     ) -> Stage:
@@ -134,6 +139,20 @@ class Stage:
     def timeouts(self) -> list[float]:
         """The read time-out of each request, in seconds."""
         return [one.extensions["timeout"]["read"] for one in self.requests]
+
+
+class _Drip(httpx.SyncByteStream, httpx.AsyncByteStream):
+    def __init__(self, clock: ManualClock, chunks: Sequence[bytes], every: float) -> None:
+        self._clock, self._chunks, self._every = clock, chunks, every
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            self._clock.advance(self._every)
+            yield chunk
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self:
+            yield chunk
 
 
 async def _awaited(given: Any) -> Any:

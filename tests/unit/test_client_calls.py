@@ -225,6 +225,21 @@ def test_held_request_gets_shorter_towards_the_deadline(stage):
     assert [timeout > int(one["wait"]) for timeout, one in zip(stage.timeouts(), stage.queries(), strict=True)]
 
 
+def test_answer_that_drips_is_given_up(stage):
+    """The whole answer has its time, however steadily its pieces come."""
+    stage.drip(*[b" "] * 20, every=1.0).answer(200, ORDER)
+    began = stage.clock()
+    assert stage.do(get).id == "ord_1"
+    assert stage.clock() - began < 13
+
+
+def test_answer_without_end_is_given_up(stage):
+    """What is larger than any answer of a ringback is not read to its end."""
+    stage.drip(*[b" " * 1_000_000] * 20, every=0.0)
+    with pytest.raises(ringback.UnexpectedAnswer, match="larger"):
+        stage.do(get)
+
+
 def test_ping_is_not_sent_twice_when_the_first_may_have_arrived(stage):
     """What would be done twice is not tried again after a lost answer."""
     stage.fail(httpx.ReadTimeout).answer(202, {})

@@ -6,6 +6,7 @@ import inspect
 import re
 from dataclasses import fields
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import fakeredis
@@ -195,6 +196,16 @@ def test_every_word_is_known(described):
 def test_every_webhook_has_a_type(described):
     """Each webhook of the description is one of the client's types of event."""
     assert set(described["webhooks"]) - {str(one) for one in models.EventType} == set()
+
+
+def test_manual_names_every_error_and_every_method():
+    """The page of the client has a row for each error and each method."""
+    page = (Path(__file__).parents[2] / "docs" / "client.md").read_text()
+    raised = {name for name, one in vars(ringback).items() if isinstance(one, type) and issubclass(one, Exception)}
+    methods = {name.rpartition(".")[2] for name, _, _ in CALLS.values()}
+    assert [
+        name for name in sorted(raised | methods) if f"`{name}`" not in page and f"ringback.{name}`" not in page
+    ] == []
 
 
 def test_every_error_has_a_class(described):

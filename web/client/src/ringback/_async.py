@@ -128,9 +128,16 @@ class AsyncClient:
             await self._sleep(step.seconds)
             return None
         try:
-            return connection.received(await self._http.request(**connection.sent(self.base_url, step)))
+            return await self._exchange(step)
         except httpx.RequestError as error:
             return connection.failed(error)
+
+    async def _exchange(self, step: Send) -> Reply:
+        incoming = connection.Incoming(step, self._flows.clock)
+        async with self._http.stream(**connection.sent(self.base_url, step)) as answer:
+            async for chunk in answer.aiter_bytes():
+                incoming.add(chunk)
+        return incoming.whole(answer)
 
 
 class AsyncOrders:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import httpx
 
 from ringback._flows import Failed, Send
 from ringback._operations import Reply
+from ringback.errors import UnexpectedAnswer
 
-USER_AGENT = "ringback-client/0.1"
+LONGEST_CONNECT = 10.0
+"""Seconds for connecting, writing and getting a connection: none of them is held back by the service."""
+MOST_BYTES = 16_777_216
+"""What an answer may have: a page of events with their payloads stays far below."""
 
 
 def address(given: str | None) -> str:
@@ -31,7 +36,11 @@ def settings(api_key: str | None) -> dict[str, Any]:
     key = api_key or os.environ.get("RINGBACK_API_KEY") or ""
     if not (key and key.isascii() and key.isprintable() and " " not in key):
         raise ValueError("give the caller's API key, like rbk_…, or set RINGBACK_API_KEY")
-    headers = {"Authorization": f"Bearer {key}", "Accept": "application/json", "User-Agent": USER_AGENT}
+    headers = {
+        "Authorization": f"Bearer {key}",
+        "Accept": "application/json",
+        "User-Agent": f"ringback-client/{_version()}",
+    }
     return {"headers": headers, "follow_redirects": False}
 
 
@@ -48,15 +57,34 @@ def sent(base_url: str, step: Send) -> Mapping[str, Any]:
     }
 
 
-LONGEST_CONNECT = 10.0
-"""Seconds for connecting, writing and getting a connection: none of them is held back by the service."""
+class Incoming:
+    """An answer on its way: it has to be whole when its time is over, however steadily it drips."""
 
+    def __init__(self, step: Send, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._until = clock() + step.timeout
+        self._body = bytearray()
 
-def received(answer: httpx.Response) -> Reply:
-    """The answer as the flows take it."""
-    return Reply(answer.status_code, dict(answer.headers), answer.content)
+    def add(self, chunk: bytes) -> None:
+        """The next bytes. Raises httpx.ReadTimeout when they come too late, UnexpectedAnswer when they are too many."""
+        self._body += chunk
+        if self._clock() > self._until:
+            raise httpx.ReadTimeout("the answer was not whole in time")
+        if len(self._body) > MOST_BYTES:
+            raise UnexpectedAnswer("the answer is larger than a ringback's are")
+
+    def whole(self, answer: httpx.Response) -> Reply:
+        """The answer as the flows take it."""
+        return Reply(answer.status_code, dict(answer.headers), bytes(self._body))
 
 
 def failed(error: httpx.RequestError) -> Failed:
     """No answer, as the flows take it."""
     return Failed(error, sent=not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout))
+
+
+def _version() -> str:
+    try:
+        return version("ringback-client")
+    except PackageNotFoundError:  # run from its sources
+        return "0"

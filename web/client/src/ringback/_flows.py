@@ -45,7 +45,7 @@ SHORT = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send a request; `timeout` is for how many seconds nothing may come."""
+    """Send a request; `timeout` is how many seconds it may take."""
 
     request: Request
     timeout: float

@@ -35,9 +35,9 @@ T = TypeVar("T")
 class Client:
     """One caller's way into a ringback.
 
-    `base_url` and `api_key` are taken from `RINGBACK_URL` and `RINGBACK_API_KEY` unless given. `timeout` is for how
-    many seconds nothing may come (what the service holds back on purpose is added), `deadline` for how many seconds a
-    call is tried again while the connection fails or the service says 429, 502, 503 or 504. Threads may share a client.
+    `base_url` and `api_key` are taken from `RINGBACK_URL` and `RINGBACK_API_KEY` unless given. `timeout` is how many
+    seconds one try has (for how long the service holds an answer back is added), `deadline` for how many seconds a call
+    is tried again while the connection fails or the service says 429, 502, 503 or 504. Threads may share a client.
     Everything may raise Problem, ConnectionFailed and UnexpectedAnswer; `ringback.errors` has the tree.
 
     `transport`, `sleep`, `clock` (monotonic seconds) and `chance` (0 to 1) replace the outside world in tests.
@@ -135,9 +135,16 @@ class Client:
             self._sleep(step.seconds)
             return None
         try:
-            return connection.received(self._http.request(**connection.sent(self.base_url, step)))
+            return self._exchange(step)
         except httpx.RequestError as error:
             return connection.failed(error)
+
+    def _exchange(self, step: Send) -> Reply:
+        incoming = connection.Incoming(step, self._flows.clock)
+        with self._http.stream(**connection.sent(self.base_url, step)) as answer:
+            for chunk in answer.iter_bytes():
+                incoming.add(chunk)
+        return incoming.whole(answer)
 
 
 class Orders:
