@@ -63,7 +63,7 @@ def example(page: Path, name: str) -> str:
 
 def environment(service: testing.Service) -> dict[str, str]:
     """What the examples read."""
-    return {**os.environ, "RINGBACK_URL": service.url, "RINGBACK_API_KEY": service.api_key, "NO_PROXY": "127.0.0.1"}
+    return {**os.environ, "RINGBACK_URL": service.url, "RINGBACK_API_KEY": service.api_key}
 
 
 @pytest.mark.parametrize(("page", "name"), [(README, "order.py"), (PAGE, "order_async.py")])
@@ -120,7 +120,7 @@ def test_another_caller_sees_nothing(ringback_service, ringback_client):
     other = ringback_service.new_caller("other", "--callback-url", "http://127.0.0.1:9/ringback")
     order = ringback_client.orders.create(server="1", type="1")
     with (
-        ringback.Client(ringback_service.url, other.api_key, transport=httpx.HTTPTransport()) as client,
+        ringback.Client(ringback_service.url, other.api_key) as client,
         pytest.raises(ringback.NotFound),
     ):
         client.orders.get(order.id)

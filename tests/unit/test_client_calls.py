@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import json
+import pickle
 from decimal import Decimal
 
 import httpx
 import pytest
 
 import ringback
-from ringback import _async, _sync
+from ringback import _async, _connection, _sync
 from tests.client_stage import KEY, URL, Stage, order, page, problem
 
 ORDER = order(status="waiting", number="+923001234567")
@@ -140,6 +141,12 @@ def test_bad_address_or_key_is_said_at_once(monkeypatch, kind, url, key, named):
     monkeypatch.delenv("RINGBACK_API_KEY", raising=False)
     with pytest.raises(ValueError, match=named):
         kind(url, key)
+
+
+@pytest.mark.parametrize(("url", "asked"), [("http://127.0.0.1:1", False), (URL, True)])
+def test_proxies_are_for_other_machines(url, asked):
+    """A proxy of the environment is not asked for this machine."""
+    assert _connection.settings(url, KEY)["trust_env"] is asked
 
 
 def test_client_does_not_show_its_key(stage):
@@ -320,6 +327,18 @@ def test_list_without_a_list_is_said(stage):
     stage.answer(200, {"orders": []})
     with pytest.raises(ringback.UnexpectedAnswer, match="data"):
         stage.items(lambda c: c.orders.list())
+
+
+def test_errors_and_answers_can_be_pickled(stage):
+    """A job queue can hand them on, with all that they tell."""
+    stage.answer(200, ORDER).answer(429, problem(429, "rate_limited"), retry_after="90")
+    known = stage.do(get)
+    with pytest.raises(ringback.RateLimited) as caught:
+        stage.do(create)
+    copied = pickle.loads(pickle.dumps(caught.value))  # noqa: S301 - our own bytes
+    assert (copied.code, copied.retry_after, str(copied)) == ("rate_limited", 90.0, str(caught.value))
+    ended = pickle.loads(pickle.dumps(ringback.NoCode(known)))  # noqa: S301 - our own bytes
+    assert (type(ended), ended.order) == (ringback.NoCode, known)
 
 
 # Lists.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import email
 import json
 from datetime import UTC, datetime
 
+import httpx
 import pytest
+import werkzeug.datastructures
 from hypothesis import example, given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
@@ -85,6 +88,9 @@ def test_any_of_several_signatures_will_do():
         lambda headers: {name.upper(): value for name, value in headers.items()},
         lambda headers: {name.title(): value for name, value in headers.items()},
         lambda headers: list(headers.items()),
+        werkzeug.datastructures.Headers,
+        httpx.Headers,
+        lambda headers: email.message_from_string("".join(f"{name}: {headers[name]}\n" for name in headers)),
         lambda headers: [(name.encode(), value.encode()) for name, value in headers.items()],
     ],
 )

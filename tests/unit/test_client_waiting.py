@@ -114,6 +114,24 @@ def test_limit_beyond_the_time_is_raised_as_what_it_is(stage):
         stage.do(code(60))
 
 
+def test_limit_in_the_last_moment_is_a_timeout(stage):
+    """What ran out is the time."""
+    stage.answer(200, WAITING, takes=30).answer(200, WAITING, takes=29)
+    stage.answer(429, problem(429, "too_many_waiting"), retry_after="1")
+    with pytest.raises(ringback.NotInTime):
+        stage.do(code(60))
+
+
+def test_where_no_place_to_wait_is_free_the_order_is_looked_at(stage):
+    """Held answers are few: who gets none sees the code all the same, and tries again for a place."""
+    stage.answer(429, problem(429, "too_many_waiting"), retry_after="1").answer(200, WAITING)
+    stage.answer(200, WAITING, takes=30).answer(429, problem(429, "too_many_waiting"), retry_after="1")
+    stage.answer(200, RECEIVED)
+    assert stage.do(code()).otp == "001234"
+    assert [one["wait"] for one in stage.queries()] == ["30", "0", "30", "30", "0"]
+    assert stage.slept == [1.0, 1.0]
+
+
 @pytest.mark.parametrize("status", [401, 404, 500])
 def test_what_stays_wrong_ends_the_waiting(stage, status):
     """A wrong key or id does not get better by waiting."""

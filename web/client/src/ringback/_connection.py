@@ -19,6 +19,9 @@ MOST_BYTES = 16_777_216
 """What an answer may have: a page of events with their payloads stays far below."""
 
 
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
 def address(given: str | None) -> str:
     """Where the service is; `RINGBACK_URL` unless given. Raises ValueError."""
     url = given or os.environ.get("RINGBACK_URL") or ""
@@ -31,17 +34,17 @@ def address(given: str | None) -> str:
     return url.rstrip("/")
 
 
-def settings(api_key: str | None) -> dict[str, Any]:
-    """How httpx is set up: the key (`RINGBACK_API_KEY` unless given), no redirects, JSON. Raises ValueError."""
+def settings(base_url: str, api_key: str | None) -> dict[str, Any]:
+    """How httpx is set up: the key (`RINGBACK_API_KEY` unless given), no redirects, JSON. Raises ValueError.
+
+    The environment's proxies are used, but not on the way to this machine.
+    """
     key = api_key or os.environ.get("RINGBACK_API_KEY") or ""
     if not (key and key.isascii() and key.isprintable() and " " not in key):
         raise ValueError("give the caller's API key, like rbk_…, or set RINGBACK_API_KEY")
-    headers = {
-        "Authorization": f"Bearer {key}",
-        "Accept": "application/json",
-        "User-Agent": f"ringback-client/{_version()}",
-    }
-    return {"headers": headers, "follow_redirects": False}
+    agent = f"ringback-client/{_version()}"
+    headers = {"Authorization": f"Bearer {key}", "Accept": "application/json", "User-Agent": agent}
+    return {"headers": headers, "follow_redirects": False, "trust_env": httpx.URL(base_url).host not in LOOPBACK}
 
 
 def sent(base_url: str, step: Send) -> Mapping[str, Any]:

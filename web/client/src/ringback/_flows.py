@@ -6,9 +6,9 @@ time is over, and it yields an `Item` for whoever iterates. The two clients run 
 
 from __future__ import annotations
 
-import itertools
+import math
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from ringback import _operations as operations
@@ -35,6 +35,7 @@ M = TypeVar("M")
 FIRST_WAIT, LONGEST_BACKOFF = 0.5, 8.0
 """Seconds before a second try, doubling up to the longest, each shortened by up to half by chance."""
 MOST_DOUBLINGS = 10
+"""Beyond them the backoff is the longest anyway, and a float would overflow after some days."""
 HOLD = 30.0
 """Seconds for which one answer is held while waiting: shorter than what proxies put up with."""
 LOOK_EVERY = 2.0
@@ -86,6 +87,12 @@ class Goal:
     reached: Callable[[Order], bool]
     missed: Callable[[Order], OrderEnded]
 
+    def reached_by(self, order: Order) -> bool:
+        """Whether the order has it. Raises OrderEnded if it never will."""
+        if not self.reached(order) and order.ended:
+            raise self.missed(order)
+        return self.reached(order)
+
 
 NUMBER = Goal("number", "the number", lambda order: order.contact is not None, NoNumber)
 CODE = Goal("end", "the code", lambda order: order.otp is not None, NoCode)
@@ -104,7 +111,8 @@ class Flows:
         """One call, tried again while that can help and until `deadline`. Raises Problem, ConnectionFailed."""
         allowed = self.deadline + operation.request.held if deadline is None else deadline
         until = self.clock() + allowed
-        for tries in itertools.count():
+        tries = 0
+        while True:
             left = until - self.clock()
             request = operation.request.within(left)
             reply = yield Send(request, request.held + min(self.timeout, max(SHORT, left - request.held)))
@@ -114,8 +122,10 @@ class Flows:
             wait = self._wait(error, tries, until - self.clock()) if _again(error, reply, operation) else None
             if wait is None:
                 raise error
+            if isinstance(error, RateLimited):  # held answers are few: the next try takes what there is at once
+                operation = replace(operation, request=request.within(0))
             yield Pause(wait)
-        raise AssertionError  # a count does not end
+            tries += 1
 
     def _wait(self, error: RingbackError, tries: int, left: float) -> float | None:
         """Seconds before the next try: what the service asks for, else a growing, random time. None: too long."""
@@ -155,15 +165,12 @@ class Flows:
                 holds = False  # a service from before `wait_for`: look now and then
                 continue
             except (ConnectionFailed, Unavailable, RateLimited) as error:
-                if self.clock() < until:  # it asked for more patience than there is
+                if until - self.clock() > LONGEST_BACKOFF:  # it asked for more patience than there is
                     raise
                 raise NotInTime(goal.what, timeout, seen) from error
-            if goal.reached(seen):
+            if goal.reached_by(seen):
                 return seen
-            if seen.ended:
-                raise goal.missed(seen)
-            if (now := self.clock()) < asked + SHORT and now < until:
-                yield Pause(min(LOOK_EVERY, until - now))
+            yield from self._breather(asked, until)
         raise NotInTime(goal.what, timeout, seen)
 
     def follow(self, after: str | None, patience: float | None) -> Stream:
@@ -172,12 +179,18 @@ class Flows:
         while True:
             asked = self.clock()
             feed = operations.list_events(after=last, payload=True, wait=HOLD)
-            page = yield from self.perform(feed, float("inf") if patience is None else patience)
+            page = yield from self.perform(feed, math.inf if patience is None else patience)
             for delivery in page.items:
                 last = delivery.id
                 yield Item(recorded(delivery))
-            if not page.items and self.clock() < asked + SHORT:
-                yield Pause(LOOK_EVERY)
+            if not page.items:
+                yield from self._breather(asked)
+
+    def _breather(self, asked: float, until: float = math.inf) -> Flow[None]:
+        """A pause where the answer was not held: who asks again at once floods a service that cannot hold any."""
+        now = self.clock()
+        if now < min(asked + SHORT, until):
+            yield Pause(min(LOOK_EVERY, until - now))
 
 
 def _error(reply: Reply | Failed, request: Request) -> RingbackError:

@@ -20,8 +20,6 @@ M = TypeVar("M")
 Reader = Callable[[Any], Any]
 ALSO = "also"
 """Metadata of a field: other names under which it may come."""
-
-
 NOT_READ = ("extra", "etag")
 """Fields that do not come from the JSON object under their name."""
 

@@ -77,12 +77,12 @@ class Service:
         return self.caller.webhook_secret
 
     def client(self, **options: Any) -> Client:
-        """A client of the caller's, with options of `ringback.Client`. Proxies of the environment are not asked."""
-        return Client(self.url, self.api_key, **{"transport": httpx.HTTPTransport(), **options})
+        """A client of the caller's, with options of `ringback.Client`."""
+        return Client(self.url, self.api_key, **options)
 
     def async_client(self, **options: Any) -> AsyncClient:
         """The same for code that awaits."""
-        return AsyncClient(self.url, self.api_key, **{"transport": httpx.AsyncHTTPTransport(), **options})
+        return AsyncClient(self.url, self.api_key, **options)
 
     def new_caller(self, name: str, *options: str) -> Caller:
         """Another caller; `options` are those of `ringback caller create`."""

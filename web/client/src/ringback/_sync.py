@@ -56,7 +56,7 @@ class Client:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.base_url = connection.address(base_url)
-        self._http = httpx.Client(transport=transport, **connection.settings(api_key))
+        self._http = httpx.Client(transport=transport, **connection.settings(self.base_url, api_key))
         self._sleep = sleep
         self._flows = Flows(timeout, deadline, clock, chance)
         self.orders = Orders(self)

@@ -23,14 +23,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ringback.models import Order
 
 
 class RingbackError(Exception):
-    """Everything that this library raises about the service and its answers."""
+    """Everything that this library raises about the service and its answers. It can be pickled, as job queues do."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[RingbackError], args: tuple[Any, ...], state: dict[str, Any]) -> RingbackError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class BadSignature(RingbackError):

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from ringback._reading import Unreadable, read
 from ringback.errors import BadSignature
@@ -23,7 +23,15 @@ TOLERANCE = 300.0
 LONGEST_TIMESTAMP = 11
 """Digits of a moment in whole epoch seconds, up to the year 5138."""
 
-Headers = Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]
+
+class HasItems(Protocol):
+    """Headers as most frameworks give them: a mapping, or something like one."""
+
+    def items(self) -> Iterable[tuple[str, str]]:
+        """Names and values."""
+
+
+Headers = HasItems | Iterable[tuple[str | bytes, str | bytes]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +147,7 @@ class _Signed(NamedTuple):
 
 def _signed(headers: Headers) -> _Signed:
     found: dict[str, str] = {}
-    for name, value in headers.items() if isinstance(headers, Mapping) or hasattr(headers, "items") else headers:
+    for name, value in headers.items() if hasattr(headers, "items") else headers:
         known = _text(name).lower()
         if known.startswith("webhook-") and found.setdefault(known, _text(value)) != _text(value):
             raise BadSignature(f"the header {known} is there twice")
