@@ -1,4 +1,4 @@
-"""gunicorn for the door: a thread per request, and limits that a slow or hostile client runs into first.
+"""gunicorn for the web: a thread per request, and limits that a slow or hostile client runs into first.
 
 Set from outside: PORT (8000), RINGBACK_BIND (0.0.0.0), WEB_CONCURRENCY (processes, 1), WEB_THREADS (32).
 """
@@ -80,7 +80,7 @@ bind = f"{os.environ.get('RINGBACK_BIND', '0.0.0.0')}:{os.environ.get('PORT') or
 proc_name = "ringback-web"
 control_socket_disable = True  # nothing here is steered at run time
 logger_class = JsonLogger
-accesslog = None  # the door writes one line per request itself
+accesslog = None  # the web writes one line per request itself
 
 # A waiting reader (`?wait=`) occupies a thread, so there are many; processes cost memory and share nothing.
 worker_class = PromptThreads

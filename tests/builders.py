@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from worker.callers import Caller, Secret, key_hash
+from worker.caller import Caller, Secret, key_hash
 from worker.event import Event
 from worker.lifecycle import Rules
 from worker.order import Ending, ErrorCode, Order, Settlement, Status

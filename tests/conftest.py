@@ -20,7 +20,7 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def real_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a real server, started once. Without one: a skip here, a failure where it must not be missing."""
-    from worker.embedded import EmbeddedStore, find_server
+    from worker.local.embedded import EmbeddedStore, find_server
 
     if find_server() is None:
         missing = pytest.fail if must_be_real() else pytest.skip

@@ -10,12 +10,13 @@ from werkzeug.test import TestResponse
 
 from tests.builders import NOW
 from tests.fakes import ManualClock
-from web import create_app
-from web.limits import Limits
+from web.api.rate_limits import RateLimits
+from web.app import create_app
 from worker.callers import Callers
 from worker.order import Order
+from worker.schedule import Lane, Wake
 from worker.settings import load
-from worker.store import DoorStore, Vault, Wake, Written
+from worker.store import Store, Vault, Written
 from worker.webhooks.guard import Guard
 
 HOOK = "https://caller.example/hook"
@@ -33,11 +34,11 @@ def resolve(name: str) -> list[str]:
 class Doorway:
     """One door with its store; `clock` moves when somebody waits."""
 
-    def __init__(self, clock: ManualClock, *, limits: Limits | None = None, **environ: str) -> None:
+    def __init__(self, clock: ManualClock, *, limits: RateLimits | None = None, **environ: str) -> None:
         self.clock = clock
         self.raw = fakeredis.FakeRedis()
-        self.store = DoorStore(self.raw, Vault(), retention=604_800, otp_ttl=86_400)
-        self.callers = Callers(self.store, Vault())
+        self.store = Store(self.raw, Vault(), retention=604_800, otp_ttl=86_400)
+        self.callers = Callers(self.store)
         self.slept: list[float] = []
         self.on_sleep: Any = None
         self.guard = Guard(resolve=resolve)
@@ -49,7 +50,7 @@ class Doorway:
             clock=clock,
             sleep=self._sleep,
             monotonic=clock,
-            limits=limits or Limits(clock=clock),
+            limits=limits or RateLimits(clock=clock),
         )
         self.shop = self.new_caller("Shop")
 
@@ -70,7 +71,7 @@ class Doorway:
         assert order is not None
         return order
 
-    def change(self, order: Order, after: Order, lane: str | None = "poll") -> None:
+    def change(self, order: Order, after: Order, lane: Lane | None = Lane.POLL) -> None:
         """A worker changes an order."""
         wake = None if after.ended or lane is None else Wake(lane)
         assert self.store.save(order, after, wake=wake) is Written.SAVED
@@ -79,7 +80,7 @@ class Doorway:
         """A worker buys a number for an order."""
         order = self.kept(order_id)
         buying = order.intend(self.clock())
-        self.change(order, buying, "buy")
+        self.change(order, buying, Lane.BUY)
         waiting = buying.assign("act_" + order_id, "+923001234567", self.clock(), life=900, cancel_after=540)
         self.change(buying, waiting)
         return waiting

@@ -19,9 +19,10 @@ from fakeredis.commands_mixins import server_mixin
 from fakeredis.model import _stream
 
 from tests.builders import LIFE, NOW, rules
-from worker.announce import announce
+from worker.caller import Caps
 from worker.gate import Gate
 from worker.lifecycle import Lifecycle, Rules
+from worker.lifecycle.steps import Gone, Outcome, ProviderCalls, Snooze
 from worker.metrics import Counters
 from worker.order import Order
 from worker.provider.replies import (
@@ -44,8 +45,8 @@ from worker.provider.replies import (
     StatusReply,
     Word,
 )
-from worker.steps import Again, Gone, Outcome
-from worker.store import Caps, DoorStore, EngineStore, ServerClock, Vault
+from worker.schedule import Lane
+from worker.store import AsyncStore, ServerClock, Store, Vault
 from worker.webhooks.outcome import Outcome as Sent
 from worker.webhooks.outcome import Verdict
 
@@ -230,26 +231,25 @@ class World:
         self.server = fakeredis.FakeServer()
         self.vault = Vault(keys)
         self.raw: Any = fakeredis.FakeRedis(server=self.server)
-        self.door = DoorStore(self.raw, self.vault, retention=604_800.0, otp_ttl=86_400.0)
+        self.door = Store(self.raw, self.vault, retention=604_800.0, otp_ttl=86_400.0)
         self.store = self.engine_store(max_rps)
         self.counters = Counters()
         self.gate = PromptGate(self.store, self.counters)
         self.provider = ScriptedProvider(clock)
         self.lifecycle = self.steps(rules)
-        self.again = {"buy": 2.0, "settle": 7.0, "poll": 5.0}
+        self.lease = {Lane.BUY: 2.0, Lane.SETTLE: 7.0, Lane.POLL: 5.0}
         """The lanes in the order in which they are worked, and the seconds until what was claimed is due again."""
 
-    def engine_store(self, max_rps: float | None = None) -> EngineStore:
+    def engine_store(self, max_rps: float | None = None) -> AsyncStore:
         """A worker's own connection to the store."""
         client = fakeredis.FakeAsyncRedis(server=self.server)
         clock = ServerClock(self.clock, self.clock)
-        return EngineStore(client, self.vault, retention=604_800.0, otp_ttl=86_400.0, clock=clock, max_rps=max_rps)
+        return AsyncStore(client, self.vault, retention=604_800.0, otp_ttl=86_400.0, clock=clock, max_rps=max_rps)
 
-    def steps(self, by: Rules | None = None) -> Lifecycle:
+    def steps(self, by: Rules | None = None, provider: ProviderCalls | None = None) -> Lifecycle:
         """The steps, without chance."""
-        return Lifecycle(
-            self.store, self.provider, self.gate, by or rules(), self.counters, announce=announce, chance=lambda: 0.0
-        )
+        asked = provider or self.provider
+        return Lifecycle(self.store, asked, self.gate, by or rules(), self.counters, chance=lambda: 0.0)
 
     def accept(self, new: Order, caps: Caps | None = None) -> Order:
         """An order that the door has accepted."""
@@ -284,20 +284,20 @@ class World:
         """The kinds of alert counted since the last look."""
         return [name.split('"')[1] for name in self.counters.drain() if name.startswith("alerts")]
 
-    async def work(self, *lanes: str) -> list[Outcome]:
+    async def work(self, *lanes: Lane) -> list[Outcome]:
         """Claim what is due in these lanes (all of them unless named) and do it, as the engine would."""
         outcomes = []
-        for lane in lanes or self.again:
-            for order_id, activation in (await self.store.claim(lane, 200, self.again[lane])).entries:
+        for lane in lanes or self.lease:
+            for order_id, activation in (await self.store.claim(lane, 200, self.lease[lane])).entries:
                 outcomes.append(await self._step(lane, order_id, activation))
         return outcomes
 
-    async def _step(self, lane: str, order_id: str, activation: str) -> Outcome:
-        if lane == "poll":
+    async def _step(self, lane: Lane, order_id: str, activation: str) -> Outcome:
+        if lane is Lane.POLL:
             outcome = await self.lifecycle.poll(order_id, activation)
         else:
-            outcome = await (self.lifecycle.buy if lane == "buy" else self.lifecycle.settle)(order_id)
-        if isinstance(outcome, Again):
+            outcome = await (self.lifecycle.buy if lane is Lane.BUY else self.lifecycle.settle)(order_id)
+        if isinstance(outcome, Snooze):
             await self.store.postpone(lane, order_id, outcome.at)
         if isinstance(outcome, Gone):
             await self.store.drop(lane, order_id)

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 
 from tests.builders import LIFE, NUMBER, event, order
+from worker.caller import Caps
 from worker.errors import NotFound
 from worker.event import Attempt, Event, EventStatus
+from worker.journal import Entry
 from worker.order import Ending, Order, Settlement, Status
-from worker.store import Caps, Created, DoorStore, EngineStore, Idempotency, Tick, Wake, Written
-from worker.store.engine import PER_HOST, PROBE_AFTER
+from worker.schedule import Lane, Wake
+from worker.store import AsyncStore, Created, Idempotency, Store, Tick, Written
+from worker.store.asynchronous import PER_HOST, PROBE_AFTER
 
-LANES = ("settle", "poll", "buy", "deliver")
 KEY = Idempotency(key="k" * 64, body="b" * 64, answer=b'{"id":"ord_1"}')
 
 
@@ -23,11 +25,11 @@ KEY = Idempotency(key="k" * 64, body="b" * 64, answer=b'{"id":"ord_1"}')
 class Stores:
     """Both faces of one store, a bare client beside them, and a way to let time pass."""
 
-    door: DoorStore
-    engine: EngineStore
+    door: Store
+    engine: AsyncStore
     raw: Any
     pass_time: Callable[[float], Awaitable[None]]
-    capped: EngineStore
+    capped: AsyncStore
     """The same store for a worker with a cap of ten calls a second."""
 
     def now(self) -> float:
@@ -41,7 +43,7 @@ class Stores:
 
     def lanes(self, entry: str = "ord_1") -> list[str]:
         """The lanes that hold an entry."""
-        return [lane for lane in LANES if self.due(lane, entry) is not None]
+        return [lane for lane in Lane if self.due(lane, entry) is not None]
 
     def accepted(self, **changes: Any) -> Order:
         """An order just accepted."""
@@ -53,10 +55,10 @@ class Stores:
         """An order with a number, polled next at `at` (now)."""
         new = self.accepted(**changes)
         buying = new.intend(self.now())
-        assert await self.engine.save(new, buying, wake=Wake("buy", self.now() + 25)) is Written.SAVED
+        assert await self.engine.save(new, buying, wake=Wake(Lane.BUY, self.now() + 25)) is Written.SAVED
         activation = "act_" + new.id
         bought = buying.assign(activation, NUMBER, self.now(), life=LIFE, cancel_after=cancel_after)
-        wake = Wake("poll", at if at is not None else self.now() - 1)
+        wake = Wake(Lane.POLL, at if at is not None else self.now() - 1)
         assert await self.engine.save(buying, bought, wake=wake) is Written.SAVED
         return bought
 
@@ -65,7 +67,7 @@ class Stores:
         bought = await self.waiting(**changes)
         owed = event(id="evt_" + bought.id, order=bought.id, created_at=self.now())
         got = bought.receive("847293", self.now())
-        assert await self.engine.save(bought, got, wake=Wake("settle"), events=[owed]) is Written.SAVED
+        assert await self.engine.save(bought, got, wake=Wake(Lane.SETTLE), events=[owed]) is Written.SAVED
         return got, owed
 
     def ping(self, event_id: str, url: str = "https://caller.example/hook") -> Event:
@@ -82,9 +84,9 @@ class Stores:
 
     async def tick(self, worker: str, **changes: Any) -> Tick:
         """A tick of a worker's clock, by small spans."""
-        chores = changes.pop("chores", {})
-        spans = {"token": 0.04, "batch": 2, "most": 5, "hint": 0.04, "company": 0.0}
-        return await self.engine.tick(worker, LANES, chores, **{**spans, **changes})
+        chores = changes.pop("chores", ())
+        spans = {"token": 0.04, "batch": 2, "most": 5, "hint": 0.04, "linger": 0.0}
+        return await self.engine.tick(worker, tuple(Lane), chores, **{**spans, **changes})
 
 
 class CreateConformance:
@@ -195,7 +197,7 @@ class SaveConformance:
     async def test_stale_write_changes_nothing(self, stores: Stores):
         """Who lost the race is told so, and leaves no wake-up, webhook or journal line behind."""
         new = stores.accepted()
-        stores.door.save(new, new.intend(stores.now()), wake=Wake("buy", stores.now() + 25))
+        stores.door.save(new, new.intend(stores.now()), wake=Wake(Lane.BUY, stores.now() + 25))
         kept = stores.door.load("ord_1")
         late = new.withdraw(stores.now())
         told = await stores.engine.save(new, late, wake=None, events=[event()], journal={"kind": "x"})
@@ -208,7 +210,7 @@ class SaveConformance:
     async def test_write_to_a_vanished_order_says_missing(self, stores: Stores):
         """It is not brought back."""
         gone = order(id="ord_0")
-        assert await stores.engine.save(gone, gone.intend(stores.now()), wake=Wake("buy")) is Written.MISSING
+        assert await stores.engine.save(gone, gone.intend(stores.now()), wake=Wake(Lane.BUY)) is Written.MISSING
         assert stores.lanes("ord_0") == []
 
     async def test_repeated_write_by_the_same_writer_counts_once(self, stores: Stores):
@@ -218,7 +220,7 @@ class SaveConformance:
 
         bought = await stores.waiting()
         call = codec.save_call(
-            bought, bought.receive("847293", stores.now()), stores.door._vault, writer="w1", wake=Wake("settle"),
+            bought, bought.receive("847293", stores.now()), stores.door._vault, writer="w1", wake=Wake(Lane.SETTLE),
             events=[event()], journal={"kind": "received"}, retention=60, otp_ttl=60,
         )  # fmt: skip
         script = stores.raw.register_script(source("save"))
@@ -228,7 +230,7 @@ class SaveConformance:
         page, _ = stores.door.events("cal_1", order="ord_1", status=None, limit=10, before=None)
         assert [one.id for one in page] == ["evt_1"]
         again = codec.save_call(
-            bought, bought.begin_cancel(Ending.TIMEOUT), stores.door._vault, writer="w2", wake=Wake("settle"),
+            bought, bought.begin_cancel(Ending.TIMEOUT), stores.door._vault, writer="w2", wake=Wake(Lane.SETTLE),
             events=(), journal=None, retention=60, otp_ttl=60,
         )  # fmt: skip
         assert script(keys=again[0], args=again[1])[0] == b"conflict"
@@ -238,16 +240,16 @@ class SaveConformance:
         await stores.waiting()
         new = stores.accepted(id="ord_2")
         buying = new.intend(stores.now())
-        await stores.engine.save(new, buying, wake=Wake("buy", stores.now() + 25))
+        await stores.engine.save(new, buying, wake=Wake(Lane.BUY, stores.now() + 25))
         same = buying.assign("act_ord_1", NUMBER, stores.now(), life=LIFE, cancel_after=540)
-        assert await stores.engine.save(buying, same, wake=Wake("poll")) is Written.DUPLICATE
+        assert await stores.engine.save(buying, same, wake=Wake(Lane.POLL)) is Written.DUPLICATE
         assert stores.door.load("ord_2") == buying
         assert stores.lanes("ord_2") == ["buy"]
 
     async def test_wake_without_a_time_is_now(self, stores: Stores):
         """Due at once by the server's clock."""
         bought = await stores.waiting(at=stores.now() + 60)
-        await stores.engine.save(bought, bought.begin_cancel(Ending.LOST), wake=Wake("settle"))
+        await stores.engine.save(bought, bought.begin_cancel(Ending.LOST), wake=Wake(Lane.SETTLE))
         assert stores.lanes() == ["settle"]
         assert stores.due("settle") == pytest.approx(stores.now(), abs=2)
 
@@ -256,10 +258,10 @@ class SaveConformance:
         at = stores.now() + 4
         bought = await stores.waiting(at=at)
         asked = bought.ask_cancel(stores.now())
-        stores.door.save(bought, asked, wake=Wake("settle", stores.now() - 10, after_poll=True))
+        stores.door.save(bought, asked, wake=Wake(Lane.SETTLE, stores.now() - 10, after_poll=True))
         assert stores.due("settle") == pytest.approx(at, abs=0.002)
         later = stores.now() + 100
-        await stores.engine.save(asked, asked.try_cancel(later), wake=Wake("settle", later, after_poll=True))
+        await stores.engine.save(asked, asked.try_cancel(later), wake=Wake(Lane.SETTLE, later, after_poll=True))
         assert stores.due("settle") == pytest.approx(later, abs=0.002)
 
     async def test_webhook_and_journal_are_written_in_the_same_script(self, stores: Stores):
@@ -267,7 +269,7 @@ class SaveConformance:
         bought = await stores.waiting()
         owed = event(created_at=stores.now())
         got = bought.receive("847293", stores.now())
-        await stores.engine.save(bought, got, wake=Wake("settle"), events=[owed], journal={"kind": "received"})
+        await stores.engine.save(bought, got, wake=Wake(Lane.SETTLE), events=[owed], journal={"kind": "received"})
         assert stores.lanes("evt_1") == ["deliver"]
         assert await stores.engine.events_of("ord_1") == [stores.door.load_event("evt_1")]
         stored = stores.door.load_event("evt_1")
@@ -279,7 +281,7 @@ class SaveConformance:
     async def test_journal_is_read_in_order_and_in_pages(self, stores: Stores):
         """From a moment on, whatever its length."""
         for n in range(5):
-            await stores.engine.journal(kind="balance", balance=str(n))
+            await stores.engine.journal(Entry.BALANCE, balance=str(n))
         assert [line["balance"] for _, line in stores.door.journal(0, batch=2)] == list("01234")
         assert list(stores.door.journal(stores.now() + 60)) == []
 
@@ -315,29 +317,29 @@ class ClaimConformance:
     async def test_claim_is_the_next_schedule(self, stores: Stores):
         """What is handed out is due again in a while, whatever becomes of the claim."""
         await stores.waiting()
-        claim = await stores.engine.claim("poll", 10, 5)
+        claim = await stores.engine.claim(Lane.POLL, 10, 5)
         assert claim.entries == (("ord_1", "act_ord_1"),)
         assert stores.due("poll") == pytest.approx(stores.now() + 5, abs=1)
-        assert (await stores.engine.claim("poll", 10, 5)).entries == ()
+        assert (await stores.engine.claim(Lane.POLL, 10, 5)).entries == ()
 
     async def test_only_what_is_due_is_claimed_oldest_first_up_to_most(self, stores: Stores):
         """Evenly late when there is too much."""
         for n, late in enumerate((1, 3, 2)):
             await stores.waiting(id=f"ord_{n}", at=stores.now() - late)
         await stores.waiting(id="ord_9", at=stores.now() + 60)
-        first = await stores.engine.claim("poll", 2, 5)
-        rest = await stores.engine.claim("poll", 2, 5)
+        first = await stores.engine.claim(Lane.POLL, 2, 5)
+        rest = await stores.engine.claim(Lane.POLL, 2, 5)
         assert [one for one, _ in first.entries + rest.entries] == ["ord_1", "ord_2", "ord_0"]
 
     async def test_order_moves_to_settle_before_its_deadline(self, stores: Stores):
         """The last poll before the deadline hands it on, to be looked at when it is due and not sooner."""
         await stores.waiting(cancel_after=4)
-        assert len((await stores.engine.claim("poll", 10, 5)).entries) == 1
+        assert len((await stores.engine.claim(Lane.POLL, 10, 5)).entries) == 1
         assert stores.lanes() == ["settle"]
         assert stores.due("settle") == pytest.approx(stores.now() + 5, abs=1)
 
-    @pytest.mark.parametrize("lane", ["buy", "settle"])
-    async def test_other_lanes_hand_out_ids_alone(self, stores: Stores, lane: str):
+    @pytest.mark.parametrize("lane", [Lane.BUY, Lane.SETTLE])
+    async def test_other_lanes_hand_out_ids_alone(self, stores: Stores, lane: Lane):
         """Their steps read the order themselves."""
         stores.raw.zadd(f"rb:due:{lane}", {"ord_1": 1})
         claim = await stores.engine.claim(lane, 10, 35)
@@ -346,34 +348,34 @@ class ClaimConformance:
 
     async def test_claim_hears_the_servers_clock(self, stores: Stores):
         """All workers speak of the same time."""
-        await stores.engine.claim("poll", 10, 5)
+        await stores.engine.claim(Lane.POLL, 10, 5)
         assert stores.engine.clock.now() == pytest.approx(stores.now(), abs=1)
 
     async def test_wake_up_of_a_vanished_order_is_dropped(self, stores: Stores):
         """A poll that has nothing to poll for ends."""
         stores.raw.zadd("rb:due:poll", {"ord_0": 1})
-        assert (await stores.engine.claim("poll", 10, 5)).entries == ()
+        assert (await stores.engine.claim(Lane.POLL, 10, 5)).entries == ()
         assert stores.lanes("ord_0") == []
 
     async def test_postponing_resurrects_nothing(self, stores: Stores):
         """An order that has left the lane meanwhile stays out of it."""
         await stores.waiting(at=stores.now() + 1)
-        await stores.engine.postpone("settle", "ord_1", stores.now() + 60)
+        await stores.engine.postpone(Lane.SETTLE, "ord_1", stores.now() + 60)
         assert stores.lanes() == ["poll"]
-        await stores.engine.postpone("poll", "ord_1", stores.now() + 60)
+        await stores.engine.postpone(Lane.POLL, "ord_1", stores.now() + 60)
         assert stores.due("poll") == pytest.approx(stores.now() + 60, abs=1)
-        await stores.engine.drop("poll", "ord_1")
+        await stores.engine.drop(Lane.POLL, "ord_1")
         assert stores.lanes() == []
 
     async def test_cap_paces_what_is_claimed(self, stores: Stores):
         """Ten a second: ten at most, a tenth of a second between two, and the next claim begins behind them."""
         for n in range(15):
             await stores.waiting(id=f"ord_{n}")
-        claim = await stores.capped.claim("poll", 200, 60)
+        claim = await stores.capped.claim(Lane.POLL, 200, 60)
         assert len(claim.entries) == 10
         assert claim.gap == pytest.approx(0.1)
         assert claim.first == 0
-        assert len((await stores.capped.claim("poll", 200, 60)).entries) <= 2
+        assert len((await stores.capped.claim(Lane.POLL, 200, 60)).entries) <= 2
 
     async def test_cancels_outrank_polls_and_polls_outrank_buys(self, stores: Stores):
         """What is due there keeps its share of the coming second."""
@@ -381,9 +383,9 @@ class ClaimConformance:
         for n in range(8):
             await stores.waiting(id=f"ord_{n}")
         stores.raw.zadd("rb:due:settle", {f"ord_s{n}": 1 for n in range(2)})
-        assert (await stores.capped.claim("buy", 200, 60)).entries == ()
-        assert len((await stores.capped.claim("poll", 200, 60)).entries) == 6
-        assert len((await stores.capped.claim("settle", 200, 60)).entries) == 2
+        assert (await stores.capped.claim(Lane.BUY, 200, 60)).entries == ()
+        assert len((await stores.capped.claim(Lane.POLL, 200, 60)).entries) == 6
+        assert len((await stores.capped.claim(Lane.SETTLE, 200, 60)).entries) == 2
 
     async def test_reserved_call_waits_for_its_slot(self, stores: Stores):
         """The second call of a step is paced too."""
@@ -398,9 +400,9 @@ class ClaimConformance:
         stores.raw.zadd("rb:due:settle", {"ord_3": 1})
         await stores.engine.throttle(30, 10)
         assert await stores.engine.held() == pytest.approx(30, abs=1)
-        assert (await stores.engine.claim("poll", 10, 5)).entries == ()
-        assert (await stores.engine.claim("buy", 10, 5)).entries == ()
-        assert len((await stores.engine.claim("settle", 10, 5)).entries) == 1
+        assert (await stores.engine.claim(Lane.POLL, 10, 5)).entries == ()
+        assert (await stores.engine.claim(Lane.BUY, 10, 5)).entries == ()
+        assert len((await stores.engine.claim(Lane.SETTLE, 10, 5)).entries) == 1
 
     async def test_hold_keeps_no_order_from_its_deadline(self, stores: Stores):
         """What is to be cancelled before the hold ends moves on to `settle`; the rest is polled after it."""
@@ -408,8 +410,8 @@ class ClaimConformance:
         await stores.waiting(id="ord_2", cancel_after=700)
         await stores.engine.throttle(600, 10)
         hints = (await stores.tick("w1")).hints
-        assert (hints["poll"], hints["buy"]) == (1, 0)
-        assert (await stores.engine.claim("poll", 10, 5)).entries == ()
+        assert (hints[Lane.POLL], hints[Lane.BUY]) == (1, 0)
+        assert (await stores.engine.claim(Lane.POLL, 10, 5)).entries == ()
         assert (stores.lanes("ord_1"), stores.lanes("ord_2")) == (["settle"], ["poll"])
         assert stores.due("settle", "ord_1") == pytest.approx(stores.now() + 540, abs=1)
         assert stores.due("poll", "ord_2") == pytest.approx(stores.now() + 600, abs=1)
@@ -421,7 +423,7 @@ class ClaimConformance:
         await stores.pass_time(0.05)
         assert float(stores.raw.hget("rb:limit", "rate")) == 5
         await stores.waiting()
-        assert (await stores.engine.claim("poll", 10, 5)).gap == pytest.approx(0.2, abs=0.02)
+        assert (await stores.engine.claim(Lane.POLL, 10, 5)).gap == pytest.approx(0.2, abs=0.02)
         assert await stores.engine.held() == 0.0
 
     async def test_missing_is_counted_in_a_row(self, stores: Stores):
@@ -647,53 +649,53 @@ class ClockConformance:
         for n in range(5):
             await stores.waiting(id=f"ord_{n}")
         assert (await stores.tick("w1")).hints == {"settle": 0, "poll": 3, "buy": 0, "deliver": 0}
-        assert (await stores.tick("w1")).hints["poll"] == 0
-        await stores.engine.claim("poll", 1, 60)
-        assert (await stores.tick("w1")).hints["poll"] == 0
-        await stores.engine.claim("poll", 0, 60)
-        assert (await stores.tick("w1")).hints["poll"] == 1
+        assert (await stores.tick("w1")).hints[Lane.POLL] == 0
+        await stores.engine.claim(Lane.POLL, 1, 60)
+        assert (await stores.tick("w1")).hints[Lane.POLL] == 0
+        await stores.engine.claim(Lane.POLL, 0, 60)
+        assert (await stores.tick("w1")).hints[Lane.POLL] == 1
         await stores.pass_time(0.06)
-        assert (await stores.tick("w1")).hints["poll"] == 2
+        assert (await stores.tick("w1")).hints[Lane.POLL] == 2
 
     async def test_hints_are_bounded(self, stores: Stores):
         """However much is due."""
         stores.raw.zadd("rb:due:settle", {f"ord_{n}": 1 for n in range(100)})
-        assert (await stores.tick("w1")).hints["settle"] == 5
+        assert (await stores.tick("w1")).hints[Lane.SETTLE] == 5
 
     async def test_hints_that_nobody_consumes_do_not_pile_up_in_the_queue(self, stores: Stores):
         """What lies in the broker's queue counts as under way, even when its count has lapsed."""
         stores.raw.zadd("rb:due:settle", {"ord_1": 1})
         stores.raw.rpush("settle", "a hint")
-        assert (await stores.tick("w1", queues_here=True)).hints["settle"] == 0
-        assert (await stores.tick("w1")).hints["settle"] == 1
+        assert (await stores.tick("w1", queues_here=True)).hints[Lane.SETTLE] == 0
+        assert (await stores.tick("w1")).hints[Lane.SETTLE] == 1
 
     async def test_few_polls_wait_a_little_for_company(self, stores: Stores):
         """A hint costs as much as many polls; a full batch, or the oldest's patience, ends the wait."""
         await stores.waiting(at=stores.now() - 0.001)
-        assert (await stores.tick("w1", company=60)).hints["poll"] == 0
+        assert (await stores.tick("w1", linger=60)).hints[Lane.POLL] == 0
         await stores.waiting(id="ord_2", at=stores.now() - 61)
-        assert (await stores.tick("w1", company=60, batch=3)).hints["poll"] == 1
+        assert (await stores.tick("w1", linger=60, batch=3)).hints[Lane.POLL] == 1
 
     async def test_full_batch_waits_for_nobody(self, stores: Stores):
         """Two due and two to a batch."""
         for n in range(2):
             await stores.waiting(id=f"ord_{n}")
-        assert (await stores.tick("w1", company=60)).hints["poll"] == 1
+        assert (await stores.tick("w1", linger=60)).hints[Lane.POLL] == 1
 
     async def test_chores_come_round(self, stores: Stores):
         """Each once a period, whoever ticks."""
-        chores = {"mend": 0.03, "trim": 3600.0}
+        chores = (("mend", 0.03, None), ("trim", 3600.0, None))
         assert (await stores.tick("w1", chores=chores)).chores == ("mend", "trim")
         assert (await stores.tick("w1", chores=chores)).chores == ()
         await stores.pass_time(0.05)
         assert (await stores.tick("w1", chores=chores)).chores == ("mend",)
 
-    async def test_wish_is_told_once(self, stores: Stores):
+    async def test_refresh_request_is_handed_out_once(self, stores: Stores):
         """Who asks for a reading gets one."""
-        stores.door.wish("balance")
-        await stores.engine.wish("servers:2")
-        assert sorted(await stores.engine.taken_wishes()) == ["balance", "servers:2"]
-        assert await stores.engine.taken_wishes() == []
+        stores.door.request_refresh("balance")
+        await stores.engine.request_refresh("servers:2")
+        assert sorted(await stores.engine.take_refresh_requests()) == ["balance", "servers:2"]
+        assert await stores.engine.take_refresh_requests() == []
 
 
 class IndexConformance:
@@ -790,7 +792,7 @@ class IndexConformance:
         """What is held, what is due, and for how long the oldest has been."""
         await stores.waiting(at=stores.now() - 3)
         await stores.waiting(id="ord_2", at=stores.now() + 60)
-        poll = stores.door.depths()["poll"]
+        poll = stores.door.depths()[Lane.POLL]
         assert (poll["held"], poll["due"]) == (2, 1)
         assert poll["late"] == pytest.approx(3, abs=1)
         assert (await stores.engine.depths())["poll"] == 2

@@ -1,4 +1,4 @@
-"""The application factory: everything the door needs is made here and handed on."""
+"""The application factory: everything the web needs is made here and handed on."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from typing import Any
 from flask import Flask
 from flask_openapi3.openapi import OpenAPI
 
-from web import account, docs, envelope, events, health, ids, orders, problems, schemas
-from web.auth import KeyRing, authenticate
-from web.callbacks import Callbacks, Judge
-from web.context import Door, install
-from web.figures import Figures
-from web.limits import Limits
-from web.reading import MOST_BODY
-from web.waiting import Waiting
+from web import converters, middleware
+from web.api import account, events, health, openapi, orders, problems, schemas
+from web.api.authentication import authenticate
+from web.api.callbacks import Callbacks, Judge
+from web.api.keyring import KeyRing
+from web.api.long_poll import LongPoll
+from web.api.metrics import Metrics
+from web.api.rate_limits import RateLimits
+from web.api.requests import MOST_BODY
+from web.parts import Parts, install
 from worker.callers import Callers
 from worker.errors import SettingsInvalid
 from worker.logs import configure, get_logger
 from worker.settings import Settings, load
-from worker.store import DoorStore, Vault, connect
+from worker.store import Store, Vault, connect
 from worker.webhooks.guard import guard_of
 
 APP_LOAD_ERROR = 4
@@ -33,12 +35,12 @@ APP_LOAD_ERROR = 4
 def create_app(
     settings: Settings | None = None,
     *,
-    store: DoorStore | None = None,
+    store: Store | None = None,
     guard: Judge | None = None,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
     monotonic: Callable[[], float] = time.monotonic,
-    limits: Limits | None = None,
+    limits: RateLimits | None = None,
 ) -> Flask:
     """The WSGI application. Without `settings` the environment is read; a bad one ends the process with one message.
 
@@ -46,17 +48,15 @@ def create_app(
     """
     settings = settings or _from_environment()
     vault = Vault(settings.vault_keys)
-    store = store or DoorStore(
-        connect(settings.store_url), vault, retention=settings.retention, otp_ttl=settings.otp_ttl
-    )
+    store = store or Store(connect(settings.store_url), vault, retention=settings.retention, otp_ttl=settings.otp_ttl)
     return _assembled(
-        Door(
+        Parts(
             settings=settings,
             store=store,
-            keys=KeyRing(Callers(store, vault), monotonic),
+            keys=KeyRing(Callers(store), monotonic),
             callbacks=Callbacks(guard or guard_of(settings), monotonic),
-            limits=limits or Limits(),
-            waiting=Waiting(sleep=sleep, monotonic=monotonic),
+            limits=limits or RateLimits(),
+            waiting=LongPoll(sleep=sleep, monotonic=monotonic),
             clock=clock,
         )
     )
@@ -70,11 +70,11 @@ class _Application(OpenAPI):
         return func
 
 
-def _assembled(door: Door) -> Flask:
+def _assembled(shared: Parts) -> Flask:
     app = _Application(
-        "web",
-        info=docs.info(),
-        security_schemes=docs.SECURITY,
+        "web.api",
+        info=openapi.info(),
+        security_schemes=openapi.SECURITY,
         validation_error_model=schemas.Problem,
         doc_ui=False,
         static_folder="static",
@@ -82,16 +82,16 @@ def _assembled(door: Door) -> Flask:
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # a redirected POST would lose its body
     app.config["MAX_CONTENT_LENGTH"] = MOST_BODY + 1  # a chunked body is cut off here, and then seen to be too long
-    ids.install(app)
-    install(app, door)
-    figures = Figures(door.store)
+    converters.install(app)
+    install(app, shared)
+    figures = Metrics(shared.store)
     figures.install(app)
-    envelope.install(app, figures)
+    middleware.install(app, figures)
     app.before_request(authenticate)
     problems.install(app)
     for routes in (orders.routes(), events.routes(), account.routes(), health.routes(figures)):
         app.register_api(routes)
-    docs.install(app)
+    openapi.install(app)
     return app
 
 

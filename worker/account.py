@@ -1,4 +1,4 @@
-"""The provider's account as the workers read it: balance and servers, by free calls, for the door and for the gate."""
+"""The provider's account as the workers read it: balance and servers, by free calls, for the web and for the gate."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from decimal import Decimal
 from typing import Protocol
 
 from worker.gate import Gate
+from worker.journal import Entry
 from worker.provider.protocol import Balance, BalanceReply, Declined, Servers, ServersReply, Throttled
-from worker.store import EngineStore
+from worker.store import AsyncStore
 
 BALANCE_EVERY = 60.0
 """Seconds between two readings of the balance that nobody asked for."""
@@ -25,9 +26,9 @@ class AccountCalls(Protocol):
 
 
 class Account:
-    """Reads what is wished for, what is old, and what may lift a pause."""
+    """Reads what somebody has asked for, what is old, and what may lift a pause."""
 
-    def __init__(self, store: EngineStore, provider: AccountCalls, gate: Gate, *, min_balance: Decimal | None) -> None:
+    def __init__(self, store: AsyncStore, provider: AccountCalls, gate: Gate, *, min_balance: Decimal | None) -> None:
         self._store = store
         self._provider = provider
         self._gate = gate
@@ -45,16 +46,16 @@ class Account:
         return due
 
     async def _due(self) -> list[str]:
-        wishes = await self._store.taken_wishes()
+        requested = await self._store.take_refresh_requests()
         known, now = await self._store.account(), self._store.clock.now()
 
         def old(what: str, every: float) -> bool:
             return now - int(known.get(f"{what}:asked", "0")) / 1000 >= every
 
         probes = any(now >= pause.get("probe_at", now + 1) for pause in (await self._store.pauses()).values())
-        due = ["balance"] if probes or "balance" in wishes or old("balance", BALANCE_EVERY) else []
+        due = ["balance"] if probes or "balance" in requested or old("balance", BALANCE_EVERY) else []
         servers = {f"servers:{type}" for type in TYPES if old(f"servers:{type}", SERVERS_EVERY)}
-        return due + sorted(servers | {wish for wish in wishes if wish.startswith("servers:")})
+        return due + sorted(servers | {what for what in requested if what.startswith("servers:")})
 
     async def _read_balance(self) -> None:
         reply = await self._provider.balance()
@@ -64,7 +65,7 @@ class Account:
             await self._gate.throttled(reply)
         balance = reply.amount if isinstance(reply, Balance) else None
         if balance is not None and (await self._store.account()).get("balance") != str(balance):
-            await self._store.journal(kind="balance", balance=str(balance))
+            await self._store.journal(Entry.BALANCE, balance=str(balance))
         await self._store.put_account("balance", None if balance is None else str(balance))
         await self._gate.observe_balance(balance, self._floor)
 

@@ -6,7 +6,7 @@ import hashlib
 import secrets
 
 from worker.event import Event
-from worker.order import EventType, Order
+from worker.order import EventType, Order, caused_event
 from worker.webhooks.message import render
 
 ID_BYTES = 12
@@ -39,3 +39,9 @@ def announce(kind: EventType, order: Order, now: float) -> Event:
         id=event_id(kind, order), type=kind.value, caller=order.caller, order=order.id, url=order.callback_url,
         body=render(kind.value, now, order.public()), created_at=now, due_at=now,
     )  # fmt: skip
+
+
+def announced(before: Order, after: Order, now: float) -> tuple[Event, ...]:
+    """The events that a change of an order owes: none or one."""
+    kind = caused_event(before, after)
+    return (announce(kind, after, now),) if kind else ()

@@ -1,24 +1,22 @@
-"""The doctor: looks at settings, store, workers and provider, and says what each finding means and what to do.
+"""The doctor: looks at settings, store and workers, and says what each finding means and what to do.
 
-Nothing here costs money: the provider is asked for the balance and the servers only.
+The provider is asked elsewhere (`worker.cli.provider_check`), so that a page may show all of this without its key.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from decimal import Decimal
 from enum import StrEnum
-from typing import Any
 
+from worker.alerts import Alert
 from worker.callers import Callers
 from worker.errors import RingbackError, SettingsInvalid
-from worker.heartbeat import LIFE
-from worker.provider.protocol import Balance, BalanceReply, Declined, Servers, ServersReply, Throttled
+from worker.pause import Pause
+from worker.schedule import LIFE
 from worker.settings import Settings
-from worker.store import DoorStore, VaultLocked
+from worker.store import Store, VaultLocked
 
 TICK_LATE = 10.0
 """Seconds since a worker's clock last ticked from which nothing counts as running (contract.md, /readyz)."""
@@ -52,43 +50,15 @@ class Finding:
         return asdict(self)
 
 
-Answers = tuple[BalanceReply, ServersReply]
-Ask = Callable[[Settings], Answers]
-"""Asks the provider for balance and servers."""
-
-PAUSES: Mapping[str, tuple[Level, str]] = {
-    "provider_auth": (
-        Level.FAIL,
-        "the provider refuses the key: correct RINGBACK_OTPGET_API_KEY and restart the workers",
-    ),
-    "insufficient_balance": (Level.FAIL, "top the account up; buying resumes by itself after the next reading"),
-    "provider_banned": (
-        Level.WARN,
-        "the provider banned the account for a time; buying resumes when that is over. Ask its support why",
-    ),
-    "below_min_balance": (Level.FAIL, "top the account up or lower RINGBACK_MIN_BALANCE; buying resumes by itself"),
-    "switched_off": (Level.WARN, "an operator switched it off; `ringback buying on` resumes it"),
-}
-ALERTS: Mapping[str, str] = {
-    "buying_paused": "see the pauses above; `ringback balance` shows them too",
-    "purchase_unknown": "a purchase may have been charged for nothing: `ringback reconcile`, then ask the provider",
-    "settlement_unconfirmed": "a refund was not confirmed: `ringback reconcile`, then ask the provider for it",
-    "duplicate_activation": "the provider gave one number to two orders; ask it about the order named in the log line",
-    "purchase_unrecorded": "a number was bought for an order that the store lost: `ringback journal`, then cancel it",
-    "adopted_late": "a purchase was answered after it was given up; the number is being given back",
-    "status_declined": "the provider refused a poll, most likely for its key: correct RINGBACK_OTPGET_API_KEY",
-    "cancelled_by_provider": "the provider ended numbers by itself; ask it why if it goes on",
-    "number_missing": "the provider forgot a number that it sold; ask it about the order named in the log line",
-    "wake_up_lost": "an open order had lost its wake-up and was mended; look for evictions or lost writes",
-    "event_exhausted": "a receiver took no webhook: `ringback events list --status exhausted`, then `redeliver`",
-}
+MERELY_WARNED_OF = frozenset({Pause.PROVIDER_BANNED, Pause.SWITCHED_OFF})
+"""Pauses that are somebody's decision or end by themselves; the others need an operator."""
 COUNTED: Mapping[str, str] = {
     "mended": "the store lost wake-ups; look for evictions (maxmemory) or lost writes (appendfsync)",
     "failures": "work raised something unexpected; the workers' log lines at error level say what",
 }
 
 
-def examine(settings: Settings, store: DoorStore, callers: Callers, *, ask: Ask | None = None) -> list[Finding]:
+def examine(settings: Settings, store: Store, callers: Callers) -> list[Finding]:
     """Everything, in the order in which to mend it. Raises StoreUnavailable when the store goes away meanwhile."""
     return [
         *check_settings(settings),
@@ -99,7 +69,6 @@ def examine(settings: Settings, store: DoorStore, callers: Callers, *, ask: Ask 
         *check_lanes(store),
         *check_pauses(store),
         *check_alerts(store),
-        *check_provider(settings, ask or ask_provider),
     ]
 
 
@@ -130,7 +99,7 @@ def check_settings(settings: Settings) -> Iterator[Finding]:
 # The store.
 
 
-def check_persistence(store: DoorStore) -> Iterator[Finding]:
+def check_persistence(store: Store) -> Iterator[Finding]:
     """Whether the store keeps what it acknowledged: nothing evicted, everything on disk."""
     info = store.info()
     yield Finding(Level.OK, "store", f"answers ({info.get('version') or 'version unknown'})")
@@ -193,7 +162,7 @@ def check_clocks(store_now: float, here: float) -> Finding:
     )  # fmt: skip
 
 
-def check_records(store: DoorStore, callers: Callers) -> Iterator[Finding]:
+def check_records(store: Store, callers: Callers) -> Iterator[Finding]:
     """Whether callers and newest orders open with the encryption keys that are set here."""
     try:
         known = callers.all()
@@ -218,7 +187,7 @@ def check_records(store: DoorStore, callers: Callers) -> Iterator[Finding]:
 # The workers.
 
 
-def check_workers(store: DoorStore) -> Finding:
+def check_workers(store: Store) -> Finding:
     """Whether any worker's clock ticks."""
     tick, now = store.last_tick(), store.now()
     advice = "start a worker (the Procfile's worker line); its log says why it ends, if it does"
@@ -235,7 +204,7 @@ def check_workers(store: DoorStore) -> Finding:
     return Finding(Level.OK, "workers", alive)
 
 
-def check_lanes(store: DoorStore) -> Iterator[Finding]:
+def check_lanes(store: Store) -> Iterator[Finding]:
     """Whether what is due is also done."""
     depths = store.depths()
     for lane, depth in depths.items():
@@ -251,24 +220,24 @@ def check_lanes(store: DoorStore) -> Iterator[Finding]:
         yield Finding(Level.OK, "lanes", f"nothing is late ({held})")
 
 
-def check_pauses(store: DoorStore) -> Iterator[Finding]:
+def check_pauses(store: Store) -> Iterator[Finding]:
     """Why nothing is bought, if so."""
     pauses = store.pauses()
-    for reason, details in sorted(pauses.items()):
-        level, advice = PAUSES.get(reason, (Level.WARN, "the workers' log says why"))
-        why = f" ({details['reason']})" if details.get("reason") else ""
-        yield Finding(level, "buying", f"is paused: {reason}{why}", advice)
+    for reason in (one for one in Pause if one in pauses):
+        why = f" ({pauses[reason]['reason']})" if pauses[reason].get("reason") else ""
+        level = Level.WARN if reason in MERELY_WARNED_OF else Level.FAIL
+        yield Finding(level, "buying", f"is paused: {reason}{why}", reason.advice)
     if not pauses:
         yield Finding(Level.OK, "buying", "is on")
 
 
-def check_alerts(store: DoorStore) -> Iterator[Finding]:
+def check_alerts(store: Store) -> Iterator[Finding]:
     """What the workers have counted that somebody should know."""
     counted = {name: count for name, count in store.counters().items() if count > 0}
     told = 0
     for name, count in sorted(counted.items()):
         kind, _, label = name.partition("{")
-        advice = ALERTS.get(_label(label), "the log line tells more") if kind == "alerts" else COUNTED.get(kind)
+        advice = _ADVICE.get(_label(label), "the log line says more") if kind == "alerts" else COUNTED.get(kind)
         if advice:
             told += 1
             yield Finding(Level.WARN, "counted", f"{name}: {count:.0f} so far", advice)
@@ -276,73 +245,8 @@ def check_alerts(store: DoorStore) -> Iterator[Finding]:
         yield Finding(Level.OK, "counted", "no alert so far")
 
 
+_ADVICE = {kind.value: kind.advice for kind in Alert}
+
+
 def _label(labels: str) -> str:
     return labels.partition('kind="')[2].partition('"')[0]
-
-
-# The provider.
-
-
-def check_provider(settings: Settings, ask: Ask) -> Iterator[Finding]:
-    """What the provider answers to free calls."""
-    if settings.otpget_api_key is None:
-        yield Finding(
-            Level.WARN, "provider", "RINGBACK_OTPGET_API_KEY is not set here, so the provider was not asked",
-            "run the doctor where the workers run to have it checked",
-        )  # fmt: skip
-        return
-    balance, servers = ask(settings)
-    yield _balance(balance, settings.min_balance)
-    if isinstance(servers, Servers):
-        yield Finding(Level.OK, "provider servers", f"{len(servers.servers)} of type 1")
-    elif isinstance(balance, Balance):
-        yield Finding(
-            Level.WARN,
-            "provider servers",
-            f"the list cannot be read ({_name(servers)})",
-            "the last good list stays in use",
-        )
-
-
-def _balance(reply: BalanceReply, floor: float | None) -> Finding:
-    match reply:
-        case Balance(amount) if floor is not None and amount < Decimal(str(floor)):
-            return Finding(
-                Level.FAIL, "provider", f"the balance, {amount}, is below RINGBACK_MIN_BALANCE", "top the account up"
-            )
-        case Balance(amount) if amount <= 0:
-            return Finding(Level.FAIL, "provider", f"the balance is {amount}", "top the account up")
-        case Balance(amount):
-            return Finding(Level.OK, "provider", f"answers; the balance is {amount}")
-        case Declined(word):
-            return Finding(Level.FAIL, "provider", f"answers {word}", "check RINGBACK_OTPGET_API_KEY and the account")
-        case Throttled():
-            return Finding(Level.WARN, "provider", "asks for fewer calls", "set RINGBACK_OTPGET_MAX_RPS if it goes on")
-        case _:
-            return Finding(
-                Level.FAIL, "provider", f"gives no answer that can be read ({_name(reply)})",
-                "check RINGBACK_OTPGET_BASE_URL, DNS, the firewall and TLS from this machine",
-            )  # fmt: skip
-
-
-def _name(reply: object) -> str:
-    return str(getattr(reply, "word", "") or getattr(reply, "reason", "") or type(reply).__name__)
-
-
-def ask_provider(settings: Settings) -> Answers:
-    """Two free calls to the real provider."""
-    return asyncio.run(_asked(settings))
-
-
-async def _asked(settings: Settings) -> Answers:
-    from worker.provider.client import Provider
-
-    key: Any = settings.otpget_api_key
-    provider = Provider(
-        settings.otpget_base_url, key.get_secret_value(),
-        poll_deadline=settings.status_deadline, buy_deadline=settings.buy_deadline,
-    )  # fmt: skip
-    try:
-        return await provider.balance(), await provider.servers("1")
-    finally:
-        await provider.aclose()

@@ -2,8 +2,8 @@
 
 RingbackError
 ├── SettingsInvalid      the process does not start; the message lists every problem
-├── StoreUnavailable     the door answers 503; a worker's step keeps its result and tries the write again
-└── NotFound             the door answers 404; the command line says so and leaves with 1
+├── StoreUnavailable     the web answers 503; a worker's step keeps its result and tries the write again
+└── NotFound             the web answers 404; the command line says so and leaves with 1
 """
 
 from __future__ import annotations

@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from decimal import Decimal
-from enum import StrEnum
 from typing import Any
 
+from worker.alerts import Alert
 from worker.logs import get_logger
 from worker.metrics import Counters
-from worker.order import ErrorCode
+from worker.pause import Pause
 from worker.provider.protocol import Declined, Throttled, Word
-from worker.store import EngineStore
+from worker.store import AsyncStore
 
 log = get_logger(__name__)
 
@@ -30,28 +30,6 @@ UNDATED_BAN = 1_800.0
 """Seconds: the longest ban seen in the protocol's family, for one without a readable date."""
 
 
-class Pause(StrEnum):
-    """Why buying is paused."""
-
-    PROVIDER_AUTH = "provider_auth"
-    INSUFFICIENT_BALANCE = "insufficient_balance"
-    PROVIDER_BANNED = "provider_banned"
-    BELOW_MIN_BALANCE = "below_min_balance"
-    SWITCHED_OFF = "switched_off"
-
-    @property
-    def error(self) -> ErrorCode:
-        """The error of an order whose budget ends while buying is paused for this."""
-        return _ERRORS[self]
-
-
-_ERRORS = {
-    Pause.PROVIDER_AUTH: ErrorCode.PROVIDER_AUTH,
-    Pause.INSUFFICIENT_BALANCE: ErrorCode.INSUFFICIENT_BALANCE,
-    Pause.PROVIDER_BANNED: ErrorCode.PROVIDER_BANNED,
-    Pause.BELOW_MIN_BALANCE: ErrorCode.INSUFFICIENT_BALANCE,
-    Pause.SWITCHED_OFF: ErrorCode.PROVIDER_REJECTED,
-}
 _WORDS = {
     Word.BAD_KEY: Pause.PROVIDER_AUTH,
     Word.LOW_BALANCE: Pause.INSUFFICIENT_BALANCE,
@@ -63,7 +41,7 @@ _WORDS = {
 class Gate:
     """Reads and sets the pauses, and paces the calls to the provider."""
 
-    def __init__(self, store: EngineStore, counters: Counters) -> None:
+    def __init__(self, store: AsyncStore, counters: Counters) -> None:
         self._store = store
         self._counters = counters
         self._calls: deque[tuple[float, int]] = deque(maxlen=10_000)
@@ -80,7 +58,7 @@ class Gate:
             await self.pause(reason, until=reply.until)
         if reason is Pause.INSUFFICIENT_BALANCE:
             # Read at once: a balance that has risen over this one lifts the pause.
-            await self.wish_balance()
+            await self.request_balance()
         return reason
 
     async def pause(self, reason: Pause, *, until: float | None = None, **details: Any) -> None:
@@ -93,7 +71,7 @@ class Gate:
         record = {"since": held.get("since", now), "wait": wait, "probe_at": now + wait, **details}
         await self._store.pause(reason, record)
         if not held:
-            self.alert("buying_paused", reason=reason.value)
+            self.alert(Alert.BUYING_PAUSED, reason=reason.value)
 
     async def observe_balance(self, balance: Decimal | None, floor: Decimal | None) -> None:
         """Lift or set the pauses that a reading of the balance decides; None is an unknown balance."""
@@ -153,11 +131,11 @@ class Gate:
         if wait > 0:
             await asyncio.sleep(wait)
 
-    async def wish_balance(self) -> None:
+    async def request_balance(self) -> None:
         """Have the balance read soon: a free call that shows whether the key is still good."""
-        await self._store.wish("balance")
+        await self._store.request_refresh("balance")
 
-    def alert(self, kind: str, **details: Any) -> None:
+    def alert(self, kind: Alert, **details: Any) -> None:
         """Something an operator has to know: one log line at error level and a counter."""
-        self._counters.add("alerts", kind=kind)
-        log.error("alert", kind=kind, **details)
+        self._counters.add("alerts", kind=kind.value)
+        log.error("alert", kind=kind.value, **details)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from worker.alerts import Alert
 from worker.event import Event
 from worker.gate import Gate
 from worker.metrics import Counters
-from worker.order import Order, Refused
-from worker.store import EngineStore, Wake, Written
+from worker.order import Order, Refused, Settlement
+from worker.schedule import Lane, Wake
+from worker.store import AsyncStore, Written
 from worker.webhooks.message import without_code
 
 JOURNAL_KEPT = 90 * 86_400.0
@@ -19,7 +21,7 @@ ERASED = "[erased]"
 class Housekeeping:
     """What has to be done now and then; each call does a bounded piece of it."""
 
-    def __init__(self, store: EngineStore, gate: Gate, counters: Counters, *, retention: float) -> None:
+    def __init__(self, store: AsyncStore, gate: Gate, counters: Counters, *, retention: float) -> None:
         self._store = store
         self._gate = gate
         self._counters = counters
@@ -47,7 +49,7 @@ class Housekeeping:
             after = order.erase()
         except Refused:
             return False
-        duty = Wake("settle") if order.charged and order.settlement.value == "pending" else None
+        duty = Wake(Lane.SETTLE) if order.charged and order.settlement is Settlement.PENDING else None
         return await self._store.save(order, after, wake=duty) is Written.SAVED
 
     async def mend(self, batch: int = 500) -> int:
@@ -59,7 +61,7 @@ class Housekeeping:
                 walked, lost = await self._store.reconcile(caller_id, start, batch)
                 mended += len(lost)
                 for order_id in lost:
-                    self._gate.alert("wake_up_lost", order=order_id)
+                    self._gate.alert(Alert.WAKE_UP_LOST, order=order_id)
                 if walked < batch:
                     break
                 start += walked

@@ -1,4 +1,4 @@
-"""Counters that workers keep in memory and hand over to the store, where the door shows them summed."""
+"""Counters that workers keep in memory and hand over to the store, where the web shows them summed."""
 
 from __future__ import annotations
 

@@ -182,14 +182,14 @@ class Order:
     flags: tuple[str, ...] = ()
     ending: Ending | None = None
     cancel_requested: bool = False
-    asks: int = 0
+    attempts: int = 0
     """Purchases sent and answered with "not bought" so far."""
     cancels: int = 0
     """Cancels sent so far, counted before each is sent."""
     cancel_sent_at: float | None = None
     refunded_at: float | None = None
     finishes: int = 0
-    asked_at: float | None = None
+    first_attempt_at: float | None = None
     """When the first purchase was sent; the buy budget counts from it."""
     intended_at: float | None = None
     """When the purchase that is under way was intended."""
@@ -214,11 +214,12 @@ class Order:
 
     def intend(self, now: float) -> Order:
         """Record that a purchase is about to be sent."""
-        return self._move("intend", asked_at=self.asked_at if self.asked_at is not None else now, intended_at=now)
+        first = now if self.first_attempt_at is None else self.first_attempt_at
+        return self._move("intend", first_attempt_at=first, intended_at=now)
 
     def put_off(self) -> Order:
         """Go back to the queue: the provider sold nothing."""
-        return self._move("put_off", asks=self.asks + 1)
+        return self._move("put_off", attempts=self.attempts + 1)
 
     def reject(self, code: ErrorCode, message: str, now: float) -> Order:
         """End it: nothing was bought and nothing will be."""

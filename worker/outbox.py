@@ -6,11 +6,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from worker import schedule
+from worker.alerts import Alert
 from worker.event import Attempt, Event, EventStatus
 from worker.gate import Gate
 from worker.metrics import Counters
 from worker.order import EventType
-from worker.store import EngineStore
+from worker.store import AsyncStore
 from worker.webhooks.message import headers
 from worker.webhooks.outcome import Outcome, Verdict
 from worker.webhooks.signing import sign
@@ -33,7 +34,7 @@ class Outbox:
 
     def __init__(
         self,
-        store: EngineStore,
+        store: AsyncStore,
         sender: Sends,
         gate: Gate,
         counters: Counters,
@@ -96,7 +97,7 @@ class Outbox:
         self._counters.add("deliveries", verdict=outcome.verdict.value)
         if event.status is EventStatus.EXHAUSTED:
             self._counters.add("events_exhausted")
-            self._gate.alert("event_exhausted", event_id=event.id)
+            self._gate.alert(Alert.EVENT_EXHAUSTED, event_id=event.id)
         if event.status is EventStatus.DELIVERED and event.type == EventType.OTP_RECEIVED and event.tries == 1:
             self._counters.add("otp_to_webhook")
             self._counters.add("otp_to_webhook_seconds", self._store.clock.now() - event.created_at)

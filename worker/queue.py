@@ -13,9 +13,6 @@ from worker.errors import SettingsInvalid
 from worker.settings import Settings, load
 from worker.store import broker_options
 
-QUEUES = ("buy", "poll", "settle", "deliver")
-CHORE_QUEUE = {"account": "buy", "erase": "deliver", "mend": "settle", "trim": "deliver"}
-"""The queue each chore travels on."""
 HINT_EXPIRES = 2.0
 """Seconds after which a hint that nobody took is worthless."""
 
@@ -72,10 +69,8 @@ def make_app(settings: Settings) -> Celery:
     return app
 
 
-def hint(app: Celery, name: str) -> None:
-    """Publish one hint for a lane or a chore; a broker that does not answer is not waited for."""
-    queue = CHORE_QUEUE.get(name, name)
-    task = "ringback.chore" if name in CHORE_QUEUE else "ringback.lane"
+def publish(app: Celery, task: str, name: str, queue: str) -> None:
+    """Publish one hint (`ringback.lane` or `ringback.chore`); a broker that does not answer is not waited for."""
     app.send_task(task, args=(name,), queue=queue, expires=HINT_EXPIRES, retry=False, ignore_result=True)
 
 

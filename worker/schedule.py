@@ -1,11 +1,18 @@
-"""When an order or a webhook next needs attention. Pure: every function takes the time, and chance where it needs it.
+"""When an order or a webhook next needs attention, and in which lane.
 
-All times are epoch seconds and all spans seconds.
+Pure: every function takes the time, and chance where it needs it. All times are epoch seconds and all spans seconds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from worker.order import Order, Status
+
+LIFE = 1.7
+"""Seconds of silence after which a worker counts as dead (docs/adr/0009)."""
 
 ACTIVATION_GRACE = 30.0
 """Seconds after a purchase in which NO_ACTIVATION may be replication lag (otpget-api.md, rule 7)."""
@@ -19,11 +26,54 @@ LOOKS_AFTER_CANCEL = 3
 """Unreadable answers to the look after a confirmed cancel before the order ends without one."""
 FINISH_TRIES = 5
 """Finishes sent before the settlement is called unconfirmed: best effort, the caller has the code."""
-SLOWEST_ASK = 20.0
+SLOWEST_ATTEMPT = 20.0
 """Longest wait between two purchases that sold nothing."""
 
 Chance = Callable[[], float]
-"""A number in [0, 1), as `random.random` gives it."""
+"""A number in [0, 1), as `random.random` returns it."""
+
+
+class Lane(StrEnum):
+    """What can be due, each in a queue of its own; the first outranks the next where calls are scarce."""
+
+    SETTLE = "settle"
+    """Orders to be finished or given back."""
+    POLL = "poll"
+    """Orders that wait for their code."""
+    BUY = "buy"
+    """Orders whose number is to be bought."""
+    DELIVER = "deliver"
+    """Webhooks."""
+
+
+ORDER_LANES = (Lane.BUY, Lane.POLL, Lane.SETTLE)
+"""The lanes that hold orders; an order is in one of them at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """When an order next needs attention, and in which lane. `at` is epoch seconds, None means at once.
+
+    `after_poll` keeps the interval to the poll that was scheduled last.
+    """
+
+    lane: Lane
+    at: float | None = None
+    after_poll: bool = False
+
+
+def answer_due(order: Order, buy_deadline: float) -> float:
+    """Until when the worker that sent an order's purchase has time to record its answer."""
+    return (order.intended_at or 0.0) + buy_deadline + PURCHASE_GRACE
+
+
+def after_caller_cancel(order: Order, now: float, *, buy_deadline: float, earliest_cancel: float) -> Wake | None:
+    """When a worker takes up what the caller has cancelled: once the provider allows it, never amid a purchase."""
+    if order.status is Status.BUYING:
+        return Wake(Lane.BUY, now + buy_deadline + PURCHASE_GRACE)
+    if order.status is Status.CANCELLING and order.bought_at is not None:
+        return Wake(Lane.SETTLE, order.bought_at + earliest_cancel, after_poll=True)
+    return None
 
 
 def cancel_after(timeout: float, life: float, earliest: float) -> float:
@@ -35,11 +85,11 @@ def cancel_after(timeout: float, life: float, earliest: float) -> float:
     return min(max(min(timeout, latest), earliest), life)
 
 
-def next_ask(asks: int, now: float, budget_ends: float, chance: Chance) -> float | None:
-    """When to ask for a number again after `asks` refusals: doubling from 1 s, jittered; None past the budget."""
+def next_attempt(attempts: int, now: float, budget_ends: float, chance: Chance) -> float | None:
+    """When to ask for a number again after `attempts` refusals: doubling from 1 s, jittered; None past the budget."""
     if now >= budget_ends:
         return None
-    wait = min(SLOWEST_ASK, 2.0 ** min(asks, 10)) * (1 + 0.25 * chance())
+    wait = min(SLOWEST_ATTEMPT, 2.0 ** min(attempts, 10)) * (1 + 0.25 * chance())
     return min(now + wait, budget_ends)
 
 

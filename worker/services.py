@@ -10,16 +10,15 @@ from decimal import Decimal
 from importlib.metadata import PackageNotFoundError, version
 
 from worker.account import Account
-from worker.announce import announce
-from worker.callers import unpack
 from worker.gate import Gate
 from worker.housekeeping import Housekeeping
 from worker.lifecycle import Lifecycle, Rules
 from worker.metrics import Counters
 from worker.outbox import Outbox
 from worker.provider.client import Provider
+from worker.schedule import Lane
 from worker.settings import Settings
-from worker.store import EngineStore, Vault, connect_async
+from worker.store import AsyncStore, Vault, connect_async
 from worker.webhooks.delivery import Sender
 from worker.webhooks.guard import guard_of
 
@@ -46,7 +45,7 @@ SECRETS_KEPT = 2.0
 class Services:
     """What a worker works with. `lease` is, per lane, the seconds until a claimed entry is due again."""
 
-    store: EngineStore
+    store: AsyncStore
     provider: Provider
     sender: Sender
     gate: Gate
@@ -55,7 +54,7 @@ class Services:
     account: Account
     housekeeping: Housekeeping
     counters: Counters
-    lease: dict[str, float]
+    lease: dict[Lane, float]
     queues_here: bool
     """Whether the broker's queues lie in the store's database."""
 
@@ -71,7 +70,7 @@ async def build(settings: Settings) -> Services:
     vault = Vault(settings.vault_keys)
     counters = Counters()
     floor = None if settings.min_balance is None else Decimal(str(settings.min_balance))
-    store = EngineStore(
+    store = AsyncStore(
         connect_async(settings.store_url),
         vault,
         retention=settings.retention,
@@ -100,13 +99,13 @@ async def build(settings: Settings) -> Services:
         provider=provider,
         sender=sender,
         gate=gate,
-        lifecycle=Lifecycle(store, provider, gate, rules, counters, announce=announce, chance=random.random),
+        lifecycle=Lifecycle(store, provider, gate, rules, counters, chance=random.random),
         outbox=Outbox(
             store,
             sender,
             gate,
             counters,
-            secrets_of=secrets_of(store, vault),
+            secrets_of=secrets_of(store),
             waits=settings.webhook_schedule,
             chance=random.random,
         ),
@@ -115,10 +114,10 @@ async def build(settings: Settings) -> Services:
         counters=counters,
         queues_here=settings.broker == settings.store_url,
         lease={
-            "buy": BUY_LEASE,
-            "poll": settings.poll_interval,
-            "settle": max(settings.poll_interval, settings.status_deadline) + SETTLE_MARGIN,
-            "deliver": settings.webhook_timeout + DELIVERY_MARGIN,
+            Lane.BUY: BUY_LEASE,
+            Lane.POLL: settings.poll_interval,
+            Lane.SETTLE: max(settings.poll_interval, settings.status_deadline) + SETTLE_MARGIN,
+            Lane.DELIVER: settings.webhook_timeout + DELIVERY_MARGIN,
         },
     )
 
@@ -130,7 +129,7 @@ def _version() -> str:
         return "unreleased"
 
 
-def secrets_of(store: EngineStore, vault: Vault) -> Callable[[str], Awaitable[Sequence[str]]]:
+def secrets_of(store: AsyncStore) -> Callable[[str], Awaitable[Sequence[str]]]:
     """Looks a caller's live webhook secrets up, and remembers them for a moment."""
     kept: dict[str, tuple[float, Sequence[str]]] = {}
 
@@ -138,8 +137,8 @@ def secrets_of(store: EngineStore, vault: Vault) -> Callable[[str], Awaitable[Se
         found = kept.get(caller_id)
         if found and found[0] > time.monotonic():
             return found[1]
-        record = await store.caller(caller_id)
-        secrets = unpack(caller_id, record, vault).live_secrets(store.clock.now()) if record else ()
+        caller = await store.caller(caller_id)
+        secrets = caller.live_secrets(store.clock.now()) if caller else ()
         if len(kept) > 10_000:
             kept.clear()
         kept[caller_id] = (time.monotonic() + SECRETS_KEPT, secrets)

@@ -9,8 +9,10 @@ from celery import bootsteps, shared_task, signals
 from celery.app import app_or_default
 
 from worker import logs, services
-from worker.engine import Engine, process_name
-from worker.queue import hint
+from worker.engine.clock import Hint
+from worker.engine.loop import Engine, process_name
+from worker.queue import publish
+from worker.schedule import Lane
 from worker.settings import load
 
 log = logs.get_logger(__name__)
@@ -31,6 +33,10 @@ def run_chore(name: str) -> None:
         _engine.run_chore(name)
 
 
+def _publish(app: Any, hint: Hint) -> None:
+    publish(app, "ringback.chore" if hint.chore else "ringback.lane", hint.name, hint.queue.value)
+
+
 class EngineStep(bootsteps.StartStopStep):
     """Starts the engine before the worker consumes, and lets its work end after it has stopped consuming."""
 
@@ -45,9 +51,9 @@ class EngineStep(bootsteps.StartStopStep):
         log.info("settings", **settings.masked())
         _engine = Engine(
             partial(services.build, settings),
-            partial(hint, worker.app),
+            partial(_publish, worker.app),
             worker=process_name(),
-            delivers="deliver" in worker.app.amqp.queues.consume_from,
+            delivers=Lane.DELIVER in worker.app.amqp.queues.consume_from,
         )
         _engine.start()
 

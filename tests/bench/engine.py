@@ -45,12 +45,12 @@ class Engine:
     env: dict[str, str] = field(default_factory=dict)
 
     def start(self, **settings: str) -> None:
-        """Start the door and one worker, and make the caller; `settings` go into the environment."""
+        """Start the web and one worker, and make the caller; `settings` go into the environment."""
         self.env = self.settings() | settings
         self.stage.run(procfile("web"), name="web", **self.env)
         self.add_worker()
         try:
-            until(self.healthy, "the door and a worker", seconds=30)
+            until(self.healthy, "the web and a worker", seconds=30)
         except NotReady as error:
             raise NotReady(f"{error}; {self.stage.log('web', 1)}; {self.stage.log('worker', 1)}") from None
         self.make_caller()
@@ -91,17 +91,17 @@ class Engine:
         self.workers.clear()
 
     def healthy(self) -> bool:
-        """Whether the door says that it and a worker are ready."""
+        """Whether the web says that it and a worker are ready."""
         return bool(self.get("/readyz"))
 
     def get(self, path: str) -> dict[str, Any]:
-        """A JSON answer of the door; raises httpx.HTTPError on anything but 2xx."""
+        """A JSON answer of the web; raises httpx.HTTPError on anything but 2xx."""
         reply = self.stage.http.get(self.url(path), headers=self.headers()).raise_for_status()
         answer: dict[str, Any] = reply.json()
         return answer
 
     def url(self, path: str) -> str:
-        """An address of the door."""
+        """An address of the web."""
         return f"http://127.0.0.1:{self.port}{path}"
 
     def headers(self) -> dict[str, str]:
@@ -178,7 +178,7 @@ class Engine:
         return redis_bytes(self.stage.store), resident_bytes(worker.pid for worker in self.workers)
 
     def accept(self, *, seconds: float) -> Posted:
-        """Post orders for `seconds` as fast as the door takes them."""
+        """Post orders for `seconds` as fast as the web takes them."""
         return post(self.url("/v1/orders"), ORDER, self.headers(), seconds=seconds)
 
     def code_waits(self, *, codes: int, spread: float) -> list[float]:

@@ -67,7 +67,7 @@ def redis_cpu_seconds(store: redis.Redis) -> float:
 
 
 def redis_bytes(store: redis.Redis) -> int:
-    """Memory that the Redis server has allocated."""
+    """TtlCache that the Redis server has allocated."""
     info: Mapping[str, int] = store.info("memory")  # type: ignore[assignment]
     return int(info["used_memory"])
 

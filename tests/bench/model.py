@@ -22,7 +22,7 @@ POLLS_OFF, CPU_OFF = 0.15, 0.25
 BUSY = 0.7
 """The share of a core that a process may use for good: beyond it waiting times grow fast."""
 STORE_GIB = 16
-"""Memory of the machine on which one Redis runs, in GiB; half of it is for data, as a save may copy the rest."""
+"""TtlCache of the machine on which one Redis runs, in GiB; half of it is for data, as a save may copy the rest."""
 TICK_WORK = 0.002
 """Seconds that a tick itself takes: one script and the hints that follow."""
 HANDOVER = 0.004
@@ -33,7 +33,7 @@ WARM, SEEN = 3, 6
 
 def simulate(orders: int, interval: float, clock: Rhythm) -> float:
     """Polls per second. Ticks as the clock does: it hints as soon as a batch is due or the oldest poll has waited
-    for company long enough. Orders that were claimed together are due together again, so they are kept in groups.
+    for a fuller batch long enough. Orders that were claimed together are due together again: they are kept in groups.
     """
     groups = deque((interval * n / 1000, orders * (n + 1) // 1000 - orders * n // 1000) for n in range(1000))
     now, polls, oldest, ready = 0.0, 0, 0.0, 0
@@ -42,7 +42,7 @@ def simulate(orders: int, interval: float, clock: Rhythm) -> float:
         while groups and groups[0][0] <= now:
             due, count = groups.popleft()
             oldest, ready = (oldest if ready else due), ready + count
-        if ready >= clock.batch or (ready and oldest <= now - clock.company):
+        if ready >= clock.batch or (ready and oldest <= now - clock.linger):
             groups.append((now + HANDOVER + interval, ready))
             polls += ready if now >= begin else 0
             ready = 0
@@ -152,7 +152,7 @@ class Model:
         return self.costs.worker.at(self.polls(orders)) + (self.processes(orders, answer) - 1) * self.record.idle
 
     def store_gib(self, orders: int) -> float:
-        """Memory that Redis takes for so many orders in flight."""
+        """TtlCache that Redis takes for so many orders in flight."""
         return orders * self.record.order_bytes / 2**30
 
     def cells(self, orders: int) -> int:
@@ -166,7 +166,7 @@ class Model:
     def turnover(self, orders: int, life: float) -> Iterator[tuple[str, float]]:
         """Cores that orders take which come and go, each `life` seconds in flight; what was measured of it."""
         each = orders / life
-        yield "the door", each / self.record.door
+        yield "the web", each / self.record.door
         if self.record.bought_micros is not None and self.record.bought_redis_micros is not None:
             yield "workers, to buy and to tell the number", each * self.record.bought_micros / 1e6
             yield "Redis, for the same", each * self.record.bought_redis_micros / 1e6

@@ -1,4 +1,4 @@
-"""A small HTTP client that posts one body over many kept-alive connections: to fill up, and for the door."""
+"""A small HTTP client that posts one body over many kept-alive connections: to fill up, and for the web."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from tests.bench.results import Results
 from tests.bench.stage import INTERVAL, ROOT
-from worker.clock import BATCH, COMPANY, TICK
+from worker.engine.clock import BATCH, LINGER, TICK
 
 RECORD = ROOT / "docs" / "plots" / "figures.json"
 
@@ -21,7 +21,7 @@ class Rhythm:
 
     batch: int
     tick: float
-    company: float
+    linger: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Record:
     provider_micros: float
     order_bytes: float
     door: float
-    """Orders that the door accepts in a second."""
+    """Orders that the web accepts in a second."""
     webhook_micros: float
     """Worker CPU for a webhook alone."""
     bought_micros: float | None = None
@@ -82,7 +82,7 @@ class Record:
         ]
         return cls(
             interval=INTERVAL,
-            clock=Rhythm(BATCH, TICK, COMPANY * INTERVAL),
+            clock=Rhythm(BATCH, TICK, LINGER * INTERVAL),
             loads=tuple(loads),
             provider_micros=results.provider_micros,
             bought_micros=results.bought_micros,

@@ -13,9 +13,11 @@ from concurrent.futures import ProcessPoolExecutor
 
 from tests.bench.provider import number_of
 from tests.bench.stage import INTERVAL
+from worker.caller import Caps
 from worker.order import Order
+from worker.schedule import Lane, Wake
 from worker.settings import load
-from worker.store import Caps, DoorStore, Vault, Wake, connect
+from worker.store import Store, Vault, connect
 
 LIFE = 86_400.0
 PROCESSES = 2
@@ -34,12 +36,12 @@ def seed(begin: int, end: int, caller: str, callback_url: str) -> None:
     """Seed the orders numbered `begin` to `end`."""
     settings = load("tool")
     vault = Vault(settings.vault_keys)
-    store = DoorStore(connect(settings.store_url), vault, retention=settings.retention, otp_ttl=settings.otp_ttl)
+    store = Store(connect(settings.store_url), vault, retention=settings.retention, otp_ttl=settings.otp_ttl)
     for index in range(begin, end):
         order = accepted(index, caller, callback_url, time.time())
         store.create(order, Caps())
         phase = (index - begin) / (end - begin) * INTERVAL
-        store.save(order, bought(order, index), wake=Wake("poll", time.time() + phase))
+        store.save(order, bought(order, index), wake=Wake(Lane.POLL, time.time() + phase))
 
 
 def bought(order: Order, index: int) -> Order:
@@ -50,7 +52,7 @@ def bought(order: Order, index: int) -> Order:
 
 
 def accepted(index: int, caller: str, callback_url: str, now: float) -> Order:
-    """The order as the door would have accepted it."""
+    """The order as the web would have accepted it."""
     return Order(
         id=f"ord_bench{index:021d}",
         caller=caller,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tests.e2e.stack import Stack, wait_for
-from worker.embedded import EmbeddedStore
+from worker.local.embedded import EmbeddedStore
 
 Blow = Callable[[], None]
 LOOK = 0.5

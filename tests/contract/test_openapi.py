@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, settings
 from schemathesis.config import SchemathesisConfig
 
 from tests.builders import NOW
-from web import create_app
-from web.limits import Limits
+from web.api.rate_limits import RateLimits
+from web.app import create_app
 from worker.callers import Callers
 from worker.order import EventType
 from worker.settings import load
-from worker.store import DoorStore, Vault, keys
+from worker.store import Store, Vault, keys
 from worker.store.codec import ms
 from worker.webhooks.guard import CallbackRefused, Refusal
 
@@ -67,9 +67,9 @@ client = fakeredis.FakeRedis()
 
 def _application() -> tuple[Flask, str]:
     client.set(keys.TICK, ms(time.time() + 3600))  # a clock that ticks for as long as this runs
-    store = DoorStore(client, Vault(), retention=3600, otp_ttl=3600)
-    _, api_key, _ = Callers(store, Vault()).create("Shop", NOW, callback_url="https://caller.example/hook")
-    still, plenty = StillClock(), Limits(requests=1_000_000, failed_logins=1_000_000)
+    store = Store(client, Vault(), retention=3600, otp_ttl=3600)
+    _, api_key, _ = Callers(store).create("Shop", NOW, callback_url="https://caller.example/hook")
+    still, plenty = StillClock(), RateLimits(requests=1_000_000, failed_logins=1_000_000)
     app = create_app(
         load("web", {"RINGBACK_REDIS_URL": "redis://nowhere"}),
         store=store, guard=AnyCallback(), sleep=still.sleep, monotonic=still, limits=plenty,

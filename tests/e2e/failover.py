@@ -10,8 +10,8 @@ from typing import Any
 import redis
 
 from tests.e2e.stack import wait_for
-from worker.embedded import find_server
-from worker.processes import ends_with_parent, free_port
+from worker.local.embedded import find_server
+from worker.local.processes import ends_with_parent, free_port
 
 NAME = "main"
 DOWN_AFTER = 1000

@@ -24,8 +24,8 @@ import httpx
 
 from tests.e2e.provider import Script, Theatre
 from tests.e2e.receiver import Delivery, Receiver
-from worker.embedded import EmbeddedStore, Fsync
-from worker.processes import ends_with_parent, free_port
+from worker.local.embedded import EmbeddedStore, Fsync
+from worker.local.processes import ends_with_parent, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent

@@ -16,8 +16,8 @@ import pytest
 
 import ringback
 from ringback import testing
-from worker.processes import is_alive, port_is_free
-from worker.receiver import Receiver
+from worker.local.processes import is_alive, port_is_free
+from worker.local.receiver import Receiver
 
 pytestmark = [pytest.mark.integration, pytest.mark.e2e, pytest.mark.slow]
 

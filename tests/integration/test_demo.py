@@ -12,9 +12,9 @@ import pytest
 from rich.console import Console
 from standardwebhooks import Webhook
 
-from worker import demo
-from worker.children import Child
-from worker.receiver import Receiver
+from worker.local import demo
+from worker.local.children import Child
+from worker.local.receiver import Receiver
 
 pytestmark = pytest.mark.integration
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from worker import embedded
-from worker.embedded import EmbeddedStore, StoreFailed, find_server
-from worker.processes import FolderBusy, free_port
+from worker.local import embedded
+from worker.local.embedded import EmbeddedStore, StoreFailed, find_server
+from worker.local.processes import FolderBusy, free_port
 
 pytestmark = [
     pytest.mark.integration,
@@ -119,7 +119,7 @@ def test_a_second_start_is_told_who_is_there(store):
 PARENT = """
 import sys, time
 from pathlib import Path
-from worker.embedded import EmbeddedStore
+from worker.local.embedded import EmbeddedStore
 store = EmbeddedStore(Path(sys.argv[1]), ends_with_us=sys.argv[2] == "ends")
 store.start()
 print(store.pid, flush=True)

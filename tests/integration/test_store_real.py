@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from tests.store_conformance import StoreConformance, Stores
-from worker.store import DoorStore, EngineStore, Vault, connect, connect_async
+from worker.store import AsyncStore, Store, Vault, connect, connect_async
 
 pytestmark = [pytest.mark.anyio, pytest.mark.integration]
 
@@ -19,8 +19,8 @@ async def stores(real_store: str) -> AsyncIterator[Stores]:
     vault = Vault()
     kept: Any = {"retention": 604_800.0, "otp_ttl": 86_400.0}
     raw, shared = connect(real_store), connect_async(real_store)
-    engine, capped = EngineStore(shared, vault, **kept), EngineStore(shared, vault, **kept, max_rps=10)
-    yield Stores(DoorStore(raw, vault, **kept), engine, raw, anyio.sleep, capped)
+    engine, capped = AsyncStore(shared, vault, **kept), AsyncStore(shared, vault, **kept, max_rps=10)
+    yield Stores(Store(raw, vault, **kept), engine, raw, anyio.sleep, capped)
     raw.close()
     await engine.aclose()
 

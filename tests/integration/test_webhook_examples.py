@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from worker.processes import free_port
+from worker.local.processes import free_port
 from worker.webhooks.delivery import Sender, Verdict
 from worker.webhooks.guard import Guard
 from worker.webhooks.message import headers, render

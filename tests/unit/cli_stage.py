@@ -10,10 +10,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from worker.announce import announce
-from worker.callers import Caller, Callers
+from worker.caller import Caller, Caps
+from worker.callers import Callers
 from worker.cli import app, desk
 from worker.order import EventType, Order
-from worker.store import Caps, DoorStore, Vault, Wake
+from worker.schedule import Lane, Wake
+from worker.store import Store, Vault
 
 CODE, NUMBER = "847293", "+923001234567"
 
@@ -24,8 +26,8 @@ class Stage:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.redis = fakeredis.FakeRedis()
         self.vault = Vault()
-        self.store = DoorStore(self.redis, self.vault, retention=3600, otp_ttl=3600)
-        self.callers = Callers(self.store, self.vault)
+        self.store = Store(self.redis, self.vault, retention=3600, otp_ttl=3600)
+        self.callers = Callers(self.store)
         monkeypatch.setattr(desk, "connect", lambda _: self.redis)
         self.environ = {"RINGBACK_REDIS_URL": "redis://memory:6379", "RINGBACK_OTPGET_API_KEY": ""}
 
@@ -56,7 +58,7 @@ class Stage:
         """The order after its number was bought and its code came, with the webhook owed for it."""
         bought = order.intend(1001.0).assign("act_1", NUMBER, 1002.0, life=900, cancel_after=540)
         after = bought.receive(CODE, 1010.0)
-        self.store.save(order, bought, wake=Wake("poll"), journal={"kind": "bought", "activation": "act_1"})
+        self.store.save(order, bought, wake=Wake(Lane.POLL), journal={"kind": "bought", "activation": "act_1"})
         self.store.save(bought, after, wake=None, events=[announce(EventType.OTP_RECEIVED, after, 1010.0)])
         return after
 

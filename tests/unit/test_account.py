@@ -10,7 +10,7 @@ import pytest
 from tests.builders import NOW
 from tests.fakes import World
 from worker.account import Account
-from worker.gate import Pause
+from worker.pause import Pause
 from worker.provider.replies import Balance, Declined, Throttled, Unclear, Word
 
 pytestmark = pytest.mark.anyio
@@ -47,7 +47,7 @@ async def test_wish_is_granted_once(world: World, account: Account, wish: str):
     """`?refresh=true` asks a worker."""
     await account.refresh()
     world.clock.advance(5)
-    world.door.wish(wish)
+    world.door.request_refresh(wish)
     assert await account.refresh() == [wish]
     assert await account.refresh() == []
 

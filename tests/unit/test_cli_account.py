@@ -10,11 +10,11 @@ from cryptography.fernet import Fernet
 from typer.main import get_command
 
 from tests.unit.cli_stage import Stage
-from worker import supervisor
 from worker.callers import Callers
 from worker.cli import account, app, desk
 from worker.errors import SettingsInvalid
-from worker.store import Vault
+from worker.local import up
+from worker.store import Store, Vault
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_refresh_asks_a_worker_and_says_when_none_answers(stage, monkeypatch):
     monkeypatch.setattr(account, "PATIENCE", 0.0)
     result = stage.run("balance", "--refresh")
     assert "no worker" in result.stderr
-    assert stage.redis.hexists("rb:wishes", "balance")
+    assert stage.redis.hexists("rb:refresh_requests", "balance")
 
 
 def test_servers_are_listed_without_control_characters(stage):
@@ -124,7 +124,7 @@ def test_an_address_that_is_none_is_no_traceback(monkeypatch, nowhere):
 def test_records_sealed_with_another_key_are_one_line(stage):
     """When the encryption keys do not fit, the command says so."""
     stage.vault = Vault([Fernet.generate_key().decode()])
-    Callers(stage.store, stage.vault).create("shop", 1000.0)
+    Callers(Store(stage.redis, stage.vault, retention=1.0, otp_ttl=1.0)).create("shop", 1000.0)
     result = stage.run("caller", "list")
     assert result.exit_code == 1
     assert "RINGBACK_ENCRYPTION_KEYS" in result.stderr
@@ -142,7 +142,7 @@ def test_the_running_service_of_this_folder_is_used(stage, nowhere, monkeypatch)
     (nowhere / ".ringback").mkdir()
     (nowhere / ".ringback" / "up.json").write_text("{}")
     found = {"RINGBACK_REDIS_URL": "redis://127.0.0.1:7001", "RINGBACK_ENCRYPTION_KEYS": Fernet.generate_key().decode()}
-    monkeypatch.setattr(supervisor, "environment", lambda: found)
+    monkeypatch.setattr(up, "environment", lambda: found)
     result = stage.run("caller", "create", "shop", "--json", RINGBACK_REDIS_URL="", RINGBACK_ENCRYPTION_KEYS="")
     assert result.exit_code == 0, result.output
     assert "ringback up" in result.stderr

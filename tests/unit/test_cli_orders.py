@@ -9,9 +9,9 @@ import pytest
 import typer
 
 from tests.unit.cli_stage import CODE, NUMBER, Stage
-from worker.cli.api import Door, Refused
+from worker.cli.api import Api, Refused
 from worker.event import Attempt, EventStatus
-from worker.store import DoorStore
+from worker.store import Store
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_what_a_receiver_answered_is_hidden(stage, order, monkeypatch):
     """A receiver may echo the code, so its answer is shown only with --reveal."""
     event = stage.store.load_event(stage.json("events", "list")[0]["id"])
     tried = event.tried(Attempt(1011.0, 500, None, 0.1, f"no use for {CODE}"), EventStatus.EXHAUSTED)
-    monkeypatch.setattr(DoorStore, "load_event", lambda *_: tried)
+    monkeypatch.setattr(Store, "load_event", lambda *_: tried)
     assert CODE not in stage.run("events", "show", event.id).output
     assert CODE in stage.run("events", "show", event.id, "--reveal").output
 
@@ -111,7 +111,7 @@ def _door(*answers):
         seen.append(request)
         return left.pop(0)
 
-    return Door("http://ringback.test/", "rbk_key", httpx.MockTransport(answer)), seen
+    return Api("http://ringback.test/", "rbk_key", httpx.MockTransport(answer)), seen
 
 
 def test_placing_posts_with_key_and_idempotency_key():
@@ -154,7 +154,7 @@ def test_a_dead_service_is_named_without_the_key():
         raise httpx.ConnectError("refused")
 
     with pytest.raises(Refused, match=r"http://x\.test does not answer \(ConnectError\)") as caught:
-        Door("http://x.test", "rbk_secret", httpx.MockTransport(dead)).cancel("ord_1")
+        Api("http://x.test", "rbk_secret", httpx.MockTransport(dead)).cancel("ord_1")
     assert "rbk_secret" not in str(caught.value)
 
 
@@ -164,7 +164,7 @@ def test_without_an_api_key_it_is_a_usage_error(stage):
     assert result.exit_code == 2
     assert "RINGBACK_API_KEY" in result.stderr
     with pytest.raises(typer.BadParameter):
-        Door(None, None)
+        Api(None, None)
 
 
 @pytest.mark.parametrize("metadata", ["[1]", "{", "7"])

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import fakeredis
 import pytest
 
 import ringback
@@ -17,9 +16,8 @@ from ringback import errors, models
 from ringback._operations import NewOrder, NewRental
 from ringback._reading import ALSO
 from tests.client_stage import Stage, order, page
-from web import create_app
+from web.app import create_app
 from worker.settings import load
-from worker.store import DoorStore, Vault
 
 EVENT = {"id": "evt_1", "type": "webhook.ping", "created_at": "2026-11-22T10:00:00.000Z"}
 RENTAL = order(id="rnt_1")
@@ -76,8 +74,7 @@ WORDS: dict[str, Any] = {"Status": models.OrderStatus}
 @pytest.fixture(scope="module")
 def described() -> dict[str, Any]:
     """The description."""
-    store = DoorStore(fakeredis.FakeRedis(), Vault(), retention=3600, otp_ttl=3600)
-    app = create_app(load("web", {"RINGBACK_REDIS_URL": "redis://nowhere"}), store=store)
+    app = create_app(load("web", {"RINGBACK_REDIS_URL": "redis://nowhere.example"}))
     found: dict[str, Any] = app.test_client().get("/openapi.json").get_json()
     return found
 

@@ -9,8 +9,10 @@ from redis.exceptions import AuthenticationError, ConnectionError, ReadOnlyError
 
 from tests.builders import NOW, order
 from tests.fakes import ManualClock, World
+from worker.caller import Caps
 from worker.errors import StoreUnavailable
-from worker.store import Caps, Wake, Written, broker_options, connect, connect_async
+from worker.schedule import Lane, Wake
+from worker.store import Written, broker_options, connect, connect_async
 
 pytestmark = pytest.mark.anyio
 SECRET = "pass-w0rd"
@@ -72,8 +74,8 @@ async def slept(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> list[flo
         waits.append(seconds)
         clock.advance(seconds)
 
-    monkeypatch.setattr("worker.store.engine.asyncio.sleep", sleep)
-    monkeypatch.setattr("worker.store.engine.time.monotonic", clock)
+    monkeypatch.setattr("worker.store.asynchronous.asyncio.sleep", sleep)
+    monkeypatch.setattr("worker.store.asynchronous.time.monotonic", clock)
     return waits
 
 
@@ -84,7 +86,7 @@ def fail(world: World, *errors: Exception, counts: bool = False) -> None:
 
 async def write(world: World, patience: float) -> Written:
     """The intent to buy, written with patience."""
-    return await world.store.save(order(), order().intend(NOW), wake=Wake("buy", NOW + 25), patience=patience)
+    return await world.store.save(order(), order().intend(NOW), wake=Wake(Lane.BUY, NOW + 25), patience=patience)
 
 
 @pytest.mark.parametrize("counts", [False, True])
@@ -153,6 +155,11 @@ async def test_door_says_that_the_store_does_not_answer(world: World):
 async def test_worker_says_that_the_store_does_not_answer(world: World):
     """Reads and claims alike."""
     world.server.connected = False
-    for call in (world.store.load("ord_1"), world.store.claim("poll", 1, 5), world.store.held(), world.store.pauses()):
+    for call in (
+        world.store.load("ord_1"),
+        world.store.claim(Lane.POLL, 1, 5),
+        world.store.held(),
+        world.store.pauses(),
+    ):
         with pytest.raises(StoreUnavailable):
             await call

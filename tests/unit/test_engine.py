@@ -13,22 +13,25 @@ import pytest
 from tests.builders import NOW, SECRET, event, order
 from tests.fakes import FakeSender, ManualClock, World
 from worker.account import Account
-from worker.clock import Clock
-from worker.engine import Engine
+from worker.engine.chores import CHORES
+from worker.engine.clock import Clock, Hint
+from worker.engine.heartbeat import BEAT, Heartbeat
+from worker.engine.lanes import Lanes, Load
+from worker.engine.loop import Engine
 from worker.errors import StoreUnavailable
 from worker.event import EventStatus
-from worker.heartbeat import BEAT, Heartbeat
 from worker.housekeeping import Housekeeping
+from worker.lifecycle.steps import Gone, Snooze
 from worker.outbox import Outbox
+from worker.schedule import Lane
 from worker.services import Services
-from worker.steps import Again, Gone
-from worker.store import EngineStore
-from worker.store.engine import PER_HOST
+from worker.store import AsyncStore
+from worker.store.asynchronous import PER_HOST
 
 pytestmark = pytest.mark.anyio
 
 
-def services(world: World, sender: FakeSender | None = None, store: EngineStore | None = None) -> Services:
+def services(world: World, sender: FakeSender | None = None, store: AsyncStore | None = None) -> Services:
     """A worker's services, all of them fakes but the store's scripts."""
 
     async def of_the_caller(_: str) -> list[str]:
@@ -48,7 +51,7 @@ def services(world: World, sender: FakeSender | None = None, store: EngineStore 
         account=Account(world.store, world.provider, world.gate, min_balance=None),
         housekeeping=Housekeeping(world.store, world.gate, world.counters, retention=604_800),
         counters=world.counters,
-        lease={"buy": 2.0, "poll": 5.0, "settle": 7.0, "deliver": 20.0},
+        lease={Lane.BUY: 2.0, Lane.POLL: 5.0, Lane.SETTLE: 7.0, Lane.DELIVER: 20.0},
         queues_here=False,
     )
 
@@ -78,14 +81,22 @@ def engine_on(world: World, sender: FakeSender | None = None, **capacity: int) -
     engine = Engine(build, lambda _: None, worker="w1", delivers=True)
     engine.loop = HandMadeLoop()  # type: ignore[assignment]
     engine.services = services(world, sender)
+    engine.lanes = Lanes(
+        engine.services, engine.loop, engine._spawn, worker="w1", delivers=True, stopping=engine._stopping.is_set
+    )
     for name, most in capacity.items():
-        engine._lanes[name].capacity = most
+        load(engine, name).capacity = most
     return engine
+
+
+def load(engine: Engine, lane: str) -> Load:
+    """How much of a lane is under way."""
+    return engine.lanes._loads[Lane(lane)]
 
 
 async def take(engine: Engine, lane: str) -> None:
     """A hint for a lane."""
-    await engine._take(engine._lanes[lane])
+    await engine.lanes.take(Lane(lane))
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -106,7 +117,7 @@ async def waiting_orders(world: World, count: int) -> None:
     """Orders that are due to be polled."""
     for n in range(count):
         world.accept(order(id=f"ord_{n}"))
-    await world.work("buy")
+    await world.work(Lane.BUY)
     world.provider.calls.clear()
     world.clock.advance(5)
 
@@ -118,28 +129,29 @@ async def test_hint_is_claimed_and_worked(world: World):
     await take(engine, "buy")
     await idle(engine)
     assert world.see().number is not None
-    assert engine._lanes["buy"].running == 0
+    assert load(engine, "buy").running == 0
 
 
 async def test_no_more_than_a_lanes_capacity_is_under_way_and_the_rest_follows_by_itself(world: World):
     """A full lane claims nothing; the end of what is under way makes room."""
     await waiting_orders(world, 7)
-    engine, gate = engine_on(world, poll=4), asyncio.Event()
+    gate = asyncio.Event()
 
     async def slow(activation: str):
         world.provider.calls.append(("status", activation, 0))
         await gate.wait()
-        return await type(world.provider).status(world.provider, activation)
+        return await world.provider.status(activation)
 
-    world.lifecycle._provider = _with(world.provider, status=slow)
+    world.lifecycle = world.steps(provider=_with(world.provider, status=slow))
+    engine = engine_on(world, poll=4)
     await take(engine, "poll")
     await until(lambda: world.provider.count("status") == 4)
     await take(engine, "poll")
-    assert engine._lanes["poll"].running == 4
+    assert load(engine, "poll").running == 4
     gate.set()
     await idle(engine)
     assert len({what for _, what, _ in world.provider.calls}) == 7
-    assert engine._lanes["poll"].running == 0
+    assert load(engine, "poll").running == 0
 
 
 def _with(provider: Any, **methods: Any) -> Any:
@@ -151,12 +163,13 @@ def _with(provider: Any, **methods: Any) -> Any:
 async def test_slow_lane_holds_up_no_other(world: World):
     """Polls that hang leave room for a purchase."""
     await waiting_orders(world, 2)
-    engine, never = engine_on(world, poll=2), asyncio.Event()
+    never = asyncio.Event()
 
     async def hangs(_: str):
         await never.wait()
 
-    world.lifecycle._provider = _with(world.provider, status=hangs)
+    world.lifecycle = world.steps(provider=_with(world.provider, status=hangs))
+    engine = engine_on(world, poll=2)
     await take(engine, "poll")
     world.accept(order(id="ord_new", created_at=NOW))
     await take(engine, "buy")
@@ -179,7 +192,7 @@ async def test_stale_claim_is_dropped(world: World):
     await take(engine, "poll")
     await idle(engine)
     assert world.provider.calls == []
-    assert engine._lanes["poll"].running == 0
+    assert load(engine, "poll").running == 0
 
 
 async def test_stale_delivery_is_dropped(world: World):
@@ -220,10 +233,10 @@ async def test_step_that_raises_frees_its_place_and_is_counted(world: World):
     async def broken(order_id: str):
         raise ZeroDivisionError
 
-    world.lifecycle.buy = broken  # type: ignore[method-assign]
+    world.lifecycle.buy = broken
     await take(engine, "buy")
     await idle(engine)
-    assert engine._lanes["buy"].running == 0
+    assert load(engine, "buy").running == 0
     assert world.counters.drain() == {'failures{lane="buy"}': 1}
     assert world.due("buy") == NOW + 2
 
@@ -241,10 +254,10 @@ async def test_claim_that_fails_frees_its_room(world: World, lane: str, error: E
         setattr(world.store, method, broken)
     with contextlib.suppress(ZeroDivisionError):
         await take(engine, lane)
-    assert engine._lanes[lane].running == 0
+    assert load(engine, lane).running == 0
 
 
-@pytest.mark.parametrize(("outcome", "due"), [(Again(NOW + 7, "later"), NOW + 7), (Gone(), None)])
+@pytest.mark.parametrize(("outcome", "due"), [(Snooze(NOW + 7, "later"), NOW + 7), (Gone(), None)])
 async def test_outcome_is_acted_on(world: World, outcome: Any, due: float | None):
     """Steps return what comes next; the engine does it."""
     world.accept(order())
@@ -253,7 +266,7 @@ async def test_outcome_is_acted_on(world: World, outcome: Any, due: float | None
     async def told(order_id: str):
         return outcome
 
-    world.lifecycle.buy = told  # type: ignore[method-assign]
+    world.lifecycle.buy = told
     await take(engine, "buy")
     await idle(engine)
     assert world.due("buy") == due
@@ -279,21 +292,50 @@ async def test_chore_runs_once_at_a_time(world: World):
     assert runs == [1, 1]
 
 
-@pytest.mark.parametrize("name", ["account", "erase", "mend", "trim"])
-async def test_every_chore_is_known(world: World, name: str):
-    """What the clock hands out is done; a store that is away is no failure."""
-    engine = engine_on(world)
-    await engine._chore(name)
+WORK = {
+    "account": ("account", "refresh"),
+    "erase": ("housekeeping", "erase"),
+    "mend": ("housekeeping", "mend"),
+    "trim": ("housekeeping", "trim"),
+}
+"""What each chore has done, as the test knows it."""
 
-    async def away(*_: Any, **__: Any):
+
+def test_every_chore_of_the_table_has_its_work():
+    """Nothing can be added to the table without saying here what it has done."""
+    assert set(WORK) == set(CHORES)
+
+
+@pytest.mark.parametrize("name", CHORES)
+async def test_chore_that_is_handed_out_does_its_work(world: World, name: str):
+    """Each chore of the table calls what it is for; a store that is away puts it off and is no failure."""
+    engine, done = engine_on(world), []
+
+    async def work() -> None:
+        done.append(name)
         raise StoreUnavailable("gone")
 
-    for method in ("account", "taken_wishes", "orders_to_erase", "callers"):
-        setattr(world.store, method, away)
+    part, method = WORK[name]
+    setattr(getattr(engine.services, part), method, work)
     await engine._chore(name)
+    await engine._chore(name)
+    assert done == [name, name]
 
 
-def clock_of(world: World, worker: str, hints: list[str]) -> Clock:
+async def test_unknown_chore_is_an_error(world: World):
+    """A hint for a chore that nobody knows is not passed over in silence."""
+    with pytest.raises(KeyError):
+        await engine_on(world)._chore("sweep")
+
+
+async def test_chore_travels_on_its_own_queue(world: World):
+    """The clock hands each chore of the table to the queue that the table names."""
+    hints: list[Hint] = []
+    await clock_of(world, "w1", hints)._tick()
+    assert {hint.name: hint.queue for hint in hints if hint.chore} == {c.name: c.queue for c in CHORES.values()}
+
+
+def clock_of(world: World, worker: str, hints: list[Hint]) -> Clock:
     """A worker's clock, with a store connection of its own."""
     own = services(world, store=world.engine_store())
     return Clock(own, hints.append, asyncio.get_running_loop(), worker=worker)
@@ -302,18 +344,18 @@ def clock_of(world: World, worker: str, hints: list[str]) -> Clock:
 async def test_clocks_hand_the_token_over_when_one_dies(world: World):
     """Two workers, one ticks; when it is gone the other does, within the token's second."""
     world.accept(order())
-    hints: dict[str, list[str]] = {"w1": [], "w2": []}
+    hints: dict[str, list[Hint]] = {"w1": [], "w2": []}
     first, second = (clock_of(world, name, hints[name]) for name in hints)
     await first._tick()
     await second._tick()
-    assert "buy" in hints["w1"]
+    assert Hint(Lane.BUY, Lane.BUY) in hints["w1"]
     assert hints["w2"] == []
     world.clock.advance(0.9)
     await second._tick()
     assert hints["w2"] == []
     world.clock.advance(0.2)
     await second._tick()
-    assert "buy" in hints["w2"]
+    assert Hint(Lane.BUY, Lane.BUY) in hints["w2"]
 
 
 @pytest.mark.parametrize("late", [0.0, 0.15])
@@ -359,7 +401,7 @@ async def test_hint_that_cannot_be_sent_stops_no_clock(world: World):
     """The broker is away: the next tick tries again."""
     world.accept(order())
 
-    def broken(_: str) -> None:
+    def broken(_: Hint) -> None:
         raise ConnectionError("redis://:secret@host")
 
     clock = Clock(services(world), broken, asyncio.get_running_loop(), worker="w1")
@@ -377,7 +419,7 @@ def test_engine_starts_works_and_hands_its_token_back(clock: ManualClock):
         built.set()
         return services(worlds[0])
 
-    engine = Engine(build, lambda name: hinted.set() if name == "buy" else None, worker="w1", delivers=True)
+    engine = Engine(build, lambda hint: hinted.set() if hint.name == "buy" else None, worker="w1", delivers=True)
     engine.start()
     try:
         world = worlds[0]
@@ -389,7 +431,7 @@ def test_engine_starts_works_and_hands_its_token_back(clock: ManualClock):
             bought.set()
             return outcome
 
-        world.lifecycle.buy = told  # type: ignore[method-assign]
+        world.lifecycle.buy = told
         world.accept(order())
         assert hinted.wait(10)
         engine.run("buy")

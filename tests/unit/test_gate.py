@@ -9,8 +9,9 @@ import pytest
 from tests.builders import NOW, order
 from tests.fakes import World
 from worker import gate as gates
-from worker.gate import Gate, Pause
+from worker.gate import Gate
 from worker.order import ErrorCode
+from worker.pause import Pause
 from worker.provider.replies import Declined, Throttled, Word
 
 pytestmark = pytest.mark.anyio
@@ -157,8 +158,8 @@ async def test_slot_without_a_limit_is_at_once(world: World):
 
 async def test_wished_reading_is_passed_on(world: World):
     """A free call that shows whether the key is still good."""
-    await world.gate.wish_balance()
-    assert await world.store.taken_wishes() == ["balance"]
+    await world.gate.request_balance()
+    assert await world.store.take_refresh_requests() == ["balance"]
 
 
 async def test_buying_goes_on_by_itself_after_a_pause(world: World):

@@ -11,8 +11,9 @@ from tests.builders import order
 from tests.fakes import World
 from worker.event import Attempt, EventStatus
 from worker.housekeeping import ERASED, Housekeeping
+from worker.journal import Entry
 from worker.order import Settlement, Status
-from worker.store import Wake
+from worker.schedule import Lane, Wake
 
 pytestmark = pytest.mark.anyio
 
@@ -25,7 +26,7 @@ async def housekeeping(world: World) -> Housekeeping:
 async def received(world: World, code: str = "847293") -> None:
     """An order whose code arrived, told, and finished at the provider."""
     world.accept(order())
-    await world.work("buy")
+    await world.work(Lane.BUY)
     world.provider.arrive(code)
     await world.pass_time(20)
     assert world.see().settlement is Settlement.FINISHED
@@ -89,10 +90,10 @@ async def test_lost_race_is_taken_up_again(world: World, housekeeping: Housekeep
 async def test_erasing_keeps_what_is_still_owed_to_the_provider(world: World, housekeeping: Housekeeping):
     """A purchase that is not finished yet stays in its lane."""
     world.accept(order())
-    await world.work("buy")
+    await world.work(Lane.BUY)
     world.provider.arrive("847293")
     got = world.see().receive("847293", world.clock())
-    await world.store.save(world.see(), got, wake=Wake("settle", world.clock() + 1e6))
+    await world.store.save(world.see(), got, wake=Wake(Lane.SETTLE, world.clock() + 1e6))
     world.clock.advance(86_400)
     assert await housekeeping.erase() == 1
     assert world.lanes() == ["settle"]
@@ -136,7 +137,7 @@ async def test_old_entries_are_trimmed(world: World, housekeeping: Housekeeping)
     """A day after their orders are gone."""
     world.raw.sadd("rb:callers", "cal_1")
     world.accept(order())
-    await world.store.journal(kind="balance", balance="1")
+    await world.store.journal(Entry.BALANCE, balance="1")
     world.clock.advance(604_800 + 86_401)
     await housekeeping.trim()
     assert world.raw.zcard("rb:caller:cal_1:orders") == 0

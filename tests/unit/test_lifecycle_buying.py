@@ -8,11 +8,11 @@ import pytest
 
 from tests.builders import NOW, event, order, rules
 from tests.fakes import World
-from worker.gate import Pause
+from worker.lifecycle.steps import Gone, Nothing, Saved, Snooze
 from worker.order import ErrorCode, Order, Settlement, Status
+from worker.pause import Pause
 from worker.provider.replies import Balance, Bought, Declined, Throttled, Unclear, Unreached, Word
-from worker.steps import Again, Gone, Nothing, Saved
-from worker.store import Wake
+from worker.schedule import Lane, Wake
 
 pytestmark = pytest.mark.anyio
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 async def test_number_is_bought_and_told(world: World):
     """Waiting, polled after one interval; the caller is told its number."""
     world.accept(order())
-    (outcome,) = await world.work("buy")
+    (outcome,) = await world.work(Lane.BUY)
     assert outcome == Saved(world.see(), owes=True)
     bought = world.see()
     assert (bought.status, bought.settlement, bought.activation) == (Status.WAITING, Settlement.PENDING, "act_1")
@@ -41,7 +41,7 @@ async def test_intent_is_stored_before_the_purchase_is_sent(world: World):
 
     world.provider.buy = watched  # type: ignore[method-assign]
     world.accept(order())
-    await world.work("buy")
+    await world.work(Lane.BUY)
     assert seen == [(Status.BUYING, NOW + 25)]
 
 
@@ -49,7 +49,7 @@ async def test_odd_success_is_adopted_and_flagged(world: World):
     """Dropping it would lose the money."""
     world.provider.answer("buy", Bought("x-1", None, 900, ("status_500", "no_number")))
     world.accept(order())
-    await world.work("buy")
+    await world.work(Lane.BUY)
     assert world.see().flags == ("status_500", "no_number")
     assert world.see().number is None
 
@@ -58,8 +58,8 @@ async def test_no_numbers_is_asked_again_and_charged_once(world: World):
     """Three times nothing, then a number: backing off, one charge."""
     world.provider.answer("buy", Declined(Word.NO_NUMBERS), times=3)
     world.accept(order())
-    await world.work("buy")
-    assert (world.see().status, world.see().asks, world.due("buy")) == (Status.QUEUED, 1, NOW + 1)
+    await world.work(Lane.BUY)
+    assert (world.see().status, world.see().attempts, world.due("buy")) == (Status.QUEUED, 1, NOW + 1)
     await world.pass_time(8)
     assert world.see().status is Status.WAITING
     assert [at - NOW for name, _, at in world.provider.calls if name == "buy"] == [0, 1, 3, 7]
@@ -78,7 +78,7 @@ async def test_budget_ends_the_asking(world: World, reply: object, code: ErrorCo
     """Failed with the reason, nothing bought, within the budget."""
     world.provider.answer("buy", reply, times=100)
     world.accept(order())
-    await world.work("buy")
+    await world.work(Lane.BUY)
     await world.pass_time(125)
     ended = world.see()
     assert (ended.status, ended.error, ended.settlement) == (Status.FAILED, code, Settlement.NONE)
@@ -108,7 +108,7 @@ async def test_worker_that_died_with_the_answer_leaves_an_unknown_purchase(world
     """The intent is found when its deadline is over; nobody sends a second purchase."""
     intended = order().intend(NOW)
     world.accept(order())
-    await world.store.save(order(), intended, wake=Wake("buy", NOW + 25))
+    await world.store.save(order(), intended, wake=Wake(Lane.BUY, NOW + 25))
     await world.pass_time(24)
     assert world.see().status is Status.BUYING
     await world.pass_time(2)
@@ -123,12 +123,12 @@ async def test_answer_after_the_order_was_given_up_is_adopted_and_cancelled(worl
     async def slow(server: str, type: str):
         reply = await real(server, type)
         world.clock.advance(26)
-        await world.work("buy")
+        await world.work(Lane.BUY)
         return reply
 
     world.provider.buy = slow  # type: ignore[method-assign]
     world.accept(order())
-    await world.work("buy")
+    await world.work(Lane.BUY)
     adopted = world.see()
     assert (adopted.status, adopted.error, adopted.activation) == (
         Status.FAILED, ErrorCode.PURCHASE_UNKNOWN, "act_1",
@@ -154,7 +154,7 @@ async def test_worker_that_stood_still_before_the_call_does_not_send_it(world: W
 
     world.store.save = slow  # type: ignore[method-assign]
     world.accept(order())
-    await world.work("buy")
+    await world.work(Lane.BUY)
     assert world.provider.count("buy") == 0
     assert world.see().status is Status.QUEUED
 
@@ -173,12 +173,12 @@ async def test_trouble_with_the_account_ends_this_order_and_pauses_the_others(
     """One order finds out; the next is not even asked for."""
     world.provider.answer("buy", Declined(word))
     world.accept(order())
-    await world.work("buy")
+    await world.work(Lane.BUY)
     world.accept(order(id="ord_2"))
-    (held,) = await world.work("buy")
+    (held,) = await world.work(Lane.BUY)
     assert (world.see().status, world.see().error) == (Status.FAILED, code)
     assert world.see("ord_2").status is Status.QUEUED
-    assert isinstance(held, Again)
+    assert isinstance(held, Snooze)
     assert world.provider.count("buy") == 1
     assert await world.gate.closed() is pause
     assert "buying_paused" in world.alerts()
@@ -198,7 +198,7 @@ async def test_short_ban_is_waited_out(world: World):
     """A date within the budget: back in the queue until then."""
     world.provider.answer("buy", Declined(Word.BANNED, until=NOW + 30))
     world.accept(order())
-    await world.work("buy")
+    await world.work(Lane.BUY)
     assert world.see().status is Status.QUEUED
     assert world.due("buy") == NOW + 30
     assert await world.gate.closed() is Pause.PROVIDER_BANNED
@@ -209,7 +209,7 @@ async def test_long_ban_ends_the_order(world: World, until: float | None):
     """Nobody waits past the budget."""
     world.provider.answer("buy", Declined(Word.BANNED, until=until))
     world.accept(order())
-    await world.work("buy")
+    await world.work(Lane.BUY)
     assert world.see().error is ErrorCode.PROVIDER_BANNED
 
 
@@ -218,7 +218,7 @@ async def test_rejected_order_ends_alone(world: World, word: Word):
     """A wrong server is this order's trouble and nobody else's."""
     world.provider.answer("buy", Declined(word))
     world.accept(order())
-    await world.work("buy")
+    await world.work(Lane.BUY)
     assert world.see().error is ErrorCode.PROVIDER_REJECTED
     assert await world.gate.closed() is None
 
@@ -227,7 +227,7 @@ async def test_429_slows_everyone_down_and_is_asked_again(world: World):
     """Not bought; obeyed to the second, by all orders."""
     world.provider.answer("buy", Throttled(30.0))
     world.accept(order())
-    await world.work("buy")
+    await world.work(Lane.BUY)
     world.accept(order(id="ord_2"))
     assert world.see().status is Status.QUEUED
     await world.pass_time(29)
@@ -240,10 +240,10 @@ async def test_429_slows_everyone_down_and_is_asked_again(world: World):
 async def test_number_that_belongs_to_another_order_is_held_and_alerted(world: World):
     """No code ever reaches two callers."""
     world.accept(order())
-    await world.work("buy")
+    await world.work(Lane.BUY)
     world.provider.answer("buy", Bought("act_1", "+923000000002", 900))
     world.accept(order(id="ord_2"))
-    await world.work("buy")
+    await world.work(Lane.BUY)
     second = world.see("ord_2")
     assert (second.status, second.error) == (Status.FAILED, ErrorCode.PURCHASE_UNKNOWN)
     assert second.flags == ("duplicate_activation",)
@@ -254,7 +254,7 @@ async def test_number_that_belongs_to_another_order_is_held_and_alerted(world: W
 async def test_cancel_before_the_purchase_never_buys(world: World):
     """Whoever comes first: the order is ended, its wake-up finds nothing to do."""
     world.accept(order(cancel_requested=True))
-    await world.work("buy")
+    await world.work(Lane.BUY)
     assert world.see().status is Status.CANCELLED
     assert world.provider.count("buy") == 0
     assert world.events() == ["order.cancelled"]
@@ -266,12 +266,12 @@ async def cancel_during_the_purchase(world: World) -> Order:
 
     async def meanwhile(server: str, type: str):
         buying = world.see()
-        world.door.save(buying, buying.ask_cancel(world.clock()), wake=Wake("buy", world.clock() + 25))
+        world.door.save(buying, buying.ask_cancel(world.clock()), wake=Wake(Lane.BUY, world.clock() + 25))
         return await real(server, type)
 
     world.provider.buy = meanwhile  # type: ignore[method-assign]
     world.accept(order())
-    await world.work("buy")
+    await world.work(Lane.BUY)
     return world.see()
 
 
@@ -299,7 +299,7 @@ async def test_floor_is_kept(world: World, money: str, status: Status):
     world.lifecycle = world.steps(rules(min_balance=Decimal(100)))
     world.provider.money = Decimal(money)
     world.accept(order())
-    await world.work("buy")
+    await world.work(Lane.BUY)
     assert world.see().status is status
     assert world.provider.count("buy") == (status is Status.WAITING)
 
@@ -309,7 +309,7 @@ async def test_unknown_balance_with_a_floor_buys_nothing(world: World):
     world.lifecycle = world.steps(rules(min_balance=Decimal(100)))
     world.provider.answer("balance", Unclear("NaN"), Balance(Decimal(100)))
     world.accept(order())
-    await world.work("buy")
+    await world.work(Lane.BUY)
     assert world.provider.count("buy") == 0
     assert await world.gate.closed() is Pause.BELOW_MIN_BALANCE
 
@@ -322,7 +322,7 @@ async def test_vanished_order_is_gone(world: World):
 async def test_order_that_somebody_else_bought_is_left_alone(world: World):
     """A late wake-up buys nothing."""
     world.accept(order())
-    await world.work("buy")
+    await world.work(Lane.BUY)
     assert await world.lifecycle.buy("ord_1") == Nothing("already waiting")
     assert world.provider.count("buy") == 1
 
@@ -334,7 +334,7 @@ async def test_lost_race_for_the_intent_sends_nothing(world: World):
 
     async def beaten():
         if world.see().status is Status.QUEUED:
-            await world.store.save(world.see(), world.see().intend(NOW), wake=Wake("buy", NOW + 25))
+            await world.store.save(world.see(), world.see().intend(NOW), wake=Wake(Lane.BUY, NOW + 25))
         return await real()
 
     world.gate.closed = beaten  # type: ignore[method-assign]
@@ -346,14 +346,14 @@ async def test_short_lived_number_is_cancelled_in_its_life(world: World):
     """An order's timeout gives way to the number's life."""
     world.provider.answer("buy", Bought("act_9", "+923000000009", 300))
     world.accept(order(timeout=10_000))
-    await world.work("buy")
+    await world.work(Lane.BUY)
     assert world.see().cancel_at == NOW + 270
 
 
 async def test_webhook_shows_the_order_as_it_was_saved(world: World):
     """What is told is what is stored."""
     world.accept(order(metadata={"user": 7}))
-    await world.work("buy")
+    await world.work(Lane.BUY)
     (owed,) = await world.store.claim_events(10, 20, "w1")
     assert owed.url == event().url
     assert b'"metadata":{"user":7}' in owed.body

@@ -8,10 +8,10 @@ import pytest
 
 from tests.builders import NOW, order
 from tests.fakes import World
+from worker.lifecycle.steps import STILL_WAITING, Gone, Nothing, Snooze
 from worker.order import Ending, ErrorCode, Settlement, Status
 from worker.provider.replies import Cancelled, Code, Declined, Missing, Throttled, Unclear, Unreached, Word
-from worker.steps import STILL_WAITING, Again, Gone, Nothing
-from worker.store import Wake
+from worker.schedule import Lane, Wake
 
 pytestmark = pytest.mark.anyio
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 async def waiting(world: World) -> World:
     """A world with one order that waits for its code."""
     world.accept(order())
-    await world.work("buy")
+    await world.work(Lane.BUY)
     world.counters.drain()
     return world
 
@@ -29,7 +29,7 @@ async def test_still_waiting_writes_nothing(waiting: World):
     """The claim has already set the next poll, one interval later."""
     before = waiting.see()
     waiting.clock.advance(5)
-    assert await waiting.work("poll") == [STILL_WAITING]
+    assert await waiting.work(Lane.POLL) == [STILL_WAITING]
     assert waiting.see() == before
     assert waiting.due("poll") == NOW + 10
 
@@ -160,11 +160,11 @@ async def test_bad_key_in_the_middle_keeps_the_order(waiting: World):
     """Alerted at once, asked again slowly, and the balance is read to see whether the key is good."""
     waiting.provider.answer("status", Declined(Word.BAD_KEY))
     waiting.clock.advance(5)
-    (outcome,) = await waiting.work("poll")
-    assert isinstance(outcome, Again)
+    (outcome,) = await waiting.work(Lane.POLL)
+    assert isinstance(outcome, Snooze)
     assert waiting.due("poll") == NOW + 35
     assert waiting.alerts() == ["status_declined"]
-    assert await waiting.store.taken_wishes() == ["balance"]
+    assert await waiting.store.take_refresh_requests() == ["balance"]
     waiting.provider.arrive("847293")
     await waiting.pass_time(31)
     assert waiting.see().status is Status.RECEIVED
@@ -215,7 +215,7 @@ async def test_late_poll_of_an_order_that_is_being_cancelled_changes_nothing(wai
     """What it saw is `settle`'s to judge."""
     before = waiting.see()
     cancelling = before.begin_cancel(Ending.TIMEOUT)
-    await waiting.store.save(before, cancelling, wake=Wake("settle"))
+    await waiting.store.save(before, cancelling, wake=Wake(Lane.SETTLE))
     waiting.provider.answer("status", reply)
     assert await waiting.lifecycle.poll("ord_1", "act_1") == Nothing("already cancelling")
     assert waiting.see() == cancelling
@@ -240,7 +240,7 @@ async def test_code_wins_the_race_against_the_callers_cancel(waiting: World):
     async def raced(order_id: str):
         found = await real(order_id)
         if waiting.see().version == before.version:
-            waiting.door.save(before, before.ask_cancel(NOW), wake=Wake("settle", NOW + 125))
+            waiting.door.save(before, before.ask_cancel(NOW), wake=Wake(Lane.SETTLE, NOW + 125))
         return found
 
     waiting.store.load = raced  # type: ignore[method-assign]

@@ -9,6 +9,7 @@ import pytest
 
 from tests.builders import NOW, order
 from tests.fakes import World
+from worker.lifecycle.steps import Gone, Snooze
 from worker.order import Ending, ErrorCode, Settlement, Status
 from worker.provider.replies import (
     Cancelled,
@@ -23,8 +24,7 @@ from worker.provider.replies import (
     Unreached,
     Word,
 )
-from worker.steps import Again, Gone
-from worker.store import Wake
+from worker.schedule import Lane, Wake
 
 pytestmark = pytest.mark.anyio
 
@@ -33,9 +33,9 @@ pytestmark = pytest.mark.anyio
 async def due(world: World) -> World:
     """A world with one order whose time is over: its next step begins to give the number back."""
     world.accept(order())
-    await world.work("buy")
+    await world.work(Lane.BUY)
     world.clock.advance(535)
-    await world.work("poll")
+    await world.work(Lane.POLL)
     world.provider.calls.clear()
     world.counters.drain()
     return world
@@ -60,7 +60,7 @@ async def test_code_less_order_is_refunded(due: World):
 async def test_cancel_begins_at_the_orders_timeout(world: World):
     """Not before it, and not much after."""
     world.accept(order(timeout=300))
-    await world.work("buy")
+    await world.work(Lane.BUY)
     await world.pass_time(310)
     assert 300 <= cancels(world)[0] <= 306
 
@@ -68,7 +68,7 @@ async def test_cancel_begins_at_the_orders_timeout(world: World):
 async def test_no_cancel_is_sent_before_the_provider_allows_one(world: World):
     """A short timeout waits for the earliest moment."""
     world.accept(order(timeout=10))
-    await world.work("buy")
+    await world.work(Lane.BUY)
     await world.pass_time(140)
     assert 125 <= cancels(world)[0] <= 131
     assert world.see().settlement is Settlement.REFUNDED
@@ -197,8 +197,8 @@ async def test_held_provider_is_not_asked_to_finish(due: World):
     due.provider.calls.clear()
     received = due.see().status is Status.RECEIVED and due.see().settlement is Settlement.PENDING
     if received:
-        (outcome,) = await due.work("settle")
-        assert isinstance(outcome, Again)
+        (outcome,) = await due.work(Lane.SETTLE)
+        assert isinstance(outcome, Snooze)
     assert due.provider.count("finish") == 0
 
 
@@ -214,9 +214,9 @@ async def test_unasked_cancel_seen_by_the_look_is_not_called_a_refund(due: World
 async def test_unasked_cancel_of_a_number_that_the_caller_gave_back_is_not_called_a_refund(world: World):
     """The caller's cancel waits for the earliest moment; the provider was faster."""
     world.accept(order())
-    await world.work("buy")
+    await world.work(Lane.BUY)
     bought = world.see()
-    world.door.save(bought, bought.ask_cancel(NOW + 5), wake=Wake("settle", NOW + 125, after_poll=True))
+    world.door.save(bought, bought.ask_cancel(NOW + 5), wake=Wake(Lane.SETTLE, NOW + 125, after_poll=True))
     world.provider.numbers["act_1"].cancelled = True
     await world.pass_time(130)
     assert (world.see().status, world.see().settlement) == (Status.CANCELLED, Settlement.UNCONFIRMED)
@@ -225,11 +225,11 @@ async def test_unasked_cancel_of_a_number_that_the_caller_gave_back_is_not_calle
 async def test_callers_cancel_is_sent_as_soon_as_it_is_allowed(world: World):
     """One call to the provider, one terminal state."""
     world.accept(order())
-    await world.work("buy")
+    await world.work(Lane.BUY)
     await world.pass_time(30)
     bought = world.see()
     asked = bought.ask_cancel(world.clock())
-    world.door.save(bought, asked, wake=Wake("settle", NOW + 125, after_poll=True))
+    world.door.save(bought, asked, wake=Wake(Lane.SETTLE, NOW + 125, after_poll=True))
     assert asked.ask_cancel(world.clock()) is asked
     await world.pass_time(120)
     assert (world.see().status, world.see().settlement) == (Status.CANCELLED, Settlement.REFUNDED)
@@ -240,9 +240,9 @@ async def test_callers_cancel_is_sent_as_soon_as_it_is_allowed(world: World):
 async def test_code_that_comes_while_the_caller_cancels_is_delivered(world: World):
     """Exactly one terminal state: received."""
     world.accept(order())
-    await world.work("buy")
+    await world.work(Lane.BUY)
     bought = world.see()
-    world.door.save(bought, bought.ask_cancel(NOW + 1), wake=Wake("settle", NOW + 125, after_poll=True))
+    world.door.save(bought, bought.ask_cancel(NOW + 1), wake=Wake(Lane.SETTLE, NOW + 125, after_poll=True))
     world.provider.arrive("847293")
     await world.pass_time(140)
     assert (world.see().status, world.see().settlement) == (Status.RECEIVED, Settlement.FINISHED)
@@ -279,7 +279,7 @@ async def test_worker_that_died_before_the_cancel_sends_it_later(due: World):
     """Counted before it goes out; what was not sent is sent with the next."""
     before = due.see()
     cancelling = before.begin_cancel(Ending.TIMEOUT).try_cancel(due.clock())
-    await due.store.save(before, cancelling, wake=Wake("settle", due.clock() + 25))
+    await due.store.save(before, cancelling, wake=Wake(Lane.SETTLE, due.clock() + 25))
     await due.pass_time(40)
     assert due.see().settlement is Settlement.REFUNDED
 
@@ -338,7 +338,7 @@ async def adopted_late(world: World) -> None:
     lost = order().intend(NOW).lose_purchase("no answer", NOW)
     await world.provider.buy("1", "1")
     adopted = lost.adopt_late("act_1", "+923000000001", NOW, life=900)
-    await world.store.save(order(), adopted, wake=Wake("settle", NOW + 125))
+    await world.store.save(order(), adopted, wake=Wake(Lane.SETTLE, NOW + 125))
 
 
 async def test_late_number_is_refunded(world: World):

@@ -10,10 +10,11 @@ import pytest
 from tests.builders import NOW, order, rules
 from tests.fakes import World
 from worker.errors import StoreUnavailable
-from worker.gate import Pause
+from worker.lifecycle.steps import Nothing, Snooze
 from worker.order import Order, Settlement, Status
+from worker.pause import Pause
 from worker.provider.replies import Code, Declined, Word
-from worker.steps import Again, Nothing
+from worker.schedule import Lane
 from worker.store import Written
 
 pytestmark = pytest.mark.anyio
@@ -49,7 +50,7 @@ async def test_a_put_off_that_counted_unheard_of_does_not_put_off_the_next_purch
         assert await world.engine_store().save(world.see(), intended, wake=None) is Written.SAVED
 
     while_saving(world, next_purchase_is_sent, status=Status.QUEUED, first_counts=True)
-    (outcome,) = await world.work("buy")
+    (outcome,) = await world.work(Lane.BUY)
     assert isinstance(outcome, Nothing)
     assert world.see().status is Status.BUYING
 
@@ -64,7 +65,7 @@ async def test_a_rejection_for_a_pause_does_not_end_a_purchase_that_was_sent_mea
         assert await world.engine_store().save(world.see(), world.see().intend(NOW), wake=None) is Written.SAVED
 
     while_saving(world, purchase_is_sent, status=Status.FAILED, first_counts=False)
-    (outcome,) = await world.work("buy")
+    (outcome,) = await world.work(Lane.BUY)
     assert isinstance(outcome, Nothing)
     assert world.see().status is Status.BUYING
 
@@ -72,7 +73,7 @@ async def test_a_rejection_for_a_pause_does_not_end_a_purchase_that_was_sent_mea
 async def test_giving_up_on_a_refund_does_not_touch_a_code_that_came_meanwhile(world: World):
     """An order that was received and finished while a step stood still stays finished."""
     world.accept(order())
-    await world.work("buy")
+    await world.work(Lane.BUY)
     bought = world.see()
     world.clock.advance(900)
     world.provider.answer("status", Code("847293"), times=0)
@@ -101,7 +102,7 @@ async def test_an_intent_that_counted_unheard_of_is_followed_by_its_purchase(wor
         return told
 
     world.store._run = answer_is_lost  # type: ignore[method-assign, assignment]
-    await world.work("buy")
+    await world.work(Lane.BUY)
     assert world.see().status is Status.WAITING
     assert world.provider.count("buy") == 1
 
@@ -109,7 +110,7 @@ async def test_an_intent_that_counted_unheard_of_is_followed_by_its_purchase(wor
 async def test_a_step_that_the_store_held_up_leaves_the_look_to_the_next_claim(world: World):
     """By then somebody else may have looked: two looks a moment apart would break the pace."""
     world.accept(order())
-    await world.work("buy")
+    await world.work(Lane.BUY)
     world.clock.advance(rules().earliest_cancel)
     load = world.store.load
 
@@ -134,7 +135,7 @@ async def test_a_number_belongs_to_its_order_even_when_the_store_forgot_the_inte
         world.clock.advance(0.5)
 
     while_saving(world, store_loses_its_last_second, status=Status.WAITING, first_counts=False)
-    await world.work("buy")
+    await world.work(Lane.BUY)
     assert world.see().number is not None
     assert world.provider.count("buy") == 1
 
@@ -147,7 +148,7 @@ async def test_a_number_for_an_order_that_is_gone_is_written_into_the_journal(wo
         world.raw.delete("rb:order:ord_1", "rb:order:ord_1:record")
 
     while_saving(world, order_is_lost, status=Status.WAITING, first_counts=False)
-    await world.work("buy")
+    await world.work(Lane.BUY)
     assert "purchase_unrecorded" in world.alerts()
     assert "unrecorded" in world.journal()
 
@@ -156,9 +157,9 @@ async def test_an_ask_that_comes_long_after_the_budget_is_not_sent(world: World)
     """Its worker was away: the order fails instead of asking once more."""
     world.provider.answer("buy", Declined(Word.NO_NUMBERS))
     world.accept(order())
-    await world.work("buy")
+    await world.work(Lane.BUY)
     world.clock.advance(rules().buy_budget + 10)
-    await world.work("buy")
+    await world.work(Lane.BUY)
     assert (world.see().status, world.provider.count("buy")) == (Status.FAILED, 1)
 
 
@@ -168,8 +169,8 @@ async def test_a_second_claim_leaves_a_purchase_under_way_alone(world: World):
 
     async def claimed_again_meanwhile() -> None:
         outcome = await world.steps().buy("ord_1")
-        assert isinstance(outcome, Again)
+        assert isinstance(outcome, Snooze)
 
     while_saving(world, claimed_again_meanwhile, status=Status.WAITING, first_counts=False)
-    await world.work("buy")
+    await world.work(Lane.BUY)
     assert (world.see().status, world.see().flags) == (Status.WAITING, ())

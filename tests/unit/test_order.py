@@ -44,8 +44,8 @@ def with_ending(ending: Ending) -> Callable[[Status], Order]:
 
 
 MOVES = {
-    "intend": Move(lambda o: o.intend(LATER), (Q,), B, {"asked_at": LATER, "intended_at": LATER}),
-    "put_off": Move(lambda o: o.put_off(), (B,), Q, {"asks": 1}),
+    "intend": Move(lambda o: o.intend(LATER), (Q,), B, {"first_attempt_at": LATER, "intended_at": LATER}),
+    "put_off": Move(lambda o: o.put_off(), (B,), Q, {"attempts": 1}),
     "reject": Move(
         lambda o: o.reject(ErrorCode.PROVIDER_AUTH, "BAD_KEY", LATER),
         (Q, B),
@@ -216,7 +216,7 @@ def test_asking_twice_changes_nothing_more():
 def test_second_ask_keeps_the_moment_of_the_first():
     """The buy budget runs from the first purchase that was sent."""
     again = order_in(B).put_off().intend(LATER)
-    assert again.asked_at == NOW
+    assert again.first_attempt_at == NOW
 
 
 def test_number_is_adopted_once():

@@ -11,9 +11,11 @@ from standardwebhooks.webhooks import Webhook
 
 from tests.builders import NOW, SECRET, caller, event, order
 from tests.fakes import FakeSender, World
-from worker.callers import Callers, Secret, pack
+from worker.caller import Secret
+from worker.callers import Callers
 from worker.event import Attempt, Event, EventStatus
 from worker.outbox import Outbox
+from worker.schedule import Lane
 from worker.services import secrets_of
 from worker.webhooks.signing import new_secret
 
@@ -45,13 +47,13 @@ async def claimed(world: World) -> Event:
 async def owe_a_code(world: World) -> None:
     """An order whose code arrived; the webhook about its number is out already."""
     world.accept(order())
-    await world.work("buy")
+    await world.work(Lane.BUY)
     told = (await claimed(world)).tried(Attempt(NOW, 200, None, 0.1), EventStatus.DELIVERED)
     before = replace(told, version=1)
     await world.store.record_attempt(before, told, host_is_up=True, erase_after=None, patience=0)
     world.provider.arrive("847293")
     world.clock.advance(5)
-    await world.work("poll")
+    await world.work(Lane.POLL)
 
 
 async def test_2xx_acknowledges(world: World, outbox: Outbox, sender: FakeSender):
@@ -175,7 +177,7 @@ async def test_client_error_is_a_host_that_answers(world: World, outbox: Outbox,
 
 async def test_acknowledged_ping_verifies_the_callback(world: World, outbox: Outbox, sender: FakeSender):
     """Remembered for `--verify-callback`; a failed one is not, and no caller is made up."""
-    callers = Callers(world.door, world.vault)
+    callers = Callers(world.door)
     made, _, _ = callers.create("Shop", NOW, verify_callback=True)
     sender.answer(500)
     world.door.add_event(event(id="evt_1", order=None, type="webhook.ping", caller=made.id))
@@ -186,14 +188,14 @@ async def test_acknowledged_ping_verifies_the_callback(world: World, outbox: Out
     assert callers.get(made.id).verified_at == NOW
     world.door.add_event(event(id="evt_3", order=None, type="webhook.ping", caller="cal_gone"))
     await outbox.deliver(await claimed(world))
-    assert world.door.caller("cal_gone") == {}
+    assert world.door.caller("cal_gone") is None
 
 
 async def test_every_live_secret_signs(world: World):
     """During a rotation both; a secret whose time is over does not."""
     new, old, dead = new_secret(), new_secret(), new_secret()
     kept = caller(secrets=(Secret(old, NOW + 60), Secret(new), Secret(dead, NOW - 1)))
-    world.door.put_caller(kept.id, pack(kept, world.vault))
-    look_up = secrets_of(world.store, world.vault)
+    world.door.save_caller(None, kept)
+    look_up = secrets_of(world.store)
     assert list(await look_up("cal_1")) == [new, old]
     assert list(await look_up("cal_0")) == []

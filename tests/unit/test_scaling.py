@@ -9,7 +9,7 @@ from tests.bench.model import Check, Cost, Model, simulate
 from tests.bench.record import Load, Record, Rhythm
 
 RECORD = Record.read()
-CLOCK = Rhythm(batch=200, tick=0.05, company=0.1)
+CLOCK = Rhythm(batch=200, tick=0.05, linger=0.1)
 
 
 @pytest.mark.parametrize("check", Model.of(RECORD).checks(), ids=lambda check: f"{check.load.orders}")

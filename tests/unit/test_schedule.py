@@ -41,23 +41,23 @@ def test_cancel_never_lies_past_the_numbers_life(timeout: float, life: float, ea
 @pytest.mark.parametrize(("asks", "wait"), [(0, 1), (1, 2), (2, 4), (3, 8), (4, 16), (5, 20), (60, 20)])
 def test_asking_for_a_number_backs_off(asks: int, wait: float):
     """Doubling from one second to twenty."""
-    assert schedule.next_ask(asks, NOW, NOW + 1000, lambda: 0.0) == NOW + wait
+    assert schedule.next_attempt(asks, NOW, NOW + 1000, lambda: 0.0) == NOW + wait
 
 
 def test_last_ask_is_at_the_budgets_end():
     """The budget is used up, not overrun."""
-    assert schedule.next_ask(5, NOW, NOW + 3, lambda: 0.5) == NOW + 3
-    assert schedule.next_ask(5, NOW, NOW, lambda: 0.5) is None
+    assert schedule.next_attempt(5, NOW, NOW + 3, lambda: 0.5) == NOW + 3
+    assert schedule.next_attempt(5, NOW, NOW, lambda: 0.5) is None
 
 
 @given(st.integers(0, 100), st.floats(0, 500), st.floats(0, 0.999))
 def test_next_ask_lies_ahead_and_within_the_budget(asks: int, left: float, chance: float):
     """Never now again, never past the end, at most a quarter of jitter."""
-    at = schedule.next_ask(asks, NOW, NOW + left, lambda: chance)
+    at = schedule.next_attempt(asks, NOW, NOW + left, lambda: chance)
     if left == 0:
         assert at is None
     elif at is not None:
-        assert NOW < at <= NOW + min(left, schedule.SLOWEST_ASK * 1.25) + 1e-6
+        assert NOW < at <= NOW + min(left, schedule.SLOWEST_ATTEMPT * 1.25) + 1e-6
 
 
 @pytest.mark.parametrize(("failures", "wait"), list(enumerate(WAITS, 1)))

@@ -22,7 +22,9 @@ from tests.builders import order, rules
 from tests.fakes import ManualClock, Number, PromptGate, ScriptedProvider, World, fakeredis_follows
 from worker.account import Account
 from worker.announce import announce
+from worker.caller import Caps
 from worker.lifecycle import Lifecycle
+from worker.lifecycle.steps import Gone, Snooze
 from worker.order import Order, Settlement, Status, caused_event
 from worker.provider.replies import (
     Bought,
@@ -36,8 +38,8 @@ from worker.provider.replies import (
     Unreached,
     Word,
 )
-from worker.steps import Again, Gone
-from worker.store import Caps, EngineStore, ServerClock, Vault, Wake, Written
+from worker.schedule import Lane, Wake
+from worker.store import AsyncStore, ServerClock, Vault, Written
 
 FEW = 25
 EXAMPLES = int(os.environ.get("RINGBACK_EXAMPLES", FEW))
@@ -48,7 +50,7 @@ FAULTS = ("fails", "done unheard", "unreached", "throttled", "refused", "odd", "
 """How a step may go on where it stopped; "odd" is a lie, "twice" a write that is repeated unheard."""
 INTERVAL = 20.0
 """Seconds between two polls: longer than usual, because a test's time is short."""
-AGAIN = {"buy": 2.0, "settle": INTERVAL + 2.0, "poll": INTERVAL}
+LEASE = {Lane.BUY: 2.0, Lane.SETTLE: INTERVAL + 2.0, Lane.POLL: INTERVAL}
 """The lanes, in the order in which they are worked, and the seconds until what was claimed is due again."""
 REFUSALS = {"buy": Declined(Word.NO_NUMBERS), "status": Missing(), "cancel": Early(), "finish": Missing()}
 ODDITIES = {
@@ -136,7 +138,7 @@ class Stage:
         self.loop.close()
 
 
-class StoppingStore(EngineStore):
+class StoppingStore(AsyncStore):
     """A worker's store whose writes can be beaten, repeated, or be the worker's last."""
 
     stage: Stage
@@ -232,7 +234,7 @@ class LifeOfOrders(RuleBasedStateMachine):
         self.following.__enter__()
         self.stage = Stage()
         self.world = World(self.clock)
-        self.world.again = AGAIN
+        self.world.lease = LEASE
         self.provider = StoppingProvider(self.clock, self.stage, self.world)
         self.workers = [self._worker(), self._worker()]
         self.account = Account(self.world.store, self.provider, self.world.gate, min_balance=None)
@@ -250,7 +252,6 @@ class LifeOfOrders(RuleBasedStateMachine):
             gate,
             rules(poll_interval=INTERVAL),
             self.world.counters,
-            announce=announce,
             chance=lambda: 0.0,
         )
         return store, steps
@@ -279,7 +280,7 @@ class LifeOfOrders(RuleBasedStateMachine):
         now = self.clock()
         self.clock.at = min(self.world.next_moment(), now + 1000)
         before = set(self.stage.tasks)
-        for lane in AGAIN:
+        for lane in LEASE:
             self.claim(worker, lane)
         while mine := [one for one in self.stage.stopped if one.task not in before]:
             fails = fault is not None and mine[0].what == fault[0]
@@ -292,8 +293,8 @@ class LifeOfOrders(RuleBasedStateMachine):
         for _ in range(moments):
             self.next_moment(worker, None)
 
-    @rule(worker=st.integers(0, 1), lane=st.sampled_from(list(AGAIN)), stops=st.integers(0, 6))
-    def take_and_stand_still(self, worker: int, lane: str, stops: int) -> None:
+    @rule(worker=st.integers(0, 1), lane=st.sampled_from(list(LEASE)), stops=st.integers(0, 6))
+    def take_and_stand_still(self, worker: int, lane: Lane, stops: int) -> None:
         """A worker takes a hint, one too many perhaps, and gets no further than this for now."""
         before = set(self.stage.tasks)
         self.claim(worker, lane)
@@ -302,11 +303,11 @@ class LifeOfOrders(RuleBasedStateMachine):
     @precondition(lambda self: self._owners())
     @rule(
         which=st.integers(0, 3),
-        lanes=st.tuples(*[st.sampled_from(["poll", "settle"])] * 2),
+        lanes=st.tuples(*[st.sampled_from([Lane.POLL, Lane.SETTLE])] * 2),
         turns=st.lists(st.integers(0, 1), min_size=4, max_size=16),
         code=st.booleans(),
     )
-    def race(self, which: int, lanes: tuple[str, str], turns: list[int], code: bool) -> None:
+    def race(self, which: int, lanes: tuple[Lane, Lane], turns: list[int], code: bool) -> None:
         """Two workers work one order, turn by turn, as after a claim that was slept through; a code may just be in."""
         order_id, activation = self._owners()[which % len(self._owners())]
         if code and (number := self.provider.numbers[activation]) in self._active():
@@ -328,25 +329,25 @@ class LifeOfOrders(RuleBasedStateMachine):
             if mine:
                 self._send_on(mine[turn % len(mine)], WELL)
 
-    @rule(worker=st.integers(0, 1), lane=st.sampled_from(list(AGAIN)))
-    def take_and_die(self, worker: int, lane: str) -> None:
+    @rule(worker=st.integers(0, 1), lane=st.sampled_from(list(LEASE)))
+    def take_and_die(self, worker: int, lane: Lane) -> None:
         """A worker dies with what it claimed."""
-        self.stage.run(self.workers[worker][0].claim(lane, 200, AGAIN[lane]))
+        self.stage.run(self.workers[worker][0].claim(lane, 200, LEASE[lane]))
 
-    def claim(self, worker: int, lane: str) -> None:
+    def claim(self, worker: int, lane: Lane) -> None:
         """Claim what is due in a lane and start on it."""
         store, _ = self.workers[worker]
-        for order_id, activation in self.stage.run(store.claim(lane, 200, AGAIN[lane])).entries:
+        for order_id, activation in self.stage.run(store.claim(lane, 200, LEASE[lane])).entries:
             self.stage.begin(self._step(worker, lane, order_id, activation))
         self.stage.settle()
 
-    async def _step(self, worker: int, lane: str, order_id: str, activation: str) -> None:
+    async def _step(self, worker: int, lane: Lane, order_id: str, activation: str) -> None:
         store, steps = self.workers[worker]
-        if lane == "poll":
+        if lane is Lane.POLL:
             outcome = await steps.poll(order_id, activation)
         else:
-            outcome = await (steps.buy if lane == "buy" else steps.settle)(order_id)
-        if isinstance(outcome, Again):
+            outcome = await (steps.buy if lane is Lane.BUY else steps.settle)(order_id)
+        if isinstance(outcome, Snooze):
             await store.postpone(lane, order_id, outcome.at)
         if isinstance(outcome, Gone):
             await store.drop(lane, order_id)
@@ -427,9 +428,9 @@ class LifeOfOrders(RuleBasedStateMachine):
         if before.status is Status.QUEUED:
             return None
         if before.status is Status.BUYING:
-            return Wake("buy", self.clock() + 25)
+            return Wake(Lane.BUY, self.clock() + 25)
         assert before.bought_at is not None
-        return Wake("settle", before.bought_at + 125, after_poll=True)
+        return Wake(Lane.SETTLE, before.bought_at + 125, after_poll=True)
 
     @rule()
     def chores(self) -> None:

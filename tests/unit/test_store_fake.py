@@ -7,7 +7,7 @@ import pytest
 from tests.builders import order
 from tests.fakes import ManualClock, World
 from tests.store_conformance import StoreConformance, Stores
-from worker.store import Caps
+from worker.caller import Caps
 
 pytestmark = pytest.mark.anyio
 

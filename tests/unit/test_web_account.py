@@ -67,7 +67,7 @@ def test_refresh_waits_for_a_worker(door):
     read(door, "balance", "500.00")
     door.on_sleep = lambda: len(door.slept) == 2 and read(door, "balance", "400.00")
     assert door.shop.get("/v1/balance?refresh=true").json["balance"] == "400.00"
-    assert door.raw.hgetall("rb:wishes") == {b"balance": b"1"}
+    assert door.raw.hgetall("rb:refresh_requests") == {b"balance": b"1"}
 
 
 def test_refresh_without_a_worker_ends_after_five_seconds(door):
@@ -88,7 +88,7 @@ def test_servers_are_those_of_the_type_asked_for(door):
 def test_servers_refresh_asks_for_that_type(door):
     """The wish names the type."""
     door.shop.get("/v1/servers?type=2&refresh=true")
-    assert door.raw.hgetall("rb:wishes") == {b"servers:2": b"1"}
+    assert door.raw.hgetall("rb:refresh_requests") == {b"servers:2": b"1"}
 
 
 @pytest.mark.parametrize("path", ["balance?refresh=1", "servers?type=3", "servers?type=1&x=", "balance?type=1"])

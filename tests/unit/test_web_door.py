@@ -11,9 +11,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.door import Doorway, code
-from web import create_app
-from web.limits import Limits
-from web.problems import CODES
+from web.api.problems import CODES
+from web.api.rate_limits import RateLimits
+from web.app import create_app
 from worker.errors import StoreUnavailable
 from worker.store.codec import ms
 
@@ -74,7 +74,7 @@ def test_many_wrong_keys_are_told_to_wait(door, anyone):
 
 def test_caller_past_its_limit_is_told_to_wait(clock):
     """Each answer shows what is left; past it comes 429, for this caller alone."""
-    door = Doorway(clock, limits=Limits(requests=2, clock=clock))
+    door = Doorway(clock, limits=RateLimits(requests=2, clock=clock))
     other = door.new_caller("Other")
     answers = [door.shop.get("/v1/orders") for _ in range(3)]
     assert [re.findall(r"r=(\d+)", one.headers["RateLimit"]) for one in answers] == [["1"], ["0"], ["0"]]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.door import BODY, HOOK, Doorway, bad_fields, code
-from web.waiting import Waiting
+from web.api.long_poll import LongPoll
+from worker.caller import Caps
 from worker.errors import StoreUnavailable
 from worker.order import ErrorCode, Status
-from worker.store import Caps
+from worker.store import Written
 
 
 @pytest.fixture
@@ -239,7 +239,8 @@ def test_unverified_callback_comes_before_the_first_order(door):
     """A caller that has to prove its callback orders only after an acknowledged ping."""
     shop = door.new_caller("Careful", callback_url=HOOK, verify_callback=True)
     assert code(shop.order()) == (409, "callback_unverified")
-    door.callers._put(replace(door.callers.get(shop.id), verified_at=door.clock()))
+    before = door.callers.get(shop.id)
+    assert door.store.save_caller(before, before.verified(door.clock())) is Written.SAVED
     door.clock.advance(3)
     assert shop.order().status_code == 202
 
@@ -294,7 +295,7 @@ def test_odd_wait_is_refused(door, wait):
 
 def test_no_more_than_so_many_wait(door):
     """Past the bound a waiting request is refused, and the room is free again afterwards."""
-    room, order_id = Waiting(most=1, sleep=lambda _: None, monotonic=door.clock), door.shop.order_id()
+    room, order_id = LongPoll(most=1, sleep=lambda _: None, monotonic=door.clock), door.shop.order_id()
     object.__setattr__(door.app.extensions["ringback"], "waiting", room)
     refused = []
 
@@ -332,7 +333,7 @@ def test_listing_by_status_shows_only_that(door):
 
 def test_long_walk_ends_a_page_early(door, monkeypatch):
     """A rare state does not make one request walk everything: the page ends and its cursor goes on."""
-    monkeypatch.setattr("worker.store.door.MOST_WALKED", 100)
+    monkeypatch.setattr("worker.store.blocking.MOST_WALKED", 100)
     for _ in range(101):
         door.shop.order_id()
         door.clock.advance(1)

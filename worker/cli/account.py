@@ -79,7 +79,7 @@ def _reading(desk: Desk, what: str, refresh: bool) -> dict[str, Any]:
 
 def _refreshed(desk: Desk, what: str, *, sleep: Callable[[float], None] = time.sleep) -> bool:
     asked = desk.store.account().get(f"{what}:asked")
-    desk.store.wish(what)
+    desk.store.request_refresh(what)
     for _ in range(round(PATIENCE / GLANCE)):
         if desk.store.account().get(f"{what}:asked") != asked:
             return True

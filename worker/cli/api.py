@@ -1,4 +1,4 @@
-"""The HTTP API as the command line calls it: the same door as everybody's."""
+"""The HTTP API as the command line calls it: the same one as everybody's."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Refused(RingbackError):
     """The service did not do what was asked; the message says why, in its own words."""
 
 
-class Door:
+class Api:
     """One caller's way into a running service. Raises Refused."""
 
     def __init__(self, url: str | None, api_key: str | None, transport: httpx.BaseTransport | None = None) -> None:
@@ -43,7 +43,7 @@ class Door:
             transport=transport,
         )
 
-    def __enter__(self) -> Door:
+    def __enter__(self) -> Api:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -78,8 +78,8 @@ class Door:
 
 
 def _on_this_machine() -> str:
-    from worker.processes import is_alive, read_json
-    from worker.supervisor import FOLDER
+    from worker.local.processes import is_alive, read_json
+    from worker.local.up import FOLDER
 
     running = read_json(FOLDER / "up.json")
     if running.get("web") and is_alive(running.get("pid")):

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from worker import announce
-from worker.callers import Caller
+from worker.caller import Caller, Caps
 from worker.cli.desk import (
     AsJson,
     Desk,
@@ -25,7 +25,6 @@ from worker.cli.desk import (
 )
 from worker.errors import RingbackError
 from worker.order import rfc3339
-from worker.store import Caps
 
 app = typer.Typer(no_args_is_help=True, help="Create, list and change the systems that may post orders.")
 
@@ -87,7 +86,7 @@ def create(
 
 
 def _judge(desk: Desk, url: str) -> None:
-    """Refuse an address that is none. What only the door's own settings and network can judge is mentioned: the door
+    """Refuse an address that is none. What only the web's own settings and network can judge is mentioned: the web
     judges it anew at every order, before money is spent.
     """
     from worker.webhooks.guard import CallbackRefused, Refusal, guard_of

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from worker.cli.desk import AsJson, open_desk, say, show_json
+from worker.cli.provider_check import check_provider
 from worker.doctor import Finding, Level, examine, explained
 from worker.errors import RingbackError, StoreUnavailable
 
@@ -39,7 +40,7 @@ def _findings() -> list[Finding]:
     except RingbackError as error:
         return [explained(error)]
     try:
-        return examine(desk.settings, store, desk.callers)
+        return [*examine(desk.settings, store, desk.callers), *check_provider(desk.settings)]
     except StoreUnavailable as error:
         return [explained(error)]
 

@@ -18,10 +18,11 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
-from worker.callers import Caller, Callers
+from worker.caller import Caller
+from worker.callers import Callers
 from worker.errors import RingbackError, SettingsInvalid, StoreUnavailable
 from worker.settings import Settings, load
-from worker.store import DoorStore, Vault, connect
+from worker.store import Store, Vault, connect
 
 STORE_URL, KEYS = "RINGBACK_REDIS_URL", "RINGBACK_ENCRYPTION_KEYS"
 WIDE = 200
@@ -55,12 +56,10 @@ class Desk:
         return Vault(self.settings.vault_keys)
 
     @cached_property
-    def store(self) -> DoorStore:
+    def store(self) -> Store:
         """The store, known to answer. Raises StoreUnavailable with what to check."""
         settings = self.settings
-        store = DoorStore(
-            _client(settings.store_url), self.vault, retention=settings.retention, otp_ttl=settings.otp_ttl
-        )
+        store = Store(_client(settings.store_url), self.vault, retention=settings.retention, otp_ttl=settings.otp_ttl)
         try:
             store.now()
         except StoreUnavailable as error:
@@ -70,7 +69,7 @@ class Desk:
     @cached_property
     def callers(self) -> Callers:
         """The callers in the store."""
-        return Callers(self.store, self.vault)
+        return Callers(self.store)
 
     def now(self) -> float:
         """The store's clock, in epoch seconds."""
@@ -101,8 +100,8 @@ def surroundings() -> Mapping[str, str]:
 
 
 def _of_running_service() -> dict[str, str]:
-    from worker.embedded import EmbeddedStore
-    from worker.supervisor import FOLDER, environment
+    from worker.local.embedded import EmbeddedStore
+    from worker.local.up import FOLDER, environment
 
     if not (FOLDER / "up.json").exists():
         return {}

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from worker.cli.desk import AsJson, Desk, cell, open_desk, option, say, seconds, show_fields, show_json, show_table
-from worker.ledger import Report
 from worker.order import rfc3339
+from worker.reconciliation import Report
 
 SWITCHED_OFF = "switched_off"
 """The pause that only an operator sets and lifts (`worker.gate.Pause`)."""
@@ -79,10 +79,10 @@ def reconcile(since: Since = "7d", as_json: AsJson = False) -> None:
 
     Example: ringback reconcile --since 7d
     """
-    from worker import ledger
+    from worker import reconciliation
 
     desk = open_desk()
-    report = ledger.reconcile(desk.store.journal(_start(desk, since)), desk.now())
+    report = reconciliation.reconcile(desk.store.journal(_start(desk, since)), desk.now())
     show_json(report.public()) if as_json else _tell(report)
     if not report.clean:
         raise typer.Exit(1)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from worker.cli.api import ApiKey, Door, Url
+from worker.cli.api import Api, ApiKey, Url
 from worker.cli.desk import (
     AsJson,
     Desk,
@@ -62,11 +62,11 @@ def create(
         "server": server, "type": type, "callback_url": callback_url, "metadata": metadata,
         "purpose": purpose, "timeout": timeout,
     }  # fmt: skip
-    with Door(url, api_key) as door:
-        order = door.place({name: value for name, value in given.items() if value is not None}, idempotency_key)
+    with Api(url, api_key) as api:
+        order = api.place({name: value for name, value in given.items() if value is not None}, idempotency_key)
         if wait:
             complain(f"{order['id']}: {order['status']}; waiting for its end")
-            order = door.until_ended(order)
+            order = api.until_ended(order)
     _show(order, as_json)
     if wait and order["status"] != Status.RECEIVED:
         raise typer.Exit(1)
@@ -78,8 +78,8 @@ def cancel(id: Id, api_key: ApiKey = None, url: Url = None, as_json: AsJson = Fa
 
     Example: RINGBACK_API_KEY=rbk_... ringback order cancel ord_52c1
     """
-    with Door(url, api_key) as door:
-        _show(door.cancel(id), as_json)
+    with Api(url, api_key) as api:
+        _show(api.cancel(id), as_json)
 
 
 @app.command()
@@ -141,7 +141,7 @@ def _newest(desk: Desk, caller: str | None, status: Status | None, limit: int) -
 def _told(order: Order, reveal: bool) -> dict[str, Any]:
     """The order as an operator sees it: masked unless asked otherwise."""
     told = {"caller": order.caller, **order.public(), "activation": order.activation}
-    told |= {"asks": order.asks, "cancels": order.cancels, "finishes": order.finishes}
+    told |= {"attempts": order.attempts, "cancels": order.cancels, "finishes": order.finishes}
     if reveal:
         return told
     masked = {

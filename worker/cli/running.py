@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 Port = Annotated[
-    int | None, typer.Option(min=1, max=65535, metavar="PORT", help="The door's port; else $PORT, else 8000.")
+    int | None, typer.Option(min=1, max=65535, metavar="PORT", help="The web's port; else $PORT, else 8000.")
 ]
 
 
@@ -29,7 +29,7 @@ def demo() -> None:
 
     Example: ringback demo
     """
-    from worker import demo as play
+    from worker.local import demo as play
 
     raise typer.Exit(play.run())
 
@@ -49,9 +49,9 @@ def up(
 
     Example: ringback up --sandbox
     """
-    from worker import supervisor
+    from worker.local import up as running
 
-    raise typer.Exit(supervisor.up(sandbox=sandbox, port=port, sandbox_port=sandbox_port, workers=workers))
+    raise typer.Exit(running.up(sandbox=sandbox, port=port, sandbox_port=sandbox_port, workers=workers))
 
 
 def sandbox(context: typer.Context) -> None:

@@ -1,26 +1,26 @@
 """Redis, and nobody else knows it: keys and records (`keys`, `codec`, `vault`), the scripts (`lua/`), and two faces.
 
-`EngineStore` is for the workers' event loop, `DoorStore` for the door and the command line.
+`AsyncStore` is for the workers' event loop, `Store` for the web and the command line, as httpx has AsyncClient and
+Client.
 """
 
-from worker.store.codec import Wake
+from worker.store.asynchronous import AsyncStore, Claim, ServerClock, Tick, Trigger
+from worker.store.blocking import Created, Idempotency, Store
+from worker.store.codec import Written
 from worker.store.connection import broker_options, connect, connect_async
-from worker.store.door import Caps, Created, DoorStore, Idempotency
-from worker.store.engine import Claim, EngineStore, ServerClock, Tick, Written
 from worker.store.vault import Vault, VaultLocked
 
 __all__ = [
-    "Caps",
+    "AsyncStore",
     "Claim",
     "Created",
-    "DoorStore",
-    "EngineStore",
     "Idempotency",
     "ServerClock",
+    "Store",
     "Tick",
+    "Trigger",
     "Vault",
     "VaultLocked",
-    "Wake",
     "Written",
     "broker_options",
     "connect",

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
+from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
+from worker.caller import Caller, Caps, Secret
 from worker.event import Attempt, Event, EventStatus
 from worker.order import Ending, ErrorCode, Order, Settlement, Status
+from worker.schedule import ORDER_LANES, Lane, Wake
 from worker.store import keys
 from worker.store.vault import Vault
 
-LANES = ("buy", "poll", "settle")
 _DEFAULTS = {f.name: f.default for f in fields(Order)}
 _ENUMS: dict[str, type[Any]] = {
     "status": Status,
@@ -24,16 +26,15 @@ _ENUMS: dict[str, type[Any]] = {
 _OUTSIDE = ("id", "caller", "status", "version")
 
 
-@dataclass(frozen=True, slots=True)
-class Wake:
-    """When an order next needs attention, and in which lane. `at` is epoch seconds, None means at once.
+class Written(StrEnum):
+    """What became of a save."""
 
-    `after_poll` keeps the interval to the poll that was scheduled last.
-    """
-
-    lane: str
-    at: float | None = None
-    after_poll: bool = False
+    SAVED = "saved"
+    CONFLICT = "conflict"
+    """Somebody else changed the order in between: read it anew."""
+    MISSING = "missing"
+    DUPLICATE = "duplicate"
+    """The provider's id belongs to another order."""
 
 
 def ms(seconds: float) -> int:
@@ -101,6 +102,31 @@ def unpack_event(event_id: str, stored: Mapping[bytes, bytes], sealed: bytes, va
     )
 
 
+def pack_caller(caller: Caller, vault: Vault) -> bytes:
+    """A caller's sealed record; its id and its version stand outside."""
+    record = asdict(caller)
+    del record["id"], record["version"]
+    return vault.seal(_dumped(record))
+
+
+def unpack_caller(caller_id: str, version: int, sealed: bytes, vault: Vault) -> Caller:
+    """A caller from its sealed record."""
+    record = json.loads(vault.open(sealed))
+    secrets = tuple(Secret(**one) for one in record.pop("secrets"))
+    return Caller(id=caller_id, version=version, secrets=secrets, caps=Caps(**record.pop("caps")), **record)
+
+
+def caller_call(before: Caller | None, after: Caller, vault: Vault) -> tuple[list[str], list[Any]]:
+    """The keys and arguments of `save_caller.lua`: a new caller (`before` is None), or a change of one."""
+    script_keys = [
+        keys.caller(after.id),
+        keys.CALLERS,
+        keys.api_key(before.key_hash) if before else "",
+        keys.api_key(after.key_hash) if after.revoked_at is None else "",
+    ]
+    return script_keys, [after.id, before.version if before else 0, after.version, pack_caller(after, vault)]
+
+
 def _dumped(record: object) -> bytes:
     """Compact JSON. Half a surrogate pair, which a caller's JSON can spell and UTF-8 cannot, is kept all the same."""
     return json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
@@ -125,17 +151,16 @@ def save_call(
     otp_ttl: float,
 ) -> tuple[list[str], list[Any]]:
     """The keys and arguments of `save.lua` for one change of an order."""
-    newly_bought = after.activation is not None and before.activation is None
     script_keys = [
         keys.order(after.id),
         keys.caller(after.caller, "open"),
-        *(keys.due(lane) for lane in LANES),
-        keys.due("deliver"),
+        *(keys.due(lane) for lane in ORDER_LANES),
+        keys.due(Lane.DELIVER),
         keys.caller(after.caller, "events"),
         keys.caller(after.caller, "sequence"),
         keys.JOURNAL,
         keys.ERASE,
-        keys.PREFIX + f"activation:{after.activation}" if newly_bought else "",
+        keys.activation(after.activation) if after.activation and before.activation is None else "",
     ]
     arguments: list[Any] = [
         before.version, writer, after.id, after.version, after.status.value, after.activation or "",

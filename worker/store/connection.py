@@ -1,6 +1,6 @@
 """Connecting to the store: plain, TLS, socket and Sentinel addresses, with time limits that notice a dead server.
 
-And running a script there, by the short way that a door under load needs.
+And running a script there, by the short way that a web under load needs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WORKER_LIMITS = {
     "socket_keepalive": True,
 }
 """Seconds; defaults never notice a half-open connection."""
-DOOR_LIMITS = {
+WEB_LIMITS = {
     "socket_timeout": 2.0,
     "socket_connect_timeout": 1.0,
     "health_check_interval": 10,
@@ -39,12 +39,12 @@ RECONNECT = (RedisConnectionError,)
 
 
 def connect(url: str) -> redis.Redis:
-    """A blocking client for the door and the command line. Nothing is sent yet."""
-    limits: dict[str, Any] = {**DOOR_LIMITS, "retry": Retry(NoBackoff(), 1, supported_errors=RECONNECT)}
+    """A blocking client for the web and the command line. Nothing is sent yet."""
+    limits: dict[str, Any] = {**WEB_LIMITS, "retry": Retry(NoBackoff(), 1, supported_errors=RECONNECT)}
     if _is_sentinel(url):
         hosts, name, options = _sentinel(url)
         made: Any = Sentinel
-        return cast(redis.Redis, made(hosts, sentinel_kwargs=DOOR_LIMITS, **options, **limits).master_for(name))
+        return cast(redis.Redis, made(hosts, sentinel_kwargs=WEB_LIMITS, **options, **limits).master_for(name))
     return redis.Redis.from_url(url, **_fitting(url, limits))
 
 

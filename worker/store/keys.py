@@ -8,7 +8,7 @@ rb:event:<id>:record     str   its sealed record
 rb:due:<lane>            zset  what is due when: orders in buy, poll, settle; events in deliver
 rb:hints:<lane>          int   hints under way, so that the clock tops up instead of piling up
 rb:activation:<id>       str   the order that a provider's id belongs to
-rb:caller:<id>           hash  one caller (worker.callers)
+rb:caller:<id>           hash  v version;  rb:caller:<id>:record  str  its sealed record
 rb:caller:<id>:orders    zset  its orders by creation
 rb:caller:<id>:open      zset  its orders that still need attention
 rb:caller:<id>:events    zset  its events by sequence
@@ -26,7 +26,7 @@ rb:erase                 zset  orders whose code is to be erased when
 rb:gate                  hash  why buying is paused: reason → JSON
 rb:limit                 hash  hold · rate · since · next: the provider's limiter
 rb:account               hash  balance, servers:<type>, each with …:at, and …:wanted
-rb:wishes                hash  readings of the account that the door asks for
+rb:refresh_requests      hash  readings of the account that somebody asked for
 rb:clock                 str   the worker whose clock ticks;  rb:clock:tick  ms of the last tick
 rb:chores                hash  chore → ms when it is next due
 rb:counters              hash  counters of all workers, summed
@@ -42,7 +42,7 @@ ERASE = PREFIX + "erase"
 GATE = PREFIX + "gate"
 LIMIT = PREFIX + "limit"
 ACCOUNT = PREFIX + "account"
-WISHES = PREFIX + "wishes"
+REFRESH_REQUESTS = PREFIX + "refresh_requests"
 COUNTERS = PREFIX + "counters"
 CLOCK = PREFIX + "clock"
 TICK = PREFIX + "clock:tick"
@@ -63,6 +63,26 @@ def event(event_id: str) -> str:
 def due(lane: str) -> str:
     """What is due in a lane."""
     return f"{PREFIX}due:{lane}"
+
+
+def missing(order_id: str) -> str:
+    """How often in a row the provider did not know an order's number."""
+    return f"{order(order_id)}:missing"
+
+
+def hints(lane: str) -> str:
+    """The hints of a lane that are under way."""
+    return f"{PREFIX}hints:{lane}"
+
+
+def activation(activation_id: str) -> str:
+    """The order that a provider's id belongs to."""
+    return f"{PREFIX}activation:{activation_id}"
+
+
+def host(name: str, part: str = "") -> str:
+    """Deliveries in flight to a receiving host, or one of its parts (waiting, failures)."""
+    return f"{PREFIX}host:{name}" + (f":{part}" if part else "")
 
 
 def caller(caller_id: str, part: str = "") -> str:

@@ -1,6 +1,6 @@
 """The address guard: no webhook reaches anything that is not public, whatever a name resolves to.
 
-A callback is judged twice. At the door (`check`), so that a mistake costs nothing; and when connecting
+A callback is judged twice. When an order is posted (`check`), so that a mistake costs nothing; and when connecting
 (`resolve`, `allows`), against the very addresses that are connected to, so that a name which answers
 differently the second time gains nothing by it.
 """
@@ -58,7 +58,7 @@ class Guard:
         self._threads = ThreadPoolExecutor(RESOLVER_THREADS, thread_name_prefix="resolver")
 
     def check(self, url: str) -> None:
-        """Judge a callback at the door. Blocks for `RESOLVE_TIMEOUT` at most; raises CallbackRefused."""
+        """Judge the callback of a new order. Blocks for `RESOLVE_TIMEOUT` at most; raises CallbackRefused."""
         where = self.target(url)
         if not where.literal:
             self._judge(self._waited(self._lookup(where.host)), where.port)

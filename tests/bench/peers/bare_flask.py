@@ -1,4 +1,4 @@
-"""The floor under the door: a Flask endpoint that reads a JSON body, answers 202 and does nothing else."""
+"""The floor under the web: a Flask endpoint that reads a JSON body, answers 202 and does nothing else."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 -- One tick of the clock: one worker holds the token; it counts what is due and tops the hints up to it.
--- KEYS 1 token · 2 last tick · 3 chores · 4 limit · 5 gate · 6 wishes · 7 erase · then per lane: due:<lane>, hints:<lane>,
+-- KEYS 1 token · 2 last tick · 3 chores · 4 limit · 5 gate · 6 refresh requests · 7 erase · then per lane: due:<lane>, hints:<lane>,
 --      the broker's queue ("" when the broker is not in this database)
 -- ARGV 1 worker · 2 token ms · 3 batch · 4 most hints a lane · 5 hint ms · 6 ms that polls wait for a fuller batch
---      7 chores n, then name, period ms · then lanes
+--      7 chores n, then name, period ms, trigger ("" = none) · then lanes
 -- Gives { "0" } to those without the token, else { "1", now, hints per lane…, names of due chores… }
 local time = redis.call("TIME")
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -11,21 +11,21 @@ if holder and holder ~= ARGV[1] then return { "0" } end
 redis.call("SET", KEYS[1], ARGV[1], "PX", tonumber(ARGV[2]))
 redis.call("SET", KEYS[2], now)
 
--- A chore is due when its period is over, or after a second when there is something for it to do.
-local function asked(name)
-  if name == "account" then return redis.call("EXISTS", KEYS[5], KEYS[6]) > 0 end
-  return name == "erase" and redis.call("ZCOUNT", KEYS[7], "-inf", now) > 0
+-- A chore is due when its period is over, or after a second when its trigger says that there is something to do.
+local function triggered(by)
+  if by == "account" then return redis.call("EXISTS", KEYS[5], KEYS[6]) > 0 end
+  return by == "erasures" and redis.call("ZCOUNT", KEYS[7], "-inf", now) > 0
 end
 local batch, most = tonumber(ARGV[3]), tonumber(ARGV[4])
 local told, chores, place = { "1", now }, {}, 8
 for _ = 1, tonumber(ARGV[7]) do
-  local name, period = ARGV[place], tonumber(ARGV[place + 1])
+  local name, period, trigger = ARGV[place], tonumber(ARGV[place + 1]), ARGV[place + 2]
   local last = tonumber(redis.call("HGET", KEYS[3], name) or "0")
-  if now - last >= period or (now - last >= 1000 and asked(name)) then
+  if now - last >= period or (now - last >= 1000 and triggered(trigger)) then
     redis.call("HSET", KEYS[3], name, now)
     chores[#chores + 1] = name
   end
-  place = place + 2
+  place = place + 3
 end
 
 local held = tonumber(redis.call("HGET", KEYS[4], "hold") or "0") > now

@@ -12,8 +12,8 @@ The service is real, with a store and workers of its own; its provider is the sa
 code after some seconds. It needs the `ringback` command. Where that is missing, the tests are skipped; in CI (`CI` is
 set), where nobody reads the list of skipped tests, they fail.
 
-Two fixtures are there to be overridden: `ringback_settings` and `ringback_callback_url`. Without pytest there is
-`running()`. To test a receiver without any service there is `sign()`.
+Two fixtures are there to be overridden: `ringback_settings` and `ringback_callback_url`. Outside of fixtures
+there is `running()`. To test a receiver without any service there is `sign()`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,178 @@
+"""The ledger: journal against balances."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from itertools import count
+
+import pytest
+
+from worker.reconciliation import Fate, reconcile
+
+
+def play(*moves, now=None):
+    """The report over moves like "500" (a reading of the balance), "buy a", "refund a", a second apart."""
+    ticks = count(1000)
+    lines = [(float(next(ticks)), line) for move in moves for line in _lines(move)]
+    return reconcile(lines, lines[-1][0] + 5 if now is None else now)
+
+
+def _lines(move):
+    word, _, order = move.partition(" ")
+    kinds = {"buy": ["intent", "bought"], "refund": ["cancel", "refunded"], "code": ["received", "finished"]}
+    if not order:
+        return [{"kind": "balance", "balance": word}]
+    status = {"status": "received"} if word == "unconfirmed-finish" else {}
+    return [
+        {"kind": kind, "order": order, "caller": "c", **status} for kind in kinds.get(word, [word.partition("-")[0]])
+    ]
+
+
+def verdicts(report):
+    return [stretch.verdict for stretch in report.stretches]
+
+
+def test_one_purchase_between_two_readings_shows_its_price():
+    """A fall of the balance with exactly one purchase in it is that purchase's price."""
+    report = play("500", "buy a", "490.50", "code a")
+    assert report.price == Decimal("9.50")
+    assert report.spent == Decimal("9.50")
+    assert report.clean
+
+
+def test_refund_gives_the_price_back():
+    """A purchase that was refunded costs nothing, and both changes are explained."""
+    report = play("500", "buy a", "490", "refund a", "500")
+    assert (report.spent, report.fates[Fate.REFUNDED]) == (0, 1)
+    assert report.clean
+    assert len(report.stretches) == 2
+
+
+def test_purchase_and_refund_between_two_readings_leave_no_trace():
+    """What was bought and refunded between two readings needs no price."""
+    report = play("500", "buy a", "490", "code a", "buy b", "refund b", "buy c", "480", "code c")
+    assert report.clean
+    assert report.spent == 20
+
+
+def test_several_purchases_are_explained_at_the_usual_price():
+    """Where every inferred price is the same, it explains what cannot be told one by one."""
+    report = play("500", "buy a", "490", "code a", "buy b", "buy c", "470", "code b", "code c")
+    assert verdicts(report)[1] == "explained: 2 purchases, 0 refunds at the usual price"
+    assert report.clean
+
+
+def test_prices_found_later_explain_what_came_before():
+    """A refund shows the price that its purchase, bought with others, did not show."""
+    report = play("500", "buy a", "buy b", "475", "refund b", "485", "code a")
+    assert report.clean
+    assert report.spent == 15
+
+
+def test_several_purchases_without_a_known_price_cannot_be_told():
+    """Nothing is guessed: the report says that it cannot be told."""
+    report = play("500", "buy a", "buy b", "475", "code a", "code b")
+    assert report.stretches[0].unexplained is None
+    assert "cannot be told" in verdicts(report)[0]
+    assert (report.unpriced, report.price) == (2, None)
+    assert not report.clean
+
+
+def test_fall_without_a_purchase_is_listed():
+    """Money that went out with no purchase of ours is unaccounted for, to the last digit."""
+    report = play("500", "buy a", "490", "code a", "487.25")
+    assert report.unaccounted[0].unexplained == Decimal("-2.75")
+    assert verdicts(report)[1] == "2.75 went out that no purchase explains"
+
+
+def test_rise_without_a_refund_is_called_a_top_up():
+    """Money that came in without a refund is listed as what it most likely is."""
+    assert "top-up" in verdicts(play("100", "600"))[0]
+
+
+def test_unknown_purchase_that_the_balance_shows_is_called_charged():
+    """A fall by the usual price with one unknown purchase in it shows that it was charged."""
+    report = play("500", "buy a", "490", "code a", "purchase_unknown b", "480")
+    assert "b was charged" in verdicts(report)[1]
+    assert [doubt.order for doubt in report.doubts] == ["b"]
+    assert "it was charged" in report.doubts[0].why
+    assert report.spent == 20
+
+
+def test_unknown_purchase_that_the_balance_rules_out_is_settled():
+    """When other purchases explain the change to the digit, the unknown one was not charged."""
+    report = play("500", "buy a", "490", "code a", "purchase_unknown b", "buy c", "480", "code c")
+    assert "b was not charged" in verdicts(report)[1]
+    assert report.clean
+
+
+def test_unknown_purchase_without_a_reading_stays_in_doubt():
+    """With nothing to compare, an unknown purchase is listed with why."""
+    report = play("purchase_unknown b")
+    assert [(doubt.order, doubt.caller) for doubt in report.doubts] == [("b", "c")]
+
+
+@pytest.mark.parametrize(("balance", "doubts"), [("500", []), ("480", ["a"])])
+def test_unconfirmed_refund_is_settled_by_the_balance(balance, doubts):
+    """An unconfirmed refund that the balance shows is no doubt any more; one that did not come stays."""
+    moves = ["500", "buy a", "490", "unconfirmed a"] + (["buy b"] if balance == "480" else []) + [balance]
+    report = play(*moves)
+    assert [doubt.order for doubt in report.doubts] == doubts
+
+
+def test_unconfirmed_finish_is_no_doubt_about_money():
+    """A number whose code came is paid for, whether its finish was confirmed or not."""
+    report = play("500", "buy a", "490", "received a", "unconfirmed-finish a")
+    assert report.clean
+    assert report.fates[Fate.UNCONFIRMED] == 1
+
+
+def test_purchase_adopted_after_it_was_given_up_counts_once():
+    """An unknown purchase that turns out to be bought moved its money then, and comes back with its refund."""
+    report = play("500", "buy x", "490", "code x", "purchase_unknown a", "480", "bought a", "refund a", "490")
+    assert report.clean
+    assert report.spent == 10
+
+
+def test_reading_during_a_purchase_is_passed_over():
+    """A reading between a purchase's intent and its record may or may not hold its money, so it proves nothing."""
+    report = play("500", "intent a", "490", "bought a", "code a", "intent b", "bought b", "480", "code b")
+    assert len(report.stretches) == 1
+    assert report.stretches[0].change == -20
+
+
+def test_old_open_purchase_is_listed():
+    """A number bought long ago with neither finish nor refund is in doubt; a young one is not."""
+    assert not play("buy a").doubts
+    assert [doubt.order for doubt in play("buy a", now=1001 + 4000.0).doubts] == ["a"]
+
+
+def test_announced_purchase_without_outcome_is_listed_after_a_minute():
+    """An intent must find its outcome."""
+    assert not play("intent a").doubts
+    assert [doubt.order for doubt in play("intent a", now=1100.0).doubts] == ["a"]
+
+
+def test_refusals_move_no_money():
+    """What was not bought is counted and needs no explanation."""
+    report = play("500", "intent a", "not_bought a")
+    assert report.fates[Fate.NOT_BOUGHT] == 1
+    assert report.clean
+
+
+def test_movements_outside_the_readings_are_counted():
+    """Purchases before the first and after the last reading are said to be uncovered."""
+    assert play("buy a", "490", "code a", "buy b").uncovered == 2
+
+
+def test_empty_journal_is_clean():
+    """Nothing written, nothing owed."""
+    report = reconcile([], 0.0)
+    assert report.clean
+    assert report.public()["orders"] == {fate.value: 0 for fate in Fate}
+
+
+def test_money_in_json_is_exact():
+    """Decimals are strings, digit for digit."""
+    change = play("500.10", "buy a", "490.05").public()["balance_changes"][0]
+    assert (change["change"], change["unexplained"]) == ("-10.05", "0.00")

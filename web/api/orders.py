@@ -1,0 +1,179 @@
+"""Orders: placed, read, listed and cancelled. A new order is one script; a worker's clock finds it within a tick."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+from pydantic_core import PydanticCustomError
+
+from web.api import openapi, requests, schemas
+from web.api.problems import CODES, Problem, not_found
+from web.api.requests import takes
+from web.api.responses import Answer, answer, encode
+from web.middleware import about
+from web.parts import Parts, current_caller, parts
+from worker.announce import announced
+from worker.caller import Caller
+from worker.journal import Entry, line
+from worker.order import Order
+from worker.schedule import after_caller_cancel
+from worker.store import Created, Idempotency, Written
+from worker.webhooks.guard import CallbackRefused
+
+MOST_TRIES = 10
+"""Times that a cancel is tried anew because the order changed meanwhile."""
+CLOSED = {"switched_off": "buying_switched_off", "below_min_balance": "balance_below_floor"}
+CLOSED_RETRY = 60
+"""Seconds after which to ask again while buying is closed."""
+
+
+def routes() -> APIBlueprint:
+    """The routes under /v1/orders."""
+    api = APIBlueprint("orders", __name__, url_prefix="/v1", abp_tags=[openapi.ORDERS], abp_security=openapi.BEARER)
+    api.post("/orders", responses=openapi.answers(202, "Order", 400, 409, 413, 415, 422, 429, 503))(create)
+    api.get("/orders", responses=openapi.answers(200, schemas.Orders, 404, 422))(index)
+    api.get("/orders/<order:order_id>", responses=openapi.answers(200, schemas.Order, 404, 422))(show)
+    api.post("/orders/<order:order_id>/cancel", responses=openapi.answers(202, "Order", 404, 422))(cancel)
+    return api
+
+
+# Placing an order.
+
+
+@takes(header=schemas.OrderHeaders, body=schemas.NewOrder)
+def create() -> Response:
+    """Place an order."""
+    shared, caller = parts(), current_caller()
+    key = requests.headers(schemas.OrderHeaders).idempotency_key
+    asked = requests.body()
+    used = _idempotency(key, asked) if key is not None else None
+    if used and (known := shared.store.replayed(caller.id, used)):
+        return _created(known)
+    order = _new(requests.checked(schemas.NewOrder, asked, context=_judged), shared, caller)
+    told = encode(order.public()).encode()
+    if used:
+        used = Idempotency(used.key, used.body, told)
+    created = shared.store.create(order, caller.caps, used)
+    return _accepted(order.id, told) if created.outcome == "created" else _created(created)
+
+
+def _idempotency(key: str, asked: Any) -> Idempotency:
+    """Digests of the key and of what was asked, however it was spelled."""
+    canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"))
+    return Idempotency(_digest(key), _digest(canonical), b"")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _judged(url: str | None) -> str:
+    """The callback that counts, once the guard has let it pass."""
+    callback = current_caller().callback_url if url is None else url
+    if callback is None:
+        raise PydanticCustomError("required", "is required: this caller has no callback of its own")
+    try:
+        parts().callbacks.check(callback)
+    except CallbackRefused as refused:
+        raise PydanticCustomError(refused.code.value, "{why}", {"why": refused.message}) from None
+    return callback
+
+
+def _new(asked: schemas.NewOrder, shared: Parts, caller: Caller) -> Order:
+    if caller.verify_callback and caller.verified_at is None:
+        raise Problem(409, "callback_unverified", "send a ping (POST /v1/events/ping) and acknowledge it first")
+    return Order(
+        id="ord_" + secrets.token_hex(12), caller=caller.id, server=asked.server, type=asked.type,
+        callback_url=asked.callback_url or "", metadata=asked.metadata, purpose=asked.purpose,
+        timeout=shared.settings.order_timeout if asked.timeout is None else asked.timeout, created_at=shared.clock(),
+    )  # fmt: skip
+
+
+def _created(created: Created) -> Response:
+    """What became of an order, other than that it was placed now."""
+    match created.outcome:
+        case "replay":
+            return _accepted(json.loads(created.answer)["id"], created.answer, {"Idempotency-Replayed": "true"})
+        case "mismatch":
+            raise Problem(422, "idempotency_mismatch", CODES["idempotency_mismatch"], errors=[_OTHER_BODY])
+        case "closed":
+            code = CLOSED[created.reason]
+            raise Problem(503, code, CODES[code], retry_after=CLOSED_RETRY)
+        case _:
+            raise Problem(429, created.reason, CODES[created.reason], retry_after=created.retry_after)
+
+
+_OTHER_BODY = {
+    "field": "Idempotency-Key",
+    "code": "idempotency_mismatch",
+    "message": "was used with another body",
+}
+
+
+def _accepted(order_id: str, told: bytes, more: Mapping[str, str] = MappingProxyType({})) -> Response:
+    about(order=order_id)
+    return Answer(told, 202, {"Location": f"/v1/orders/{order_id}", **more})
+
+
+# Reading orders.
+
+
+@takes(path=schemas.OrderPath, query=schemas.OrderQuery)
+def show(order_id: str) -> Response:
+    """Read an order."""
+    wait = requests.query(schemas.OrderQuery).wait
+    order = _own(order_id)
+    if wait and not order.ended:
+        shared = parts()
+        if shared.waiting.until(lambda: shared.store.version(order_id) != order.version, wait):
+            order = _own(order_id)
+    return answer(order.public())
+
+
+@takes(query=schemas.OrdersQuery)
+def index() -> Response:
+    """List orders, newest first."""
+    asked = requests.query(schemas.OrdersQuery)
+    found, cursor = parts().store.orders(
+        current_caller().id, status=asked.status, limit=asked.limit, before=asked.cursor
+    )
+    return answer({"data": [order.public() for order in found], "next_cursor": cursor})
+
+
+def _own(order_id: str) -> Order:
+    """The caller's order; somebody else's looks like none."""
+    order = parts().store.load(order_id)
+    if order is None or order.caller != current_caller().id:
+        raise not_found()
+    about(order=order_id)
+    return order
+
+
+# Cancelling.
+
+
+@takes(path=schemas.OrderPath)
+def cancel(order_id: str) -> Response:
+    """Cancel an order."""
+    for _ in range(MOST_TRIES):
+        before = _own(order_id)
+        after = before.ask_cancel(parts().clock())
+        if after is before or _save(before, after):
+            return answer(after.public(), 202)
+    raise Problem(503, "busy", CODES["busy"], retry_after=1)
+
+
+def _save(before: Order, after: Order) -> bool:
+    """Write the cancel; False when the order changed meanwhile, and is to be read anew."""
+    shared, settings, now = parts(), parts().settings, parts().clock()
+    wake = after_caller_cancel(after, now, buy_deadline=settings.buy_deadline, earliest_cancel=settings.earliest_cancel)
+    journal = line(Entry.CALLER_CANCEL)
+    written = shared.store.save(before, after, wake=wake, events=announced(before, after, now), journal=journal)
+    return written is Written.SAVED

@@ -1,0 +1,122 @@
+"""Errors as callers see them: RFC 9457 problem details with a stable `code`, and nothing of what lies behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+
+from flask import Flask, Response
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from web.api.responses import Answer, encode
+from web.request_state import request_state
+from worker.errors import NotFound, StoreUnavailable
+from worker.logs import get_logger
+
+log = get_logger(__name__)
+
+CODES = {
+    "invalid_json": "The body is not JSON as RFC 8259 has it, or names a field twice.",
+    "bad_request": "The request could not be read.",
+    "unauthorized": "There is no API key, or it is unknown or revoked.",
+    "not_found": "There is no such thing, or it is somebody else's.",
+    "method_not_allowed": "The path exists, the method does not; `Allow` says which do.",
+    "callback_unverified": "This caller may order once its callback has acknowledged a ping.",
+    "no_callback": "The caller has no callback of its own.",
+    "callback_refused": "No webhook may go to the caller's callback.",
+    "too_large": "The body is over 64 KiB.",
+    "unsupported_media_type": "The body is not declared as application/json.",
+    "invalid_fields": "`errors` lists every bad field.",
+    "idempotency_mismatch": "The Idempotency-Key was used with another body.",
+    "rate_limited": "Too many requests with this key.",
+    "too_many_failed_logins": "Too many wrong keys from this address.",
+    "too_many_waiting": "Too many requests are being held back here; ask again, or without `wait` or `refresh`.",
+    "max_in_flight": "The caller's cap on orders in flight is reached.",
+    "orders_per_minute": "The caller's cap on orders in a minute is reached.",
+    "orders_per_day": "The caller's cap on orders in a day is reached.",
+    "internal_error": "Something failed here; the log has it under the answer's X-Request-Id.",
+    "store_unavailable": "The store does not answer. Send the order again with the same Idempotency-Key.",
+    "busy": "The order keeps changing; ask again.",
+    "buying_switched_off": "An operator has switched buying off.",
+    "balance_below_floor": "The provider's balance is below the configured floor, or unknown.",
+    "not_ready": "The service cannot do its work; `detail` says why.",
+}
+"""Every code, and what it means."""
+
+_BY_STATUS = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media_type",
+}
+STORE_RETRY = 2
+"""Seconds after which to ask again when the store does not answer."""
+
+
+class Problem(Exception):
+    """An answer that is an error. `retry_after` is in seconds; `errors` are a 422's bad fields."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        errors: Sequence[Mapping[str, str]] = (),
+        retry_after: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(code)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.errors = errors
+        self.headers = dict(headers or {})
+        if retry_after is not None:
+            self.headers["Retry-After"] = str(max(1, retry_after))
+
+    def response(self) -> Response:
+        """The answer."""
+        told = {
+            "type": "about:blank",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "code": self.code,
+            "detail": self.detail,
+        }
+        if self.errors:
+            told["errors"] = list(self.errors)
+        return Answer(encode(told).encode(), self.status, self.headers, "application/problem+json")
+
+
+def not_found() -> Problem:
+    """There is no such thing, or it is somebody else's: the two look the same."""
+    return Problem(404, "not_found", "there is no such thing here")
+
+
+def install(app: Flask) -> None:
+    """Answer every error with a problem."""
+    app.register_error_handler(Problem, Problem.response)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(StoreUnavailable, _store)
+    app.register_error_handler(NotFound, lambda _: not_found().response())
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _http(error: HTTPException) -> Response:
+    status = error.code or 500
+    code = _BY_STATUS.get(status, "bad_request" if status < 500 else "internal_error")
+    methods = error.valid_methods if isinstance(error, MethodNotAllowed) else None
+    headers = {"Allow": ", ".join(sorted(methods))} if methods else None
+    return Problem(status, code, CODES[code], headers=headers).response()
+
+
+def _store(error: StoreUnavailable) -> Response:
+    log.warning("store_unavailable", why=str(error), request_id=request_state().request_id)
+    return Problem(503, "store_unavailable", CODES["store_unavailable"], retry_after=STORE_RETRY).response()
+
+
+def _unexpected(error: Exception) -> Response:
+    log.error("request_failed", exc_info=error, request_id=request_state().request_id)
+    return Problem(500, "internal_error", CODES["internal_error"]).response()

@@ -1,0 +1,35 @@
+"""One request on its way through the web: what its log line and its answer's headers are made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from flask import request
+
+if TYPE_CHECKING:
+    from web.api.rate_limits import Quota
+    from worker.caller import Caller
+
+_NAME = "ringback.request_state"
+
+
+@dataclass(slots=True)
+class RequestState:
+    """What is known of one request so far; `line` holds the ids that its log line names."""
+
+    request_id: str
+    route: str = "-"
+    line: dict[str, str] = field(default_factory=dict)
+    caller: Caller | None = None
+    quota: Quota | None = None
+
+    def put_into(self, environ: dict[str, Any]) -> None:
+        """Go along with a request."""
+        environ[_NAME] = self
+
+
+def request_state() -> RequestState:
+    """The state of this request."""
+    state: RequestState = request.environ[_NAME]
+    return state

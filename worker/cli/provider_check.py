@@ -1,0 +1,81 @@
+"""What the provider answers to free calls, as findings of `ringback doctor`. Nothing here costs money."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any
+
+from worker.doctor import Finding, Level
+from worker.provider.protocol import Balance, BalanceReply, Declined, Servers, ServersReply, Throttled
+from worker.settings import Settings
+
+Answers = tuple[BalanceReply, ServersReply]
+Ask = Callable[[Settings], Answers]
+"""Asks the provider for balance and servers."""
+
+
+def check_provider(settings: Settings, ask: Ask | None = None) -> Iterator[Finding]:
+    """What the provider answers to free calls."""
+    if settings.otpget_api_key is None:
+        yield Finding(
+            Level.WARN, "provider", "RINGBACK_OTPGET_API_KEY is not set here, so the provider was not asked",
+            "run the doctor where the workers run to have it checked",
+        )  # fmt: skip
+        return
+    balance, servers = (ask or ask_provider)(settings)
+    yield _balance(balance, settings.min_balance)
+    if isinstance(servers, Servers):
+        yield Finding(Level.OK, "provider servers", f"{len(servers.servers)} of type 1")
+    elif isinstance(balance, Balance):
+        yield Finding(
+            Level.WARN,
+            "provider servers",
+            f"the list cannot be read ({_name(servers)})",
+            "the last good list stays in use",
+        )
+
+
+def _balance(reply: BalanceReply, floor: float | None) -> Finding:
+    match reply:
+        case Balance(amount) if floor is not None and amount < Decimal(str(floor)):
+            return Finding(
+                Level.FAIL, "provider", f"the balance, {amount}, is below RINGBACK_MIN_BALANCE", "top the account up"
+            )
+        case Balance(amount) if amount <= 0:
+            return Finding(Level.FAIL, "provider", f"the balance is {amount}", "top the account up")
+        case Balance(amount):
+            return Finding(Level.OK, "provider", f"answers; the balance is {amount}")
+        case Declined(word):
+            return Finding(Level.FAIL, "provider", f"answers {word}", "check RINGBACK_OTPGET_API_KEY and the account")
+        case Throttled():
+            return Finding(Level.WARN, "provider", "asks for fewer calls", "set RINGBACK_OTPGET_MAX_RPS if it goes on")
+        case _:
+            return Finding(
+                Level.FAIL, "provider", f"gives no answer that can be read ({_name(reply)})",
+                "check RINGBACK_OTPGET_BASE_URL, DNS, the firewall and TLS from this machine",
+            )  # fmt: skip
+
+
+def _name(reply: object) -> str:
+    return str(getattr(reply, "word", "") or getattr(reply, "reason", "") or type(reply).__name__)
+
+
+def ask_provider(settings: Settings) -> Answers:
+    """Two free calls to the real provider."""
+    return asyncio.run(_asked(settings))
+
+
+async def _asked(settings: Settings) -> Answers:
+    from worker.provider.client import Provider
+
+    key: Any = settings.otpget_api_key
+    provider = Provider(
+        settings.otpget_base_url, key.get_secret_value(),
+        poll_deadline=settings.status_deadline, buy_deadline=settings.buy_deadline,
+    )  # fmt: skip
+    try:
+        return await provider.balance(), await provider.servers("1")
+    finally:
+        await provider.aclose()

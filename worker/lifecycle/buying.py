@@ -1,0 +1,204 @@
+"""Buying: queued → buying → waiting, back to queued, or failed.
+
+A purchase is sent once, and its intent is stored before it: what is never answered is `purchase_unknown`, and nobody
+sends a second one (otpget-api.md, "Rules that cost money").
+"""
+
+from __future__ import annotations
+
+from worker import schedule
+from worker.alerts import Alert
+from worker.journal import Entry, line
+from worker.lifecycle.steps import Gone, Nothing, Outcome, Saved, Snooze, Steps, reply_name, unless_moved
+from worker.order import ErrorCode, Order, Status
+from worker.pause import Pause
+from worker.provider.protocol import Balance, Bought, BuyReply, Declined, Throttled, Unclear, Unreached, Word
+from worker.schedule import Lane, Wake
+from worker.store import Written
+
+LATE_ATTEMPT = 2.0
+"""Seconds past the buy budget after which the last attempt is not made any more: its wake-up came too late."""
+
+
+class Buying(Steps):
+    """The steps from an accepted order to a bought number."""
+
+    async def buy(self, order_id: str) -> Outcome:
+        """queued → buying → waiting, back to queued, or failed."""
+        order = await self.store.load(order_id)
+        if order is None:
+            return Gone()
+        if order.status is Status.BUYING and self.now() < schedule.answer_due(order, self.rules.buy_deadline):
+            return Snooze(schedule.answer_due(order, self.rules.buy_deadline), "its purchase is under way")
+        if order.status is Status.BUYING:
+            return await self._purchase_unknown(order, "the worker that sent the purchase left no record of its answer")
+        if order.status is not Status.QUEUED:
+            return Nothing(f"already {order.status}")
+        if order.cancel_requested:
+            return await self.writer.write(order, lambda o: o.withdraw(self.now()), wake=None)
+        if held := await self._not_now(order):
+            return held
+        return await self._purchase(order)
+
+    async def _not_now(self, order: Order) -> Outcome | None:
+        """Why this order may not be bought just now, if so: it waits, and fails with the reason at its budget's end."""
+        now, ends = self.now(), self._budget_ends(order)
+        if order.attempts and now > ends + LATE_ATTEMPT:
+            return await self._reject(order, ErrorCode.NO_NUMBERS, "the buy budget was spent before the next attempt")
+        reason = await self.gate.closed() or await self._below_floor()
+        if reason is None:
+            return None
+        if now < ends:
+            return Snooze(min(now + 2.0, ends), f"buying is paused: {reason}")
+        return await self._reject(order, reason.error, f"buying was paused ({reason}) until the buy budget was spent")
+
+    async def _below_floor(self) -> Pause | None:
+        """With a floor set, money is spent only on a balance that was read just now."""
+        floor = self.rules.min_balance
+        if floor is None:
+            return None
+        await self.gate.slot()
+        reply = await self.provider.balance()
+        balance = reply.amount if isinstance(reply, Balance) else None
+        if balance is not None and balance >= floor:
+            return None
+        await self.gate.observe_balance(balance, floor)
+        return Pause.BELOW_MIN_BALANCE
+
+    async def _purchase(self, order: Order) -> Outcome:
+        """Store the intent, send the purchase once, write down what came of it."""
+        intended_at = self.now()
+        intended = order.intend(intended_at)
+        deadline = schedule.answer_due(intended, self.rules.buy_deadline)
+        written = await self.store.save(
+            order, intended, wake=Wake(Lane.BUY, deadline), journal=line(Entry.INTENT), patience=self.rules.buy_deadline
+        )
+        if written is not Written.SAVED:
+            return Nothing("somebody else has it")
+        if self.now() > intended_at + schedule.PURCHASE_GRACE:
+            # This process stood still in between: by the time of an answer the order may have been given up.
+            return await self._put_off(intended, Unreached("stood still before the purchase"))
+        reply = await self.provider.buy(order.server, order.type)
+        self.counters.add("purchases", reply=reply_name(reply))
+        return await self._bought(intended, reply)
+
+    async def _bought(self, order: Order, reply: BuyReply) -> Outcome:
+        match reply:
+            case Bought():
+                return await self._assign(order, reply)
+            case Declined():
+                return await self._declined(order, reply)
+            case Throttled():
+                await self.gate.throttled(reply)
+                return await self._put_off(order, reply)
+            case Unreached():
+                return await self._put_off(order, reply)
+            case Unclear():
+                return await self._purchase_unknown(
+                    order, f"the answer to the purchase could not be read ({reply.reason})"
+                )
+
+    async def _assign(self, order: Order, bought: Bought) -> Outcome:
+        """Record the number before anything else happens to it."""
+        rules, now = self.rules, self.now()
+
+        def adopt(current: Order) -> Order:
+            if current.status is Status.FAILED:
+                return current.adopt_late(bought.activation, bought.number, now, life=bought.life)
+            if current.status is Status.QUEUED:
+                # A store that lost its last writes has forgotten the intent; the number is this order's all the same.
+                current = current.intend(now)
+            timeout = 0.0 if current.cancel_requested else current.timeout
+            after = schedule.cancel_after(timeout, bought.life, rules.earliest_cancel)
+            return current.assign(
+                bought.activation,
+                bought.number,
+                now,
+                life=bought.life,
+                cancel_after=after,
+                flags=bought.flags,
+            )
+
+        def wake(after: Order) -> Wake:
+            if after.status is Status.FAILED:
+                return Wake(Lane.SETTLE, now + rules.earliest_cancel)
+            return Wake(Lane.POLL, now + rules.poll_interval)
+
+        journal = line(Entry.BOUGHT, activation=bought.activation)
+        saved = await self.writer.write(order, adopt, wake=wake, journal=journal)
+        if isinstance(saved, Nothing) and saved.why == Written.DUPLICATE:
+            self.gate.alert(Alert.DUPLICATE_ACTIVATION, order=order.id)
+            return await self._purchase_unknown(
+                order, "the provider gave a number that belongs to another order", "duplicate_activation"
+            )
+        if not isinstance(saved, Saved):
+            await self._unrecorded(order, bought)
+        elif saved.order.status is Status.FAILED:
+            self.gate.alert(Alert.ADOPTED_LATE, order=order.id)
+        return saved
+
+    async def _unrecorded(self, order: Order, bought: Bought) -> None:
+        """The store no longer has an order that this number could belong to: only the journal can keep it."""
+        self.gate.alert(Alert.PURCHASE_UNRECORDED, order=order.id)
+        await self.store.journal(Entry.UNRECORDED, order=order.id, caller=order.caller, activation=bought.activation)
+
+    async def _declined(self, order: Order, declined: Declined) -> Outcome:
+        """The provider's whole answer was a rejection: nothing was bought."""
+        if declined.word in (Word.NO_NUMBERS, Word.CHANNELS_LIMIT):
+            return await self._put_off(order, declined)
+        reason = await self.gate.refused(declined)
+        if reason is Pause.PROVIDER_BANNED and declined.until is not None and declined.until < self._budget_ends(order):
+            return await self._put_off(order, declined)
+        code = reason.error if reason else ErrorCode.PROVIDER_REJECTED
+        return await self._reject(order, code, f"the provider answered {declined.word}")
+
+    async def _put_off(self, order: Order, reply: BuyReply) -> Outcome:
+        """Nothing was bought: ask again within the budget, or end it."""
+        now = self.now()
+        at = schedule.next_attempt(order.attempts, now, self._budget_ends(order), self.chance)
+        if isinstance(reply, Throttled) and reply.retry_after is not None and at is not None:
+            at = max(at, now + reply.retry_after)
+        if isinstance(reply, Declined) and reply.until is not None and at is not None:
+            at = max(at, reply.until)
+        if at is None:
+            return await self._reject(order, *_spent(reply))
+        journal = line(Entry.NOT_BOUGHT, reply=reply_name(reply))
+        put_off = unless_moved(order, lambda o: o.put_off())
+        saved = await self.writer.write(order, put_off, wake=Wake(Lane.BUY, at), journal=journal)
+        if isinstance(saved, Saved) and saved.order.cancel_requested:
+            return await self.writer.write(saved.order, lambda o: o.withdraw(self.now()), wake=None)
+        return saved
+
+    async def _reject(self, order: Order, code: ErrorCode, message: str) -> Outcome:
+        journal = line(Entry.NOT_BOUGHT, reply=code.value)
+        reject = unless_moved(order, lambda o: o.reject(code, message, self.now()))
+        return await self.writer.write(order, reject, wake=None, journal=journal)
+
+    async def _purchase_unknown(self, order: Order, why: str, *flags: str) -> Outcome:
+        """Nobody knows whether money was spent: say so, and never buy again for this order."""
+        journal = line(Entry.PURCHASE_UNKNOWN)
+        lose = unless_moved(order, lambda o: o.lose_purchase(why, self.now(), *flags))
+        saved = await self.writer.write(order, lose, wake=None, journal=journal)
+        if isinstance(saved, Saved):
+            self.gate.alert(Alert.PURCHASE_UNKNOWN, order=order.id)
+        return saved
+
+    def _budget_ends(self, order: Order) -> float:
+        return (order.created_at if order.first_attempt_at is None else order.first_attempt_at) + self.rules.buy_budget
+
+
+def _spent(reply: BuyReply) -> tuple[ErrorCode, str]:
+    """Why an order ends whose buy budget is spent."""
+    if isinstance(reply, Declined) and reply.word is Word.NO_NUMBERS:
+        return ErrorCode.NO_NUMBERS, "the provider had no numbers until the buy budget was spent"
+    if isinstance(reply, Declined):
+        return (
+            ErrorCode.PROVIDER_REJECTED,
+            f"the provider answered {reply.word} until the buy budget was spent",
+        )
+    if isinstance(reply, Throttled):
+        return ErrorCode.PROVIDER_REJECTED, "the provider asked for patience until the buy budget was spent"
+    return (
+        ErrorCode.PROVIDER_REJECTED,
+        "the provider could not be reached within the buy budget; nothing was bought",
+    )

@@ -1,0 +1,446 @@
+"""The store as the worker's event loop uses it: claim, load, save, and what all workers share about the provider."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeVar
+
+import redis.asyncio
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeout
+
+from worker.caller import Caller
+from worker.errors import StoreUnavailable
+from worker.event import Event, EventStatus
+from worker.journal import Entry, line
+from worker.logs import get_logger
+from worker.order import Order
+from worker.schedule import ORDER_LANES, Lane, Wake
+from worker.store import codec, keys
+from worker.store.codec import Written, ms
+from worker.store.scripts import source
+from worker.store.vault import Vault, VaultLocked
+
+log = get_logger(__name__)
+
+T = TypeVar("T")
+PASSING = (RedisConnectionError, RedisTimeout, ReadOnlyError, OSError)
+"""What a store that is restarting, failing over or frozen raises: trying again is the answer."""
+
+PER_HOST = 8
+"""Deliveries in flight to one receiving host, over all workers."""
+PROBE_AFTER = 5
+"""Failures in a row after which a receiving host gets one attempt at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a claim handed out: entries (id, activation or ""), and seconds before the first and between two calls."""
+
+    entries: tuple[tuple[str, str], ...]
+    gap: float = 0.0
+    first: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What a clock's tick found: hints wanted per lane and chores that are due; None of it without the token."""
+
+    holder: bool
+    hints: Mapping[Lane, int]
+    chores: tuple[str, ...] = ()
+
+
+class Trigger(StrEnum):
+    """What makes a chore due before its period is over (`tick.lua`)."""
+
+    ACCOUNT = "account"
+    """Buying is paused, or somebody asked for a reading of the account."""
+    ERASURES = "erasures"
+    """A code's time is over."""
+
+
+class ServerClock:
+    """The store's clock, so that every worker speaks of the same time. `now()` is epoch seconds."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time) -> None:
+        self._monotonic = monotonic
+        self._offset = wall() - monotonic()
+
+    def heard(self, server_ms: int) -> None:
+        """Take over a reading of the server's clock."""
+        self._offset = server_ms / 1000 - self._monotonic()
+
+    def now(self) -> float:
+        """Epoch seconds by the server's clock."""
+        return self._monotonic() + self._offset
+
+
+class AsyncStore:
+    """All that a worker asks of Redis. Methods raise StoreUnavailable when it cannot be reached."""
+
+    def __init__(
+        self,
+        client: redis.asyncio.Redis,
+        vault: Vault,
+        *,
+        retention: float,
+        otp_ttl: float,
+        clock: ServerClock | None = None,
+        max_rps: float | None = None,
+    ) -> None:
+        self._redis: Any = client  # redis-py types replies as bytes or str; ours are bytes
+        self._vault = vault
+        self._retention = retention
+        self._otp_ttl = otp_ttl
+        self._cap = "" if max_rps is None else repr(max_rps)
+        self.clock = clock or ServerClock()
+        names = (
+            "claim",
+            "save",
+            "reserve",
+            "throttle",
+            "tick",
+            "claim_events",
+            "record_attempt",
+            "alive",
+            "release",
+            "rewrite_event",
+            "reconcile",
+            "save_caller",
+        )
+        self._scripts = {name: client.register_script(source(name)) for name in names}
+
+    async def _run(self, script: str, script_keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        return await _reached(self._scripts[script](keys=list(script_keys), args=list(arguments)))
+
+    async def _read(self, key: str) -> tuple[dict[bytes, bytes], bytes]:
+        """A hash and the sealed record beside it, as of one moment."""
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.hgetall(key)
+        pipe.get(keys.record(key))
+        stored, sealed = await _reached(pipe.execute())
+        return stored, sealed
+
+    # Claims.
+
+    async def claim(self, lane: Lane, most: int, lease: float) -> Claim:
+        """Claim up to `most` due orders of a lane; each is due again in `lease` seconds whatever happens."""
+        told = await self._run(
+            "claim",
+            [keys.due(lane), keys.due(Lane.SETTLE), keys.hints(lane), keys.LIMIT, keys.due(Lane.POLL)],
+            [lane, most, ms(lease), self._cap],
+        )
+        self.clock.heard(int(told[0]))
+        ids = [part.decode() for part in told[3:]]
+        entries = tuple(zip(ids[::2], ids[1::2], strict=True)) if lane is Lane.POLL else tuple((one, "") for one in ids)
+        return Claim(entries, float(told[1]) / 1000, int(told[2]) / 1000)
+
+    async def claim_events(self, most: int, lease: float, worker: str) -> list[Event]:
+        """Claim up to `most` due webhooks for `lease` seconds, at most PER_HOST in flight for one receiving host.
+
+        They are this worker's: when it dies before the lease is over, `release` gives them back.
+        """
+        told = await self._run(
+            "claim_events",
+            [keys.due(Lane.DELIVER), keys.hints(Lane.DELIVER), keys.deliveries(worker)],
+            [most, most * 5, ms(lease), PER_HOST, PROBE_AFTER],
+        )
+        self.clock.heard(int(told[0]))
+        return [event for i in range(1, len(told), 3) if (event := self._opened(*told[i : i + 3])) is not None]
+
+    def _opened(self, event_id: bytes, stored: list[bytes], sealed: bytes) -> Event | None:
+        """A claimed event, or None for one sealed with a key that is no longer listed: it must not stop the others."""
+        try:
+            return codec.unpack_event(event_id.decode(), codec.paired(stored), sealed, self._vault)
+        except VaultLocked as locked:
+            log.error("event_locked", event_id=event_id.decode(), why=str(locked))
+            return None
+
+    # Orders.
+
+    async def load(self, order_id: str) -> Order | None:
+        """The order, or None when there is none."""
+        stored, sealed = await self._read(keys.order(order_id))
+        return codec.unpack(order_id, stored, sealed, self._vault) if stored else None
+
+    async def save(
+        self,
+        before: Order,
+        after: Order,
+        *,
+        wake: Wake | None,
+        events: Sequence[Event] = (),
+        journal: Mapping[str, str] | None = None,
+        patience: float = 0.0,
+    ) -> Written:
+        """Write a change with its wake-up and events in one script, under the version that was read.
+
+        A store that cannot be reached is asked again for `patience` seconds: a repeated write is recognised and
+        counts once. Raises StoreUnavailable after that.
+        """
+        script_keys, arguments = codec.save_call(
+            before, after, self._vault, writer=secrets.token_hex(8), wake=wake, events=events, journal=journal,
+            retention=self._retention, otp_ttl=self._otp_ttl,
+        )  # fmt: skip
+        told = await _patiently(lambda: self._run("save", script_keys, arguments), patience)
+        return Written(told[0].decode())
+
+    async def postpone(self, lane: Lane, order_id: str, at: float) -> None:
+        """Move an order's wake-up within its lane; an order that has left the lane is not brought back."""
+        await _reached(self._redis.zadd(keys.due(lane), {order_id: ms(at)}, xx=True))
+
+    async def count_missing(self, order_id: str, within: float) -> int:
+        """Count a "no such activation"; the count starts anew when the last one is older than `within` seconds."""
+
+        async def counted() -> int:
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.incr(keys.missing(order_id))
+            pipe.pexpire(keys.missing(order_id), ms(within))
+            return int((await pipe.execute())[0])
+
+        return await _reached(counted())
+
+    async def drop(self, lane: Lane, order_id: str) -> None:
+        """Forget a wake-up whose order is gone."""
+        await _reached(self._redis.zrem(keys.due(lane), order_id))
+
+    # Webhooks.
+
+    async def record_attempt(
+        self, before: Event, after: Event, *, host_is_up: bool | None, erase_after: float | None, patience: float
+    ) -> int:
+        """Record an attempt; `host_is_up` is what it says of the receiving host.
+
+        `erase_after` seconds from now the code of its order may be erased. Gives how many webhooks that waited for
+        the host are due now. An event that was changed meanwhile stays as it is.
+        """
+        due = "" if after.due_at is None or after.status is not EventStatus.PENDING else ms(after.due_at)
+        word = {True: "up", False: "down", None: ""}[host_is_up]
+        erase = before.order if erase_after is not None and before.order else ""
+        host = codec.host_of(before.url)
+        script_keys = [keys.event(before.id), keys.due(Lane.DELIVER), keys.ERASE]
+        script_keys += [keys.host(host), keys.host(host, "waiting"), keys.host(host, "failures")]
+        record = codec.pack_event(after, self._vault)
+        arguments = [before.id, before.version, after.version, after.status.value, record, due, word, erase]
+        arguments += [ms(erase_after or 0), PER_HOST, PROBE_AFTER]
+        told = await _patiently(lambda: self._run("record_attempt", script_keys, arguments), patience)
+        return int(told[1])
+
+    async def load_event(self, event_id: str) -> Event | None:
+        """The event, or None when there is none."""
+        stored, sealed = await self._read(keys.event(event_id))
+        return codec.unpack_event(event_id, stored, sealed, self._vault) if stored else None
+
+    async def events_of(self, order_id: str) -> list[Event]:
+        """The events of an order, oldest first."""
+        told = await _reached(self._redis.hget(keys.order(order_id), "e")) or b""
+        events = [await self.load_event(event_id.decode()) for event_id in told.split()]
+        return [event for event in events if event is not None]
+
+    async def rewrite_event(self, before: Event, after: Event) -> bool:
+        """Write an event's record anew without touching its delivery. False when it was changed meanwhile."""
+        arguments = [before.version, after.version, codec.pack_event(after, self._vault)]
+        return bool(await self._run("rewrite_event", [keys.event(before.id)], arguments))
+
+    async def orders_to_erase(self, most: int) -> list[str]:
+        """Orders whose code is to be erased by now."""
+        due = await _reached(
+            self._redis.zrange(keys.ERASE, "-inf", ms(self.clock.now()), byscore=True, offset=0, num=most)
+        )
+        return [order_id.decode() for order_id in due]
+
+    async def forget_erasure(self, order_id: str) -> None:
+        """Take an order off the list of codes to erase."""
+        await _reached(self._redis.zrem(keys.ERASE, order_id))
+
+    # The provider, as all workers share it.
+
+    async def reserve(self) -> float:
+        """Take one slot of the provider's limiter: the seconds to wait for it."""
+        return int(await self._run("reserve", [keys.LIMIT], [self._cap])) / 1000
+
+    async def held(self) -> float:
+        """Seconds for which calls to the provider are still held back."""
+        till = await _reached(self._redis.hget(keys.LIMIT, "hold"))
+        return max(0.0, int(till) / 1000 - self.clock.now()) if till else 0.0
+
+    async def throttle(self, seconds: float, seen_rps: float) -> None:
+        """Hold all calls back for `seconds`, then go on at half of `seen_rps` calls a second, increasing."""
+        await self._run("throttle", [keys.LIMIT], [ms(seconds), repr(seen_rps)])
+
+    async def pauses(self) -> dict[str, dict[str, Any]]:
+        """Why buying is paused: reason → details. Empty means that buying goes on."""
+        stored = await _reached(self._redis.hgetall(keys.GATE))
+        return {reason.decode(): json.loads(details) for reason, details in stored.items()}
+
+    async def pause(self, reason: str, details: Mapping[str, Any]) -> None:
+        """Pause buying, or renew a pause."""
+        await _reached(self._redis.hset(keys.GATE, reason, json.dumps(details)))
+
+    async def resume(self, reason: str) -> None:
+        """Lift one reason for the pause."""
+        await _reached(self._redis.hdel(keys.GATE, reason))
+
+    async def put_account(self, what: str, value: str | None) -> None:
+        """Store a reading of the account ("balance", "servers:1"); None marks the last good one as stale."""
+        now = str(ms(self.clock.now()))
+        fields = {f"{what}:asked": now} if value is None else {what: value, f"{what}:at": now, f"{what}:asked": now}
+        await _reached(self._redis.hset(keys.ACCOUNT, mapping=fields))
+
+    async def account(self) -> dict[str, str]:
+        """The account as last read."""
+        return {k.decode(): v.decode() for k, v in (await _reached(self._redis.hgetall(keys.ACCOUNT))).items()}
+
+    async def request_refresh(self, what: str) -> None:
+        """Have "balance" or "servers:<type>" read anew soon."""
+        await _reached(self._redis.hset(keys.REFRESH_REQUESTS, what, 1))
+
+    async def take_refresh_requests(self) -> list[str]:
+        """What somebody asked to be read anew since the last time; each request is handed out once."""
+        requested = await _reached(self._redis.hgetall(keys.REFRESH_REQUESTS))
+        if requested:
+            await _reached(self._redis.hdel(keys.REFRESH_REQUESTS, *requested))
+        return [what.decode() for what in requested]
+
+    async def journal(self, kind: Entry, **details: str) -> None:
+        """Add a line to the journal of money that belongs to no order's change."""
+        await _reached(self._redis.xadd(keys.JOURNAL, line(kind, **details)))
+
+    async def trim_journal(self, older_than: float) -> None:
+        """Drop the journal's lines older than so many seconds."""
+        await _reached(self._redis.xtrim(keys.JOURNAL, minid=str(ms(self.clock.now() - older_than)), approximate=True))
+
+    # Clock and callers.
+
+    async def tick(
+        self,
+        worker: str,
+        lanes: Sequence[Lane],
+        chores: Sequence[tuple[str, float, Trigger | None]],
+        *,
+        token: float,
+        batch: int,
+        most: int,
+        hint: float,
+        linger: float,
+        queues_here: bool = False,
+    ) -> Tick:
+        """One tick of this worker's clock; spans in seconds; a chore is its name, its period and what triggers it.
+
+        `linger` is how long polls wait for a fuller batch; `queues_here` says that the broker uses this database.
+        """
+        script_keys = [keys.CLOCK, keys.TICK, keys.CHORES, keys.LIMIT, keys.GATE, keys.REFRESH_REQUESTS, keys.ERASE]
+        for lane in lanes:
+            script_keys += [keys.due(lane), keys.hints(lane), lane if queues_here else ""]
+        arguments: list[Any] = [worker, ms(token), batch, most, ms(hint), ms(linger), len(chores)]
+        for name, period, trigger in chores:
+            arguments += [name, ms(period), trigger or ""]
+        told = await self._run("tick", script_keys, [*arguments, *lanes])
+        if told[0] == b"0":
+            return Tick(False, {})
+        self.clock.heard(int(told[1]))
+        hints = {lane: int(n) for lane, n in zip(lanes, told[2:], strict=False)}
+        return Tick(True, hints, tuple(name.decode() for name in told[2 + len(lanes) :]))
+
+    async def alive(self, worker: str, life: float, silence: float) -> str | None:
+        """Note that this worker lives; gives one that was not heard of for `life` seconds, if there is one.
+
+        When nobody at all was heard of for `silence` seconds, that counts for nobody: the store was away.
+        """
+        dead = await self._run("alive", [keys.WORKERS], [worker, ms(life), ms(silence)])
+        return dead.decode() or None
+
+    async def release(self, worker: str, life: float) -> int | None:
+        """Make due what a worker was delivering that was not heard of for `life` seconds; gives how many.
+
+        None when it was heard of again, or somebody else did it already.
+        """
+        script_keys = [keys.WORKERS, keys.deliveries(worker), keys.due(Lane.DELIVER)]
+        given_back = int(await self._run("release", script_keys, [worker, ms(life)]))
+        return None if given_back < 0 else given_back
+
+    async def leave(self, worker: str) -> None:
+        """Sign this worker off: what it was still delivering is given back, and the clock's token is free."""
+        await self.release(worker, 0)
+        if await _reached(self._redis.get(keys.CLOCK)) == worker.encode():
+            await _reached(self._redis.delete(keys.CLOCK))
+
+    async def reconcile(self, caller_id: str, start: int, batch: int) -> tuple[int, list[str]]:
+        """Walk a caller's open orders from rank `start`: (how many were walked, ids that had lost their wake-up)."""
+        script_keys = [keys.caller(caller_id, "open"), *(keys.due(lane) for lane in ORDER_LANES)]
+        told = await self._run("reconcile", script_keys, [start, start + batch - 1])
+        return int(told[0]), [order_id.decode() for order_id in told[1:]]
+
+    async def callers(self) -> list[str]:
+        """The ids of all callers."""
+        return sorted(one.decode() for one in await _reached(self._redis.smembers(keys.CALLERS)))
+
+    async def mark_verified(self, caller_id: str) -> None:
+        """Remember that a caller's callback acknowledged a ping; a caller that is gone is not brought back."""
+        while (before := await self.caller(caller_id)) is not None:
+            script_keys, arguments = codec.caller_call(before, before.verified(self.clock.now()), self._vault)
+            if await self._run("save_caller", script_keys, arguments) != b"conflict":
+                return
+
+    async def caller(self, caller_id: str) -> Caller | None:
+        """The caller, or None when there is none."""
+        stored, sealed = await self._read(keys.caller(caller_id))
+        return codec.unpack_caller(caller_id, int(stored[b"v"]), sealed, self._vault) if stored else None
+
+    async def trim_indexes(self, caller_id: str, before: float) -> None:
+        """Take orders accepted before a moment, and events that are gone, out of a caller's indexes."""
+        await _reached(self._redis.zremrangebyscore(keys.caller(caller_id, "orders"), "-inf", ms(before)))
+        index = keys.caller(caller_id, "events")
+        for event_id in await _reached(self._redis.zrange(index, 0, 199)):
+            if await _reached(self._redis.exists(keys.event(event_id.decode()))):
+                return
+            await _reached(self._redis.zrem(index, event_id))
+
+    async def add_counts(self, counts: Mapping[str, float]) -> None:
+        """Add to the counters that all workers share."""
+        pipe = self._redis.pipeline(transaction=False)
+        for name, amount in counts.items():
+            pipe.hincrbyfloat(keys.COUNTERS, name, amount)
+        await _reached(pipe.execute())
+
+    async def depths(self) -> dict[str, int]:
+        """How many entries each lane holds."""
+        return {lane: await _reached(self._redis.zcard(keys.due(lane))) for lane in Lane}
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
+
+
+async def _reached(call: Awaitable[T]) -> T:
+    try:
+        return await call
+    except PASSING as error:
+        raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from None
+    except ResponseError as error:
+        if str(error).split(" ")[0] in {"LOADING", "MASTERDOWN", "TRYAGAIN", "BUSY", "MISCONF"}:
+            raise StoreUnavailable(f"the store is not ready ({str(error).split(' ')[0]})") from None
+        raise
+    except RedisError as error:
+        raise StoreUnavailable(f"the store failed ({type(error).__name__})") from None
+
+
+async def _patiently(call: Callable[[], Awaitable[T]], patience: float) -> T:
+    """Call until it succeeds, for `patience` seconds; waits double from 50 ms to 1 s."""
+    until, wait = time.monotonic() + patience, 0.05
+    while True:
+        try:
+            return await call()
+        except StoreUnavailable:
+            if time.monotonic() + wait > until:
+                raise
+        await asyncio.sleep(wait)
+        wait = min(1.0, wait * 2)

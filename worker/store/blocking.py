@@ -1,0 +1,410 @@
+"""The store as the web and the command line use it: blocking, short time limits, one script per write."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+from redis.exceptions import RedisError, ResponseError
+
+from worker.caller import Caller, Caps
+from worker.errors import NotFound, StoreUnavailable
+from worker.event import Event
+from worker.order import Order
+from worker.schedule import Lane, Wake
+from worker.store import codec, keys
+from worker.store.codec import Written, ms
+from worker.store.connection import Script
+from worker.store.scripts import source
+from worker.store.vault import Vault
+
+IDEMPOTENCY_TTL = 86_400
+"""Seconds an idempotency key is remembered (contract.md)."""
+LOST_CURSOR = "the cursor is not (or no longer) in this list"
+MOST_WALKED = 2_000
+"""Orders or events looked at for one page: one that fits may be rare among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """An Idempotency-Key as the web hands it over: digests of the key and of the body, and the first answer."""
+
+    key: str
+    body: str
+    answer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """What became of a new order.
+
+    "created" · "replay" (answer) · "mismatch" · "closed" (reason) · "capped" (reason, retry_after in seconds)
+    """
+
+    outcome: str
+    answer: bytes = b""
+    reason: str = ""
+    retry_after: int = 0
+
+
+class Store:
+    """All that the web and the command line ask of Redis. Methods raise StoreUnavailable when it cannot be reached."""
+
+    def __init__(self, client: redis.Redis, vault: Vault, *, retention: float, otp_ttl: float) -> None:
+        self._redis: Any = client  # redis-py types replies as bytes or str; ours are bytes
+        self._vault = vault
+        self._retention = retention
+        self._otp_ttl = otp_ttl
+        self._create = Script(client, source("create"))
+        self._save = Script(client, source("save"))
+        self._add_event = Script(client, source("add_event"))
+        self._redeliver = Script(client, source("redeliver"))
+        self._save_caller = Script(client, source("save_caller"))
+
+    # Orders.
+
+    def create(self, order: Order, caps: Caps, idempotency: Idempotency | None = None) -> Created:
+        """Accept an order: record, wake-up and idempotency record in one script."""
+        caller = order.caller
+        script_keys = [
+            keys.order(order.id), keys.caller(caller, "open"), keys.caller(caller, "orders"), keys.due(Lane.BUY),
+            keys.idempotency(caller, idempotency.key) if idempotency else "", keys.GATE,
+        ]  # fmt: skip
+        arguments: list[Any] = [
+            order.id, caller, codec.pack(order, self._vault), order.id,  # no other write has this name
+            idempotency.body if idempotency else "", self._vault.seal(idempotency.answer) if idempotency else "",
+            IDEMPOTENCY_TTL,
+            *(_or_none(cap) for cap in (caps.max_in_flight, caps.orders_per_minute, caps.orders_per_day)),
+        ]  # fmt: skip
+        with _reaching():
+            told: list[Any] = self._create(keys=script_keys, args=arguments)
+        outcome = told[0].decode()
+        if outcome == "replay":
+            return Created(outcome, answer=self._vault.open(told[1]))
+        reason = told[1].decode() if len(told) > 1 else ""
+        return Created(outcome, reason=reason, retry_after=int(told[2]) if len(told) > 2 else 0)
+
+    def replayed(self, caller_id: str, idempotency: Idempotency) -> Created | None:
+        """What an already used idempotency key answers, or None for a new one."""
+        with _reaching():
+            body, answer = self._redis.hmget(keys.idempotency(caller_id, idempotency.key), "b", "r")
+        if body is None:
+            return None
+        return Created("replay", self._vault.open(answer)) if body.decode() == idempotency.body else Created("mismatch")
+
+    def load(self, order_id: str) -> Order | None:
+        """The order, or None when there is none."""
+        return self._load_many([order_id])[0]
+
+    def version(self, order_id: str) -> int:
+        """The order's version; 0 when there is none. The cheapest way to notice a change."""
+        with _reaching():
+            return int(self._redis.hget(keys.order(order_id), "v") or 0)
+
+    def save(
+        self,
+        before: Order,
+        after: Order,
+        *,
+        wake: Wake | None,
+        events: Sequence[Event] = (),
+        journal: Mapping[str, str] | None = None,
+    ) -> Written:
+        """Write a change with its wake-up and events in one script, under the version that was read."""
+        script_keys, arguments = codec.save_call(
+            before, after, self._vault, writer=secrets.token_hex(8), wake=wake, events=events, journal=journal,
+            retention=self._retention, otp_ttl=self._otp_ttl,
+        )  # fmt: skip
+        with _reaching():
+            return Written(self._save(keys=script_keys, args=arguments)[0].decode())
+
+    def orders(
+        self, caller_id: str, *, status: str | None, limit: int, before: str | None
+    ) -> tuple[list[Order], str | None]:
+        """A page of a caller's orders, newest first, and the cursor of the next one.
+
+        Raises NotFound for a cursor that is not among them (any more).
+        """
+        return self._page(
+            keys.caller(caller_id, "orders"),
+            limit,
+            before,
+            self._load_many,
+            lambda o: status is None or o.status == status,
+        )
+
+    def _load_many(self, ids: Sequence[str]) -> list[Order | None]:
+        return [
+            codec.unpack(order_id, stored, sealed, self._vault) if stored else None
+            for order_id, (stored, sealed) in zip(ids, self._read([keys.order(one) for one in ids]), strict=True)
+        ]
+
+    def _read(self, names: Sequence[str]) -> list[tuple[dict[bytes, bytes], bytes]]:
+        """Hashes, each with the sealed record beside it, as of one moment."""
+        with _reaching():
+            pipe = self._redis.pipeline(transaction=True)
+            for name in names:
+                pipe.hgetall(name)
+                pipe.get(keys.record(name))
+            found = pipe.execute()
+        return list(zip(found[::2], found[1::2], strict=True))
+
+    # Events.
+
+    def load_event(self, event_id: str) -> Event | None:
+        """The event, or None when there is none."""
+        return self._load_events([event_id])[0]
+
+    def events(
+        self, caller_id: str, *, order: str | None, status: str | None, limit: int, before: str | None
+    ) -> tuple[list[Event], str | None]:
+        """A page of a caller's events, newest first, and the cursor of the next one.
+
+        Raises NotFound for a cursor that is not among them (any more).
+        """
+        if order is not None:
+            mine = [one for one in self._events_of(order) if one.caller == caller_id and status in (None, one.status)]
+            return _cut(mine, limit, before)
+        return self._page(
+            keys.caller(caller_id, "events"),
+            limit,
+            before,
+            self._load_events,
+            lambda e: status is None or e.status == status,
+        )
+
+    def _events_of(self, order_id: str) -> list[Event]:
+        """An order's events, newest first; they are few."""
+        with _reaching():
+            ids = (self._redis.hget(keys.order(order_id), "e") or b"").split()
+        found = self._load_events([one.decode() for one in reversed(ids)])
+        return [event for event in found if event is not None]
+
+    def events_after(self, caller_id: str, sequence: int, limit: int) -> list[Event]:
+        """A caller's events after a sequence number, oldest first: for one that was down to catch up."""
+        with _reaching():
+            ids = self._redis.zrange(
+                keys.caller(caller_id, "events"), f"({sequence}", "+inf", byscore=True, offset=0, num=limit
+            )
+        return [event for event in self._load_events([one.decode() for one in ids]) if event is not None]
+
+    def _load_events(self, ids: Sequence[str]) -> list[Event | None]:
+        return [
+            codec.unpack_event(event_id, stored, sealed, self._vault) if stored else None
+            for event_id, (stored, sealed) in zip(ids, self._read([keys.event(one) for one in ids]), strict=True)
+        ]
+
+    def add_event(self, event: Event) -> None:
+        """Owe a webhook that belongs to no order (a ping)."""
+        script_keys = [
+            keys.event(event.id),
+            keys.caller(event.caller, "events"),
+            keys.caller(event.caller, "sequence"),
+            keys.due(Lane.DELIVER),
+        ]
+        arguments: list[Any] = [
+            event.id,
+            event.caller,
+            event.type,
+            codec.host_of(event.url),
+            codec.pack_event(event, self._vault),
+            int(self._retention) or 1,
+        ]
+        with _reaching():
+            self._add_event(keys=script_keys, args=arguments)
+
+    def redeliver(self, event: Event, now: float) -> bool:
+        """Send an event once more, now. False when an attempt is under way, which is left to end."""
+        again = event.again(now)
+        script_keys = [
+            keys.event(event.id),
+            keys.due(Lane.DELIVER),
+            keys.host(codec.host_of(event.url)),
+        ]
+        arguments: list[Any] = [event.id, event.version, again.version, codec.pack_event(again, self._vault)]
+        with _reaching():
+            return bool(self._redeliver(keys=script_keys, args=arguments))
+
+    # The provider, as the workers last read it.
+
+    def account(self) -> dict[str, str]:
+        """The account as the workers last read it."""
+        with _reaching():
+            return {k.decode(): v.decode() for k, v in self._redis.hgetall(keys.ACCOUNT).items()}
+
+    def request_refresh(self, what: str) -> None:
+        """Ask the workers to read "balance" or "servers:<type>" anew."""
+        with _reaching():
+            self._redis.hset(keys.REFRESH_REQUESTS, what, 1)
+
+    def pauses(self) -> dict[str, dict[str, Any]]:
+        """Why buying is paused: reason → details. Empty means that buying goes on."""
+        with _reaching():
+            stored = self._redis.hgetall(keys.GATE)
+        return {reason.decode(): json.loads(details) for reason, details in stored.items()}
+
+    def pause(self, reason: str, details: Mapping[str, Any]) -> None:
+        """Pause buying."""
+        with _reaching():
+            self._redis.hset(keys.GATE, reason, json.dumps(details))
+
+    def resume(self, reason: str) -> None:
+        """Lift one reason for the pause."""
+        with _reaching():
+            self._redis.hdel(keys.GATE, reason)
+
+    def journal(self, since: float, batch: int = 1000) -> Iterator[tuple[float, dict[str, str]]]:
+        """The journal's lines from `since` (epoch seconds) on: (epoch seconds, fields)."""
+        start = str(ms(since))
+        while True:
+            with _reaching():
+                lines: list[Any] = self._redis.xrange(keys.JOURNAL, min=start, count=batch)
+            for entry, fields in lines:
+                yield int(entry.split(b"-")[0]) / 1000, {k.decode(): v.decode() for k, v in fields.items()}
+            if len(lines) < batch:
+                return
+            start = "(" + lines[-1][0].decode()
+
+    # Health.
+
+    def last_tick(self) -> float | None:
+        """When a worker's clock last ticked, in epoch seconds."""
+        with _reaching():
+            at = self._redis.get(keys.TICK)
+        return int(at) / 1000 if at else None
+
+    def workers(self, within: float) -> int:
+        """How many workers were heard of within so many seconds."""
+        with _reaching():
+            return int(self._redis.zcount(keys.WORKERS, ms(self.now() - within), "+inf"))
+
+    def now(self) -> float:
+        """The server's clock in epoch seconds: proof that it answers."""
+        with _reaching():
+            seconds, micros = self._redis.time()
+        return float(seconds) + float(micros) / 1e6
+
+    def info(self) -> dict[str, str]:
+        """What the server says of its version, memory and disk (names as in INFO); what it will not say is left out."""
+        told: dict[str, Any] = {}
+        with _reaching():
+            with suppress(ResponseError):
+                told |= self._redis.info()
+            with suppress(ResponseError):
+                told |= self._redis.config_get("appendfsync")
+        told["version"] = told.get("valkey_version") or told.get("redis_version")
+        return {name: str(value) for name, value in told.items() if name in _INFO and value is not None}
+
+    def depths(self) -> dict[Lane, dict[str, float]]:
+        """Per lane: how many entries it holds, how many are due, and by how many seconds the oldest is late."""
+        now = self.now()
+        told = {}
+        for lane in Lane:
+            with _reaching():
+                first = self._redis.zrange(keys.due(lane), 0, 0, withscores=True)
+                held, due = (
+                    self._redis.zcard(keys.due(lane)),
+                    self._redis.zcount(keys.due(lane), "-inf", ms(now)),
+                )
+            late = max(0.0, now - first[0][1] / 1000) if first else 0.0
+            told[lane] = {"held": held, "due": due, "late": late}
+        return told
+
+    def counters(self) -> dict[str, float]:
+        """The counters of all workers, summed."""
+        with _reaching():
+            return {k.decode(): float(v) for k, v in self._redis.hgetall(keys.COUNTERS).items()}
+
+    # Callers.
+
+    def callers(self) -> list[str]:
+        """The ids of all callers."""
+        with _reaching():
+            return sorted(one.decode() for one in self._redis.smembers(keys.CALLERS))
+
+    def caller(self, caller_id: str) -> Caller | None:
+        """The caller, or None when there is none."""
+        stored, sealed = self._read([keys.caller(caller_id)])[0]
+        return codec.unpack_caller(caller_id, int(stored[b"v"]), sealed, self._vault) if stored else None
+
+    def save_caller(self, before: Caller | None, after: Caller) -> Written:
+        """Write a new caller (`before` is None), or a change of one, under the version that was read."""
+        script_keys, arguments = codec.caller_call(before, after, self._vault)
+        with _reaching():
+            return Written(self._save_caller(keys=script_keys, args=arguments).decode())
+
+    def caller_of_key(self, digest: str) -> str | None:
+        """The id of the caller that an API key's SHA-256 belongs to."""
+        with _reaching():
+            owner = self._redis.get(keys.api_key(digest))
+        return owner.decode() if owner else None
+
+    def _page(
+        self,
+        index: str,
+        limit: int,
+        before: str | None,
+        load: Callable[[Sequence[str]], list[Any]],
+        fits: Callable[[Any], bool],
+    ) -> tuple[list[Any], str | None]:
+        """Walk an index from its newest end, past members that are gone; a page that would take long ends early."""
+        found: list[Any] = []
+        first = start = self._place_after(index, before)
+        while True:
+            with _reaching():
+                ids = [one.decode() for one in self._redis.zrevrange(index, start, start + 99)]
+            if not ids:
+                return found, None
+            for item in load(ids):
+                if item is not None and fits(item):
+                    found.append(item)
+                if len(found) > limit:
+                    return found[:limit], found[limit - 1].id
+            start += len(ids)
+            if start - first >= MOST_WALKED:
+                return found, ids[-1]
+
+    def _place_after(self, index: str, cursor: str | None) -> int:
+        if cursor is None:
+            return 0
+        with _reaching():
+            rank = self._redis.zrevrank(index, cursor)
+        if rank is None:
+            raise NotFound(LOST_CURSOR)
+        return int(rank) + 1
+
+
+def _cut(events: list[Event], limit: int, before: str | None) -> tuple[list[Event], str | None]:
+    """A page of events that are all at hand."""
+    if before is not None:
+        ids = [event.id for event in events]
+        if before not in ids:
+            raise NotFound(LOST_CURSOR)
+        events = events[ids.index(before) + 1 :]
+    return events[:limit], events[limit - 1].id if len(events) > limit else None
+
+
+_INFO = frozenset(
+    (
+        "version aof_enabled appendfsync aof_last_write_status rdb_last_bgsave_status "
+        "maxmemory maxmemory_policy used_memory"
+    ).split()
+)
+
+
+@contextmanager
+def _reaching() -> Iterator[None]:
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from None
+
+
+def _or_none(cap: int | None) -> int | str:
+    """A cap as a script reads it: an empty argument is no cap."""
+    return "" if cap is None else cap
