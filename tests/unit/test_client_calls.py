@@ -115,10 +115,11 @@ def test_id_stays_inside_its_place(stage, bad):
     assert "?" not in path
 
 
-def test_empty_id_is_refused(stage):
-    """An empty id would ask for the list."""
+@pytest.mark.parametrize("bad", ["", ".", ".."])
+def test_id_that_is_another_path_is_refused(stage, bad):
+    """An empty id would ask for the list, and dots for what lies above."""
     with pytest.raises(ValueError, match="empty"):
-        stage.do(lambda c: c.orders.get(""))
+        stage.do(lambda c: c.orders.get(bad))
 
 
 def test_address_and_key_come_from_the_environment(monkeypatch):

@@ -321,8 +321,8 @@ def _query(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _id(text: str) -> str:
-    if not text:
-        raise ValueError("an id is empty")
+    if text in ("", ".", ".."):  # another path
+        raise ValueError("an id is neither empty nor dots")
     return quote(text, safe="")
 
 
