@@ -94,6 +94,22 @@ def test_webhooks_of_an_order_are_believed(ringback_service, ringback_client, in
     assert order.metadata == {"user": 42}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+def test_code_is_waited_for_through_a_restart_of_the_web():
+    """The web is killed while an order waits: the waiting goes on, and the code comes."""
+    others = descendants(os.getpid(), of="gunicorn")
+    with testing.running(callback_url="http://127.0.0.1:9/ringback") as service, service.client() as client:
+        order = client.orders.create(server="1", type="1")
+        number = client.orders.wait_for_number(order.id, timeout=PATIENCE).number
+        web = [pid for pid in descendants(os.getpid(), of="gunicorn") if pid not in others]
+        assert len(web) >= 2
+        for pid in web:
+            os.kill(pid, signal.SIGKILL)
+        received = client.orders.wait_for_code(order.id, timeout=PATIENCE)
+        assert not any(is_alive(pid) for pid in web)
+    assert (received.number, received.status) == (number, ringback.OrderStatus.RECEIVED)
+
+
 def test_feed_is_followed(ringback_client):
     """Every event so far comes in the order in which it happened."""
     spec = httpx.get(f"{ringback_client.base_url}/openapi.json", trust_env=False).json()
