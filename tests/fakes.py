@@ -192,11 +192,11 @@ class FakeSender:
         self.sent: list[tuple[str, Mapping[str, str], bytes]] = []
         self.outcomes: deque[Sent] = deque()
 
-    def answer(self, status: int | None, error: str | None = None, **more: Any) -> None:
+    def answer(self, status: int | None, error: str | None = None, **kwargs: Any) -> None:
         """Script the next outcome by its status or error."""
         from worker.webhooks.outcome import verdict
 
-        self.outcomes.append(Sent(verdict(status, error), status, error, 0.01, **more))
+        self.outcomes.append(Sent(verdict(status, error), status, error, 0.01, **kwargs))
 
     async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Sent:
         """One attempt."""
@@ -231,7 +231,7 @@ class World:
         self.server = fakeredis.FakeServer()
         self.vault = Vault(keys)
         self.raw: Any = fakeredis.FakeRedis(server=self.server)
-        self.door = Store(self.raw, self.vault, retention=604_800.0, otp_ttl=86_400.0)
+        self.blocking = Store(self.raw, self.vault, retention=604_800.0, otp_ttl=86_400.0)
         self.store = self.engine_store(max_rps)
         self.counters = Counters()
         self.gate = PromptGate(self.store, self.counters)
@@ -252,24 +252,24 @@ class World:
         return Lifecycle(self.store, asked, self.gate, by or rules(), self.counters, chance=lambda: 0.0)
 
     def accept(self, new: Order, caps: Caps | None = None) -> Order:
-        """An order that the door has accepted."""
-        assert self.door.create(new, caps or Caps()).outcome == "created"
+        """An order thwhen an order is posted has accepted."""
+        assert self.blocking.create(new, caps or Caps()).outcome == "created"
         return new
 
     def see(self, order_id: str = "ord_1") -> Order:
         """The order as it is stored."""
-        found = self.door.load(order_id)
+        found = self.blocking.load(order_id)
         assert found is not None
         return found
 
     def events(self, order_id: str = "ord_1") -> list[str]:
         """The types of an order's webhooks, oldest first."""
-        page, _ = self.door.events("cal_1", order=order_id, status=None, limit=100, before=None)
+        page, _ = self.blocking.events("cal_1", order=order_id, status=None, limit=100, before=None)
         return [event.type for event in reversed(page)]
 
     def journal(self) -> list[str]:
         """The kinds of the journal's lines."""
-        return [line["kind"] for _, line in self.door.journal(0.0)]
+        return [line["kind"] for _, line in self.blocking.journal(0.0)]
 
     def due(self, lane: str, order_id: str = "ord_1") -> float | None:
         """When an entry is next due in a lane, in epoch seconds."""

@@ -25,7 +25,7 @@ KEY = Idempotency(key="k" * 64, body="b" * 64, answer=b'{"id":"ord_1"}')
 class Stores:
     """Both faces of one store, a bare client beside them, and a way to let time pass."""
 
-    door: Store
+    blocking: Store
     engine: AsyncStore
     raw: Any
     pass_time: Callable[[float], Awaitable[None]]
@@ -34,7 +34,7 @@ class Stores:
 
     def now(self) -> float:
         """The server's clock, in epoch seconds."""
-        return self.door.now()
+        return self.blocking.now()
 
     def due(self, lane: str, entry: str = "ord_1") -> float | None:
         """When an entry is next due in a lane, in epoch seconds."""
@@ -48,7 +48,7 @@ class Stores:
     def accepted(self, **changes: Any) -> Order:
         """An order just accepted."""
         new = order(**{"created_at": self.now() - 1, **changes})
-        assert self.door.create(new, Caps()).outcome == "created"
+        assert self.blocking.create(new, Caps()).outcome == "created"
         return new
 
     async def waiting(self, at: float | None = None, cancel_after: float = 540, **changes: Any) -> Order:
@@ -73,14 +73,14 @@ class Stores:
     def ping(self, event_id: str, url: str = "https://caller.example/hook") -> Event:
         """A webhook of no order, due now."""
         new = event(id=event_id, order=None, type="webhook.ping", url=url, created_at=self.now())
-        self.door.add_event(new)
+        self.blocking.add_event(new)
         return new
 
-    async def recorded(self, claimed: Event, status: EventStatus, up: bool | None, **more: Any) -> int:
+    async def recorded(self, claimed: Event, status: EventStatus, up: bool | None, **kwargs: Any) -> int:
         """An attempt at a claimed event, recorded."""
-        after = claimed.tried(Attempt(self.now(), 500, None, 0.1), status, due_at=more.pop("due_at", None))
-        more = {"erase_after": None, "patience": 0.0, **more}
-        return await self.engine.record_attempt(claimed, after, host_is_up=up, **more)
+        after = claimed.tried(Attempt(self.now(), 500, None, 0.1), status, due_at=kwargs.pop("due_at", None))
+        kwargs = {"erase_after": None, "patience": 0.0, **kwargs}
+        return await self.engine.record_attempt(claimed, after, host_is_up=up, **kwargs)
 
     async def tick(self, worker: str, **changes: Any) -> Tick:
         """A tick of a worker's clock, by small spans."""
@@ -95,46 +95,46 @@ class CreateConformance:
     async def test_accepted_order_is_stored_due_and_open(self, stores: Stores):
         """Record, wake-up and index in one go."""
         new = stores.accepted(metadata={"a": ["ü", 1]}, purpose="login")
-        assert stores.door.load("ord_1") == await stores.engine.load("ord_1") == new
+        assert stores.blocking.load("ord_1") == await stores.engine.load("ord_1") == new
         assert stores.lanes() == ["buy"]
-        assert stores.door.version("ord_1") == 1
+        assert stores.blocking.version("ord_1") == 1
 
     async def test_unknown_order_is_none(self, stores: Stores):
         """Nobody's order has no version either."""
-        assert stores.door.load("ord_0") is None
+        assert stores.blocking.load("ord_0") is None
         assert await stores.engine.load("ord_0") is None
-        assert stores.door.version("ord_0") == 0
+        assert stores.blocking.version("ord_0") == 0
 
     async def test_same_key_and_body_give_the_first_answer_again(self, stores: Stores):
         """And nothing is accepted twice."""
         new = order(created_at=stores.now())
-        assert stores.door.replayed("cal_1", KEY) is None
-        assert stores.door.create(new, Caps(), KEY) == Created("created")
-        again = stores.door.create(replace(new, id="ord_2"), Caps(), replace(KEY, answer=b"other"))
-        assert again == Created("replay", answer=KEY.answer) == stores.door.replayed("cal_1", KEY)
-        assert stores.door.load("ord_2") is None
+        assert stores.blocking.replayed("cal_1", KEY) is None
+        assert stores.blocking.create(new, Caps(), KEY) == Created("created")
+        again = stores.blocking.create(replace(new, id="ord_2"), Caps(), replace(KEY, answer=b"other"))
+        assert again == Created("replay", answer=KEY.answer) == stores.blocking.replayed("cal_1", KEY)
+        assert stores.blocking.load("ord_2") is None
 
     async def test_same_key_with_another_body_is_a_mismatch(self, stores: Stores):
         """Whatever the first one was, this is not it."""
-        stores.door.create(order(created_at=stores.now()), Caps(), KEY)
+        stores.blocking.create(order(created_at=stores.now()), Caps(), KEY)
         other = replace(KEY, body="c" * 64)
-        assert stores.door.create(order(id="ord_2"), Caps(), other).outcome == "mismatch"
-        assert stores.door.replayed("cal_1", other) == Created("mismatch")
+        assert stores.blocking.create(order(id="ord_2"), Caps(), other).outcome == "mismatch"
+        assert stores.blocking.replayed("cal_1", other) == Created("mismatch")
 
     async def test_keys_of_two_callers_are_apart(self, stores: Stores):
         """Everybody has their own."""
-        stores.door.create(order(created_at=stores.now()), Caps(), KEY)
+        stores.blocking.create(order(created_at=stores.now()), Caps(), KEY)
         other = order(id="ord_2", caller="cal_2")
-        assert stores.door.create(other, Caps(), KEY).outcome == "created"
+        assert stores.blocking.create(other, Caps(), KEY).outcome == "created"
 
     async def test_in_flight_cap_counts_open_orders(self, stores: Stores):
         """An ended order makes room."""
         first = stores.accepted()
         caps = Caps(max_in_flight=1)
-        refused = stores.door.create(order(id="ord_2"), caps)
+        refused = stores.blocking.create(order(id="ord_2"), caps)
         assert (refused.outcome, refused.reason) == ("capped", "max_in_flight")
-        stores.door.save(first, first.withdraw(stores.now()), wake=None)
-        assert stores.door.create(order(id="ord_2"), caps).outcome == "created"
+        stores.blocking.save(first, first.withdraw(stores.now()), wake=None)
+        assert stores.blocking.create(order(id="ord_2"), caps).outcome == "created"
 
     @pytest.mark.parametrize(
         ("caps", "reason", "most"),
@@ -147,41 +147,41 @@ class CreateConformance:
         """Per caller; a refused order counts for nothing and leaves nothing behind."""
         if stores.now() % 60 > 59:
             await stores.pass_time(1)
-        made = [stores.door.create(order(id=f"ord_{n}"), caps) for n in range(3)]
+        made = [stores.blocking.create(order(id=f"ord_{n}"), caps) for n in range(3)]
         assert [one.outcome for one in made] == ["created", "created", "capped"]
         assert made[2].reason == reason
         assert 0 < made[2].retry_after <= most
-        assert stores.door.load("ord_2") is None
-        assert stores.door.create(order(id="ord_x", caller="cal_2"), caps).outcome == "created"
+        assert stores.blocking.load("ord_2") is None
+        assert stores.blocking.create(order(id="ord_x", caller="cal_2"), caps).outcome == "created"
 
     async def test_repeated_create_never_resets_an_order(self, stores: Stores):
         """The answer to the first was lost on the way; meanwhile a worker has bought the number."""
         bought = await stores.waiting()
-        assert stores.door.create(order(), Caps(max_in_flight=1)).outcome == "created"
-        assert stores.door.load("ord_1") == bought
+        assert stores.blocking.create(order(), Caps(max_in_flight=1)).outcome == "created"
+        assert stores.blocking.load("ord_1") == bought
         assert stores.lanes() == ["poll"]
 
     @pytest.mark.parametrize("reason", ["switched_off", "below_min_balance"])
     async def test_closed_gate_accepts_nothing(self, stores: Stores, reason: str):
-        """The kill switch and the floor are said at the door."""
-        stores.door.pause(reason, {"since": stores.now()})
-        assert stores.door.create(order(), Caps()) == Created("closed", reason=reason)
+        """The kill switch and the floor are said when an order is posted."""
+        stores.blocking.pause(reason, {"since": stores.now()})
+        assert stores.blocking.create(order(), Caps()) == Created("closed", reason=reason)
         assert stores.lanes() == []
-        stores.door.resume(reason)
-        assert stores.door.create(order(), Caps()).outcome == "created"
+        stores.blocking.resume(reason)
+        assert stores.blocking.create(order(), Caps()).outcome == "created"
 
     async def test_trouble_that_passes_keeps_accepting(self, stores: Stores):
         """Orders wait for a pause that lifts itself."""
-        stores.door.pause("provider_auth", {"since": stores.now()})
-        assert stores.door.create(order(), Caps()).outcome == "created"
-        assert list(stores.door.pauses()) == ["provider_auth"]
+        stores.blocking.pause("provider_auth", {"since": stores.now()})
+        assert stores.blocking.create(order(), Caps()).outcome == "created"
+        assert list(stores.blocking.pauses()) == ["provider_auth"]
 
     async def test_replay_wins_over_caps_and_pauses(self, stores: Stores):
         """A repeated request gets its answer, not a refusal."""
         caps = Caps(max_in_flight=1)
-        stores.door.create(order(), caps, KEY)
-        stores.door.pause("switched_off", {})
-        assert stores.door.create(order(id="ord_2"), caps, KEY).outcome == "replay"
+        stores.blocking.create(order(), caps, KEY)
+        stores.blocking.pause("switched_off", {})
+        assert stores.blocking.create(order(id="ord_2"), caps, KEY).outcome == "replay"
 
 
 class SaveConformance:
@@ -190,22 +190,22 @@ class SaveConformance:
     async def test_change_is_written_with_its_wake_up(self, stores: Stores):
         """Both faces see it, and it has left its old lane."""
         bought = await stores.waiting(at=stores.now() + 60)
-        assert stores.door.load("ord_1") == bought == await stores.engine.load("ord_1")
+        assert stores.blocking.load("ord_1") == bought == await stores.engine.load("ord_1")
         assert stores.lanes() == ["poll"]
         assert stores.due("poll") == pytest.approx(stores.now() + 60, abs=2)
 
     async def test_stale_write_changes_nothing(self, stores: Stores):
         """Who lost the race is told so, and leaves no wake-up, webhook or journal line behind."""
         new = stores.accepted()
-        stores.door.save(new, new.intend(stores.now()), wake=Wake(Lane.BUY, stores.now() + 25))
-        kept = stores.door.load("ord_1")
+        stores.blocking.save(new, new.intend(stores.now()), wake=Wake(Lane.BUY, stores.now() + 25))
+        kept = stores.blocking.load("ord_1")
         late = new.withdraw(stores.now())
         told = await stores.engine.save(new, late, wake=None, events=[event()], journal={"kind": "x"})
         assert told is Written.CONFLICT
-        assert stores.door.load("ord_1") == kept
+        assert stores.blocking.load("ord_1") == kept
         assert stores.lanes() == ["buy"]
         assert stores.lanes("evt_1") == []
-        assert list(stores.door.journal(0)) == []
+        assert list(stores.blocking.journal(0)) == []
 
     async def test_write_to_a_vanished_order_says_missing(self, stores: Stores):
         """It is not brought back."""
@@ -220,17 +220,17 @@ class SaveConformance:
 
         bought = await stores.waiting()
         call = codec.save_call(
-            bought, bought.receive("847293", stores.now()), stores.door._vault, writer="w1", wake=Wake(Lane.SETTLE),
+            bought, bought.receive("847293", stores.now()), stores.blocking._vault, writer="w1", wake=Wake(Lane.SETTLE),
             events=[event()], journal={"kind": "received"}, retention=60, otp_ttl=60,
         )  # fmt: skip
         script = stores.raw.register_script(source("save"))
         told = [script(keys=call[0], args=call[1])[0] for _ in range(2)]
         assert told == [b"saved", b"saved"]
-        assert len(list(stores.door.journal(0))) == 1
-        page, _ = stores.door.events("cal_1", order="ord_1", status=None, limit=10, before=None)
+        assert len(list(stores.blocking.journal(0))) == 1
+        page, _ = stores.blocking.events("cal_1", order="ord_1", status=None, limit=10, before=None)
         assert [one.id for one in page] == ["evt_1"]
         again = codec.save_call(
-            bought, bought.begin_cancel(Ending.TIMEOUT), stores.door._vault, writer="w2", wake=Wake(Lane.SETTLE),
+            bought, bought.begin_cancel(Ending.TIMEOUT), stores.blocking._vault, writer="w2", wake=Wake(Lane.SETTLE),
             events=(), journal=None, retention=60, otp_ttl=60,
         )  # fmt: skip
         assert script(keys=again[0], args=again[1])[0] == b"conflict"
@@ -243,7 +243,7 @@ class SaveConformance:
         await stores.engine.save(new, buying, wake=Wake(Lane.BUY, stores.now() + 25))
         same = buying.assign("act_ord_1", NUMBER, stores.now(), life=LIFE, cancel_after=540)
         assert await stores.engine.save(buying, same, wake=Wake(Lane.POLL)) is Written.DUPLICATE
-        assert stores.door.load("ord_2") == buying
+        assert stores.blocking.load("ord_2") == buying
         assert stores.lanes("ord_2") == ["buy"]
 
     async def test_wake_without_a_time_is_now(self, stores: Stores):
@@ -258,7 +258,7 @@ class SaveConformance:
         at = stores.now() + 4
         bought = await stores.waiting(at=at)
         asked = bought.ask_cancel(stores.now())
-        stores.door.save(bought, asked, wake=Wake(Lane.SETTLE, stores.now() - 10, after_poll=True))
+        stores.blocking.save(bought, asked, wake=Wake(Lane.SETTLE, stores.now() - 10, after_poll=True))
         assert stores.due("settle") == pytest.approx(at, abs=0.002)
         later = stores.now() + 100
         await stores.engine.save(asked, asked.try_cancel(later), wake=Wake(Lane.SETTLE, later, after_poll=True))
@@ -271,19 +271,19 @@ class SaveConformance:
         got = bought.receive("847293", stores.now())
         await stores.engine.save(bought, got, wake=Wake(Lane.SETTLE), events=[owed], journal={"kind": "received"})
         assert stores.lanes("evt_1") == ["deliver"]
-        assert await stores.engine.events_of("ord_1") == [stores.door.load_event("evt_1")]
-        stored = stores.door.load_event("evt_1")
+        assert await stores.engine.events_of("ord_1") == [stores.blocking.load_event("evt_1")]
+        stored = stores.blocking.load_event("evt_1")
         assert stored == replace(owed, sequence=1)
-        (_, line), *more = stores.door.journal(0)
+        (_, line), *kwargs = stores.blocking.journal(0)
         assert line == {"kind": "received", "order": "ord_1", "caller": "cal_1", "status": "received"}
-        assert more == []
+        assert kwargs == []
 
     async def test_journal_is_read_in_order_and_in_pages(self, stores: Stores):
         """From a moment on, whatever its length."""
         for n in range(5):
             await stores.engine.journal(Entry.BALANCE, balance=str(n))
-        assert [line["balance"] for _, line in stores.door.journal(0, batch=2)] == list("01234")
-        assert list(stores.door.journal(stores.now() + 60)) == []
+        assert [line["balance"] for _, line in stores.blocking.journal(0, batch=2)] == list("01234")
+        assert list(stores.blocking.journal(stores.now() + 60)) == []
 
     async def test_ended_order_is_kept_for_the_retention_and_is_open_no_more(self, stores: Stores):
         """With its webhooks and its number's owner; what is still owed to the provider keeps it."""
@@ -440,7 +440,7 @@ class DeliveryConformance:
         """Nobody else gets it while the attempt may be under way."""
         stores.ping("evt_1")
         (claimed,) = await stores.engine.claim_events(10, 20, "w1")
-        assert claimed == stores.door.load_event("evt_1")
+        assert claimed == stores.blocking.load_event("evt_1")
         assert await stores.engine.claim_events(10, 20, "w1") == []
         assert stores.due("deliver", "evt_1") == pytest.approx(stores.now() + 20, abs=1)
 
@@ -497,13 +497,13 @@ class DeliveryConformance:
         (claimed,) = await stores.engine.claim_events(10, 20, "w1")
         at = stores.now() + 40
         await stores.recorded(claimed, EventStatus.PENDING, up=False, due_at=at)
-        stored = stores.door.load_event("evt_1")
+        stored = stores.blocking.load_event("evt_1")
         assert stored is not None
         assert (stored.version, stored.tries, len(stored.attempts)) == (2, 1, 1)
         assert stores.due("deliver", "evt_1") == pytest.approx(at, abs=0.002)
         await stores.recorded(stored, EventStatus.DELIVERED, up=True)
         assert stores.lanes("evt_1") == []
-        assert stores.door.load_event("evt_1").status is EventStatus.DELIVERED  # type: ignore[union-attr]
+        assert stores.blocking.load_event("evt_1").status is EventStatus.DELIVERED  # type: ignore[union-attr]
 
     async def test_late_attempt_overwrites_nothing(self, stores: Stores):
         """A worker that slept through its lease does not undo what another recorded."""
@@ -512,7 +512,7 @@ class DeliveryConformance:
         await stores.recorded(claimed, EventStatus.DELIVERED, up=True)
         await stores.recorded(claimed, EventStatus.PENDING, up=False, due_at=stores.now())
         assert stores.lanes("evt_1") == []
-        assert stores.door.load_event("evt_1").status is EventStatus.DELIVERED  # type: ignore[union-attr]
+        assert stores.blocking.load_event("evt_1").status is EventStatus.DELIVERED  # type: ignore[union-attr]
 
     async def test_acknowledged_code_is_erased_earlier_never_later(self, stores: Stores):
         """Some time after the acknowledgement, at the latest when it would have been anyway."""
@@ -522,7 +522,7 @@ class DeliveryConformance:
         await stores.recorded(claimed, EventStatus.DELIVERED, up=True, erase_after=900)
         soon = stores.raw.zscore("rb:erase", "ord_1")
         assert soon == pytest.approx((stores.now() + 900) * 1000, abs=2000)
-        stored = stores.door.load_event(owed.id)
+        stored = stores.blocking.load_event(owed.id)
         assert stored is not None
         await stores.recorded(stored, EventStatus.DELIVERED, up=True, erase_after=9000)
         assert stores.raw.zscore("rb:erase", "ord_1") == soon
@@ -531,12 +531,12 @@ class DeliveryConformance:
         """Same id, due now, the schedule from its start."""
         stores.ping("evt_1")
         (claimed,) = await stores.engine.claim_events(10, 20, "w1")
-        assert not stores.door.redeliver(claimed, stores.now())
+        assert not stores.blocking.redeliver(claimed, stores.now())
         await stores.recorded(claimed, EventStatus.EXHAUSTED, up=False)
-        stored = stores.door.load_event("evt_1")
+        stored = stores.blocking.load_event("evt_1")
         assert stored is not None
-        assert stores.door.redeliver(stored, stores.now())
-        assert not stores.door.redeliver(stored, stores.now())
+        assert stores.blocking.redeliver(stored, stores.now())
+        assert not stores.blocking.redeliver(stored, stores.now())
         (again,) = await stores.engine.claim_events(10, 20, "w1")
         assert (again.id, again.tries, again.status) == ("evt_1", 0, EventStatus.PENDING)
 
@@ -546,7 +546,7 @@ class DeliveryConformance:
         after = replace(before, body=b"{}", version=2)
         assert await stores.engine.rewrite_event(before, after)
         assert not await stores.engine.rewrite_event(before, after)
-        assert stores.door.load_event("evt_1").body == b"{}"  # type: ignore[union-attr]
+        assert stores.blocking.load_event("evt_1").body == b"{}"  # type: ignore[union-attr]
         assert stores.lanes("evt_1") == ["deliver"]
 
     async def test_vanished_webhook_is_dropped(self, stores: Stores):
@@ -564,10 +564,10 @@ class HeartbeatConformance:
         await stores.engine.alive("w2", 20, 20)
         await stores.pass_time(0.03)
         assert await stores.engine.alive("w1", 20, 20) is None
-        assert stores.door.workers(20) == 2
+        assert stores.blocking.workers(20) == 2
         assert await stores.engine.alive("w1", 0.02, 20) == "w2"
         assert await stores.engine.release("w2", 0.02) == 0
-        assert stores.door.workers(20) == 1
+        assert stores.blocking.workers(20) == 1
         assert await stores.engine.release("w2", 0.02) is None
         assert await stores.engine.alive("w1", 0.02, 20) is None
 
@@ -634,7 +634,7 @@ class ClockConformance:
         await stores.pass_time(0.06)
         assert (await stores.tick("w2")).holder
         assert not (await stores.tick("w1")).holder
-        assert stores.door.last_tick() == pytest.approx(stores.now(), abs=1)
+        assert stores.blocking.last_tick() == pytest.approx(stores.now(), abs=1)
 
     async def test_token_is_handed_over_by_its_holder_only(self, stores: Stores):
         """A worker that ends leaves at once; one that never had it takes nothing away."""
@@ -692,7 +692,7 @@ class ClockConformance:
 
     async def test_refresh_request_is_handed_out_once(self, stores: Stores):
         """Who asks for a reading gets one."""
-        stores.door.request_refresh("balance")
+        stores.blocking.request_refresh("balance")
         await stores.engine.request_refresh("servers:2")
         assert sorted(await stores.engine.take_refresh_requests()) == ["balance", "servers:2"]
         assert await stores.engine.take_refresh_requests() == []
@@ -710,7 +710,7 @@ class IndexConformance:
         seen: list[str] = []
         cursor: str | None = None
         while True:
-            page, cursor = stores.door.orders("cal_1", status=None, limit=2, before=cursor)
+            page, cursor = stores.blocking.orders("cal_1", status=None, limit=2, before=cursor)
             seen += [one.id for one in page]
             if cursor is None:
                 break
@@ -720,35 +720,35 @@ class IndexConformance:
         """The page holds only those."""
         stores.accepted(id="ord_1")
         await stores.waiting(id="ord_2")
-        page, cursor = stores.door.orders("cal_1", status="waiting", limit=10, before=None)
+        page, cursor = stores.blocking.orders("cal_1", status="waiting", limit=10, before=None)
         assert ([one.id for one in page], cursor) == (["ord_2"], None)
 
     async def test_cursor_of_somebody_else_is_not_found(self, stores: Stores):
         """A cursor belongs to its list."""
         stores.accepted(id="ord_x", caller="cal_2")
         with pytest.raises(NotFound):
-            stores.door.orders("cal_1", status=None, limit=2, before="ord_x")
+            stores.blocking.orders("cal_1", status=None, limit=2, before="ord_x")
 
     async def test_events_are_listed_by_order_and_status(self, stores: Stores):
         """Newest first, with their sequence."""
         await stores.received(id="ord_1")
         await stores.received(id="ord_2")
         stores.ping("evt_ping")
-        page, _ = stores.door.events("cal_1", order=None, status=None, limit=10, before=None)
+        page, _ = stores.blocking.events("cal_1", order=None, status=None, limit=10, before=None)
         assert [(one.id, one.sequence) for one in page] == [
             ("evt_ping", 3), ("evt_ord_2", 2), ("evt_ord_1", 1),
         ]  # fmt: skip
-        mine, _ = stores.door.events("cal_1", order="ord_2", status="pending", limit=10, before=None)
+        mine, _ = stores.blocking.events("cal_1", order="ord_2", status="pending", limit=10, before=None)
         assert [one.id for one in mine] == ["evt_ord_2"]
-        none, _ = stores.door.events("cal_1", order="ord_2", status="gone", limit=10, before=None)
+        none, _ = stores.blocking.events("cal_1", order="ord_2", status="gone", limit=10, before=None)
         assert none == []
 
     async def test_caller_that_was_down_catches_up_in_order(self, stores: Stores):
         """What came after a sequence number, oldest first."""
         for n in range(4):
             stores.ping(f"evt_{n}")
-        assert [one.id for one in stores.door.events_after("cal_1", 1, 2)] == ["evt_1", "evt_2"]
-        assert stores.door.events_after("cal_1", 4, 2) == []
+        assert [one.id for one in stores.blocking.events_after("cal_1", 1, 2)] == ["evt_1", "evt_2"]
+        assert stores.blocking.events_after("cal_1", 4, 2) == []
 
     async def test_lost_wake_up_is_mended(self, stores: Stores):
         """Expected never to be needed: an open order without one gets one in the lane of its state."""
@@ -786,13 +786,13 @@ class IndexConformance:
         """Wherever they were counted."""
         await stores.engine.add_counts({'polls{reply="Code"}': 2, "throttled": 1})
         await stores.engine.add_counts({'polls{reply="Code"}': 0.5})
-        assert stores.door.counters() == {'polls{reply="Code"}': 2.5, "throttled": 1}
+        assert stores.blocking.counters() == {'polls{reply="Code"}': 2.5, "throttled": 1}
 
     async def test_depths_tell_how_late_a_lane_is(self, stores: Stores):
         """What is held, what is due, and for how long the oldest has been."""
         await stores.waiting(at=stores.now() - 3)
         await stores.waiting(id="ord_2", at=stores.now() + 60)
-        poll = stores.door.depths()[Lane.POLL]
+        poll = stores.blocking.depths()[Lane.POLL]
         assert (poll["held"], poll["due"]) == (2, 1)
         assert poll["late"] == pytest.approx(3, abs=1)
         assert (await stores.engine.depths())["poll"] == 2
@@ -800,7 +800,7 @@ class IndexConformance:
     async def test_account_keeps_the_last_good_reading(self, stores: Stores):
         """An unreadable answer marks it as asked for, and changes nothing else."""
         await stores.engine.put_account("balance", "500.00")
-        before = stores.door.account()
+        before = stores.blocking.account()
         await stores.engine.put_account("balance", None)
         after = await stores.engine.account()
         assert after["balance"] == "500.00"

@@ -35,7 +35,7 @@ class Account:
         self._floor = min_balance
 
     async def refresh(self) -> list[str]:
-        """Read everything that is due to be read; gives what was read."""
+        """Read everything that is due to be read; returns what was read."""
         due = await self._due()
         for what in due:
             await self._gate.slot()

@@ -234,14 +234,14 @@ def check_pauses(store: Store) -> Iterator[Finding]:
 def check_alerts(store: Store) -> Iterator[Finding]:
     """What the workers have counted that somebody should know."""
     counted = {name: count for name, count in store.counters().items() if count > 0}
-    told = 0
+    shown = 0
     for name, count in sorted(counted.items()):
         kind, _, label = name.partition("{")
         advice = _ADVICE.get(_label(label), "the log line says more") if kind == "alerts" else COUNTED.get(kind)
         if advice:
-            told += 1
+            shown += 1
             yield Finding(Level.WARN, "counted", f"{name}: {count:.0f} so far", advice)
-    if not told:
+    if not shown:
         yield Finding(Level.OK, "counted", "no alert so far")
 
 

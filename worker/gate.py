@@ -106,7 +106,7 @@ class Gate:
         log.info("buying_resumed", reason=reason.value)
 
     async def throttled(self, reply: Throttled) -> float:
-        """The provider asked for less: hold everyone back. Gives the seconds to wait."""
+        """The provider asked for less: hold everyone back. Returns the seconds to wait."""
         seconds = reply.retry_after if reply.retry_after is not None else DEFAULT_HOLD
         now = self._store.clock.now()
         lately = sum(calls for at, calls in self._calls if at > now - 10)

@@ -42,8 +42,8 @@ class Housekeeping:
     async def _erased(self, order: Order, code: str) -> bool:
         """The webhooks first, the order last: whatever is cut off in between is taken up again."""
         for event in await self._store.events_of(order.id):
-            told = code in event.body.decode() or any(code in attempt.excerpt for attempt in event.attempts)
-            if told and not await self._store.rewrite_event(event, _without(event, code)):
+            holds_code = code in event.body.decode() or any(code in attempt.excerpt for attempt in event.attempts)
+            if holds_code and not await self._store.rewrite_event(event, _without(event, code)):
                 return False
         try:
             after = order.erase()

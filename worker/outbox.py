@@ -54,7 +54,7 @@ class Outbox:
     async def deliver(self, event: Event) -> tuple[Event, int]:
         """One attempt to deliver a claimed event.
 
-        Gives the event as it was written, and how many that waited for the same host are due now.
+        Returns the event as it was written, and how many that waited for the same host are due now.
         """
         started = self._store.clock.now()
         secrets = await self._secrets_of(event.caller)

@@ -285,8 +285,8 @@ class _Book:
         return bool(account.shown)
 
     def _found(self, stretch: Stretch) -> list[str]:
-        told = [(order, self._accounts[order].shown) for order in stretch.doubtful]
-        return [f"{order} was {shown}" for order, shown in told if shown]
+        shown_of = [(order, self._accounts[order].shown) for order in stretch.doubtful]
+        return [f"{order} was {shown}" for order, shown in shown_of if shown]
 
     def _expected(self, stretch: Stretch, otherwise: Decimal) -> Decimal:
         """The change that purchases and refunds make, those of unknown price at `otherwise`."""

@@ -162,23 +162,23 @@ class Settings(BaseSettings):
 
     def warnings(self) -> list[str]:
         """What is allowed but should be known, a sentence each."""
-        told = []
+        found = []
         if self.poll_interval < 5:
-            told.append("RINGBACK_POLL_INTERVAL is under 5 s: the vendor asks for 5 to 10 s between two polls.")
+            found.append("RINGBACK_POLL_INTERVAL is under 5 s: the vendor asks for 5 to 10 s between two polls.")
         if self.poll_deadline > self.status_deadline:
-            told.append(
+            found.append(
                 f"RINGBACK_POLL_DEADLINE is more than 0.8 of the poll interval: {self.status_deadline:g} s is used."
             )
         if self.earliest_cancel < 125:
-            told.append("RINGBACK_EARLIEST_CANCEL is under 125 s: the provider may refuse the first cancels.")
+            found.append("RINGBACK_EARLIEST_CANCEL is under 125 s: the provider may refuse the first cancels.")
         if self.callback_allow_http:
-            told.append("RINGBACK_CALLBACK_ALLOW_HTTP is on: codes may cross the network in clear.")
+            found.append("RINGBACK_CALLBACK_ALLOW_HTTP is on: codes may cross the network in clear.")
         if not self.encryption_keys:
-            told.append(
+            found.append(
                 "RINGBACK_ENCRYPTION_KEYS is unset: codes and webhook secrets lie unencrypted in the store; "
                 "`ringback keygen` makes a key."
             )
-        return told
+        return found
 
     def masked(self) -> dict[str, Any]:
         """Every setting by its environment name; secrets as "set" or "unset"."""

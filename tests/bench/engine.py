@@ -137,7 +137,7 @@ class Engine:
     def fill(self, orders: int) -> int:
         """Post orders until `orders` are in flight, bought, and their number_assigned webhooks delivered.
 
-        Gives how many were posted.
+        Returns how many were posted.
         """
         missing = orders - int(self.stage.figures()["orders"])
         posted = post(

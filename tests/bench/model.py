@@ -166,7 +166,7 @@ class Model:
     def turnover(self, orders: int, life: float) -> Iterator[tuple[str, float]]:
         """Cores that orders take which come and go, each `life` seconds in flight; what was measured of it."""
         each = orders / life
-        yield "the web", each / self.record.door
+        yield "the web", each / self.record.api
         if self.record.bought_micros is not None and self.record.bought_redis_micros is not None:
             yield "workers, to buy and to tell the number", each * self.record.bought_micros / 1e6
             yield "Redis, for the same", each * self.record.bought_redis_micros / 1e6

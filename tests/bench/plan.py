@@ -26,7 +26,7 @@ class Plan:
     codes_spread: float
     posts: int
     pings: int
-    door_seconds: float
+    post_seconds: float
 
     @property
     def loads(self) -> tuple[int, ...]:
@@ -48,7 +48,7 @@ FULL = Plan(
     codes_spread=10,
     posts=500,
     pings=2_000,
-    door_seconds=6,
+    post_seconds=6,
 )
 QUICK = Plan(
     window=10,
@@ -64,5 +64,5 @@ QUICK = Plan(
     codes_spread=6,
     posts=100,
     pings=300,
-    door_seconds=3,
+    post_seconds=3,
 )

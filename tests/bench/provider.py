@@ -45,7 +45,7 @@ def number_of(activation: bytes) -> str:
     return f"+92300{int(activation.rpartition(b'_')[2]):07d}"
 
 
-class Desk:
+class Context:
     """Everything the provider knows; one for all connections."""
 
     def __init__(self) -> None:
@@ -106,8 +106,8 @@ class Desk:
 class Connection(asyncio.Protocol):
     """One kept-alive connection: requests come whole or in pieces, answers go out in order."""
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
+    def __init__(self, context: Context) -> None:
+        self.context = context
         self.rest = b""
         self.begun = 0.0
         self.transport: asyncio.Transport | None = None
@@ -140,28 +140,28 @@ class Connection(asyncio.Protocol):
         if at >= 0:
             self.provide(target, target[at + 7 :].partition(b"&")[0])
         elif target.startswith(b"/hook"):
-            self.send(self.desk.hook(data[end + 4 : whole], self.begun))
+            self.send(self.context.hook(data[end + 4 : whole], self.begun))
         else:
-            self.send(self.desk.control(target))
+            self.send(self.context.control(target))
 
     def provide(self, target: bytes, action: bytes) -> None:
         """Answer one call of the provider's protocol."""
         if action == b"getStatus":
-            self.poll(self.desk.status(value_of(target, b"id=")))
+            self.poll(self.context.status(value_of(target, b"id=")))
         elif action == b"buyNumber":
-            self.send(self.desk.buy())
+            self.send(self.context.buy())
         elif action == b"setStatus":
-            self.send(self.desk.settle(value_of(target, b"id="), value_of(target, b"status=")))
+            self.send(self.context.settle(value_of(target, b"id="), value_of(target, b"status=")))
         else:
             self.send(FIXED.get(action) or answer(b"BAD_ACTION"))
 
     def poll(self, body: bytes) -> None:
         """Send a poll's answer in the current mode: at once, late or never."""
-        desk = self.desk
-        if not desk.delay and not desk.silent:
+        context = self.context
+        if not context.delay and not context.silent:
             self.send(body)
-        elif random.random() >= desk.silent:
-            asyncio.get_running_loop().call_later(desk.delay, self.send, body)
+        elif random.random() >= context.silent:
+            asyncio.get_running_loop().call_later(context.delay, self.send, body)
 
     def send(self, body: bytes) -> None:
         """Write, unless the client has gone."""
@@ -186,9 +186,9 @@ def length_of(head: bytes) -> int:
 
 async def serve(port: int) -> None:
     """Serve on the loopback until the process is ended."""
-    desk = Desk()
+    context = Context()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(desk), "127.0.0.1", port, backlog=4096)
+    server = await loop.create_server(lambda: Connection(context), "127.0.0.1", port, backlog=4096)
     await server.serve_forever()
 
 

@@ -55,7 +55,7 @@ class Record:
     """Share of a core that an idle worker takes."""
     provider_micros: float
     order_bytes: float
-    door: float
+    api: float
     """Orders that the web accepts in a second."""
     webhook_micros: float
     """Worker CPU for a webhook alone."""
@@ -70,7 +70,7 @@ class Record:
         needed = {
             "idle": results.idle,
             "order_bytes": results.order_bytes,
-            "door": results.door,
+            "api": results.api,
             "webhook_micros": results.ping_micros,
         }
         unloaded = [f"{orders:,} orders" for orders in results.plan.loads if orders not in results.loads]

@@ -32,8 +32,8 @@ class Results:
     by_machine: Pair | None = None
     idle: float | None = None
     order_bytes: float | None = None
-    door: float | None = None
-    bare_door: float | None = None
+    api: float | None = None
+    bare_api: float | None = None
     waits: list[float] = field(default_factory=list)
     bought_micros: float | None = None
     bought_redis_micros: float | None = None
@@ -57,7 +57,7 @@ def table(results: Results) -> list[Figure]:
         _growth,
         _redis,
         _memory,
-        _door,
+        _api,
         _waits,
         _webhooks,
         _kept,
@@ -156,9 +156,9 @@ def _memory(results: Results) -> Iterator[Figure]:
     )
 
 
-def _door(results: Results) -> Iterator[Figure]:
+def _api(results: Results) -> Iterator[Figure]:
     """`POST /v1/orders` against a bare Flask endpoint."""
-    ours, bare = _have(results.door), _have(results.bare_door)
+    ours, bare = _have(results.api), _have(results.bare_api)
     yield at_least(
         "`POST /v1/orders` per second, of a bare endpoint's",
         ours / bare,

@@ -50,7 +50,7 @@ class Bench:
         """Everything, in the order of the page."""
         self.floor()
         self.peers()
-        self.door()
+        self.api()
         self.ringback()
         return self.results
 
@@ -72,10 +72,10 @@ class Bench:
         with self.step("webhooks, a Celery task each and a kept client"):
             self.results.kept_micros = rivals.celery_posts("post_kept", self.plan.posts)
 
-    def door(self) -> None:
+    def api(self) -> None:
         """Bare Flask under ringback's gunicorn line."""
         with self.step("a bare Flask endpoint"), Stage() as stage:
-            self.results.bare_door = engine.bare_flask(stage, seconds=self.plan.door_seconds).rate
+            self.results.bare_api = engine.bare_flask(stage, seconds=self.plan.post_seconds).rate
 
     def ringback(self) -> None:
         """Ringback from idle to the largest load, on one stage."""
@@ -95,10 +95,10 @@ class Bench:
             self.results.idle = ours.idle_share(seconds=self.plan.window)
 
     def accepting(self, ours: engine.Engine) -> None:
-        """The door alone: no worker runs, so that only what a POST costs is seen."""
+        """The web alone: no worker runs, so that only what a POST costs is seen."""
         with self.step("ringback accepts orders"):
             ours.stop_workers()
-            self.results.door = ours.accept(seconds=self.plan.door_seconds).rate
+            self.results.api = ours.accept(seconds=self.plan.post_seconds).rate
             ours.reset()
 
     def loads(self, ours: engine.Engine) -> None:

@@ -24,7 +24,7 @@ def tables(record: Record) -> str:
 
 
 def write(record: Record) -> str:
-    """Put the tables into the page; gives its path."""
+    """Put the tables into the page; returns its path."""
     before, _, rest = PAGE.read_text().partition(BEGIN)
     after = rest.partition(END)[2]
     PAGE.write_text(f"{before}{BEGIN}\n\n{tables(record)}\n\n{END}{after}")

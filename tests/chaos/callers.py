@@ -90,7 +90,7 @@ class Callers:
             self._insist(f"/v1/orders/{order.id}/cancel")
 
     def _insist(self, path: str, key: str | None = None, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """POST until there is an answer; a door that is gone or cannot reach its store is asked again."""
+        """POST until there is an answer; a web process that is gone or cannot reach its store is asked again."""
         until = time.monotonic() + PATIENCE
         while True:
             answer = self._post(path, key, body)

@@ -87,7 +87,7 @@ def test_a_short_storm(tmp_path: Path) -> None:
 
 @contextmanager
 def storming(trial: Trial, folder: Path) -> Iterator[tuple[Measured, str]]:
-    """Weather a storm, wait until all is at rest, and judge it; gives the figures and their conditions."""
+    """Weather a storm, wait until all is at rest, and judge it; returns the figures and their conditions."""
     seed = drawn_seed()
     chance = random.Random(seed)
     for stack in running_stack(folder, workers=WORKERS, fsync="always", settings=SETTINGS):

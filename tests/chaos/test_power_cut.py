@@ -94,7 +94,7 @@ def test_a_lost_second_costs_its_own_purchases_at_most(tmp_path: Path, capsys: p
 
 
 def _place_again(stack: Stack, callers: Callers) -> int:
-    """Callers whose order is not found place it again with the same key; gives how many."""
+    """Callers whose order is not found place it again with the same key; returns how many."""
     known = {order["id"] for order in listed(stack, "/v1/orders")}
     lost = [one for one in callers.placed if one.id not in known]
     for one in lost:

@@ -35,7 +35,7 @@ def listed(stack: Stack, path: str, **query: Any) -> Iterator[dict[str, Any]]:
 
 
 def until_at_rest(stack: Stack, seconds: float) -> float:
-    """Wait until every order has ended, its money is settled and no webhook is owed; gives how long that took."""
+    """Wait until every order has ended, its money is settled and no webhook is owed; returns how long that took."""
     begun = time.monotonic()
     try:
         wait_for(lambda: not _open(stack) and not list(listed(stack, "/v1/events", status="pending")), seconds)

@@ -1,4 +1,4 @@
-"""The door against its own description: whatever /openapi.json allows is served, whatever it does not is refused."""
+"""The web against its own description: whatever /openapi.json allows is served, whatever it does not is refused."""
 
 from __future__ import annotations
 

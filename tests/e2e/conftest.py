@@ -33,6 +33,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 
 def _end(log: str) -> str:
-    """The last lines of a log, without the door's line for each request."""
+    """The last lines of a log, without the web's line for each request."""
     lines = [line for line in log.splitlines() if '"event": "request' not in line]
     return "\n".join(lines[-LAST:])

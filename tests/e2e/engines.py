@@ -15,7 +15,7 @@ LAST = 40
 
 @contextmanager
 def running_engine(*, workers: int = 1, **settings: str) -> Iterator[Engine]:
-    """A store, the bench's provider, the door and workers, until the block ends; `settings` go to all of them."""
+    """A store, the bench's provider, the web and workers, until the block ends; `settings` go to all of them."""
     with Stage() as stage:
         engine = Engine(stage)
         try:

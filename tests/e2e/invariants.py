@@ -208,9 +208,9 @@ def secrets_of(stack: Stack) -> dict[str, str]:
     return told
 
 
-def leaked(stack: Stack, texts: Iterable[tuple[str, str]], **more: str) -> Iterator[str]:
+def leaked(stack: Stack, texts: Iterable[tuple[str, str]], **kwargs: str) -> Iterator[str]:
     """Which secret stands in which text. Timestamps are left out: their fractions look like codes."""
-    secrets = {**secrets_of(stack), **more}
+    secrets = {**secrets_of(stack), **kwargs}
     found = re.compile("|".join(rf"(?<![0-9A-Za-z]){re.escape(one)}(?![0-9A-Za-z])" for one in set(secrets.values())))
     names = {value: name for name, value in secrets.items()}
     for where, text in texts:

@@ -30,24 +30,24 @@ class Stage:
     cues: Mapping[str, Cue] = field(default_factory=dict)
 
 
-def buy(kind: str, **more: Any) -> Script:
+def buy(kind: str, **kwargs: Any) -> Script:
     """A fault of buyNumber."""
-    return {"action": "buyNumber", "kind": kind, **more}
+    return {"action": "buyNumber", "kind": kind, **kwargs}
 
 
-def poll(kind: str, **more: Any) -> Script:
+def poll(kind: str, **kwargs: Any) -> Script:
     """A fault of getStatus."""
-    return {"action": "getStatus", "kind": kind, **more}
+    return {"action": "getStatus", "kind": kind, **kwargs}
 
 
-def cancel(kind: str, **more: Any) -> Script:
+def cancel(kind: str, **kwargs: Any) -> Script:
     """A fault of setStatus 8."""
-    return {"action": "setStatus", "kind": kind, "match": {"status": CANCEL}, **more}
+    return {"action": "setStatus", "kind": kind, "match": {"status": CANCEL}, **kwargs}
 
 
-def finish(kind: str, **more: Any) -> Script:
+def finish(kind: str, **kwargs: Any) -> Script:
     """A fault of setStatus 3."""
-    return {"action": "setStatus", "kind": kind, "match": {"status": FINISH}, **more}
+    return {"action": "setStatus", "kind": kind, "match": {"status": FINISH}, **kwargs}
 
 
 def moment(query: Mapping[str, str]) -> str:

@@ -71,7 +71,7 @@ class Receiver:
             return [one for one in self._deliveries if path in (None, one.path)]
 
     def take(self, path: str, headers: dict[str, str], body: bytes) -> int:
-        """Keep a request; gives the status to answer."""
+        """Keep a request; returns the status to answer."""
         verified = self._verifies(headers, body)
         with self._lock:
             answers = self.answers[path]

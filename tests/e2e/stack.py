@@ -163,7 +163,7 @@ class Stack:
     # Its processes.
 
     def start(self) -> None:
-        """Start everything; returns when the door says that it is ready."""
+        """Start everything; returns when the web says that it is ready."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.receiver.start()
         self.provider.start()
@@ -204,7 +204,7 @@ class Stack:
         self.store.stop()
 
     def wait_until_ready(self, seconds: float = 40.0) -> None:
-        """Wait until the door answers, reaches the store and has seen a worker's clock tick."""
+        """Wait until the web answers, reaches the store and has seen a worker's clock tick."""
         wait_for(lambda: self._get("/readyz").status_code == 200, seconds, "GET /readyz answering 200")
 
     def restart(self, process: Process, **settings: str) -> None:
@@ -221,7 +221,7 @@ class Stack:
         )  # fmt: skip
 
     def ringback(self, *arguments: str) -> dict[str, Any]:
-        """Run the command with `--json`; gives what it printed."""
+        """Run the command with `--json`; returns what it printed."""
         done = self.command(*arguments, "--json")
         assert done.returncode == 0, done.stderr
         return dict(json.loads(done.stdout))
@@ -236,13 +236,13 @@ class Stack:
         logs.mkdir(exist_ok=True)
         return Process(name, line, self._environment(settings), logs / f"{name}.log")
 
-    def _environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    def _environment(self, kwargs: Mapping[str, str] | None = None) -> dict[str, str]:
         return {
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(self.folder),
             "RINGBACK_REDIS_URL": self.store.url,
             **self.settings,
-            **(more or {}),
+            **(kwargs or {}),
         }
 
     # What a caller does.
@@ -252,7 +252,7 @@ class Stack:
         return str(next(self._servers))
 
     def post(self, server: str | None = None, **fields: Any) -> dict[str, Any]:
-        """Post an order; its webhooks come to `/hook/<server>`. Gives the order."""
+        """Post an order; its webhooks come to `/hook/<server>`. Returns the order."""
         server = server or self.new_server()
         body = {"server": server, "type": "1", "callback_url": self.hook(server), **fields}
         answer = self.api.post("/v1/orders", json=body)
@@ -278,7 +278,7 @@ class Stack:
         return f"{self.receiver.url}/hook/{server}"
 
     def order(self, order_id: str) -> dict[str, Any]:
-        """The order as the door shows it."""
+        """The order as the web shows it."""
         answer = self._get(f"/v1/orders/{order_id}")
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
@@ -307,7 +307,7 @@ class Stack:
         return [pid for pid in found if _group(pid) in groups]
 
     def until(self, order_id: str, status: str | tuple[str, ...], seconds: float = 20.0) -> dict[str, Any]:
-        """Wait until the order has a status; gives the order."""
+        """Wait until the order has a status; returns the order."""
         wanted = (status,) if isinstance(status, str) else status
 
         def look() -> dict[str, Any] | None:
@@ -332,10 +332,10 @@ class Stack:
     def _told(self, order_id: str) -> bool:
         return all(event["status"] != "pending" for event in self.events(order_id))
 
-    def _get(self, path: str, **more: Any) -> httpx.Response:
-        """GET; a door that is not there is a 503."""
+    def _get(self, path: str, **kwargs: Any) -> httpx.Response:
+        """GET; a web process that is not there is a 503."""
         try:
-            return self.api.get(path, **more)
+            return self.api.get(path, **kwargs)
         except httpx.TransportError:
             return httpx.Response(503)
 

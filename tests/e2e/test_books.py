@@ -25,7 +25,7 @@ def books(real_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def ended(stack: Stack, order: dict[str, Any], settlement: str) -> str:
-    """Wait for an order's end and have the balance read after it; gives its id."""
+    """Wait for an order's end and have the balance read after it; returns its id."""
     stack.until_settled(order["id"], settlement)
     read_balance(stack)
     return str(order["id"])

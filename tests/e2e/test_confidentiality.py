@@ -41,7 +41,7 @@ class Listener:
         self._thread.start()
 
     def stop(self) -> str:
-        """Stop listening; gives all that was said."""
+        """Stop listening; returns all that was said."""
         self._monitor.connection.disconnect()
         self._thread.join(5)
         self._client.close()
@@ -67,7 +67,7 @@ def vault(real_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(scope="module")
 def heard(vault: Stack) -> str:
-    """A full run, good and bad; gives all that was sent to the store during it."""
+    """A full run, good and bad; returns all that was sent to the store during it."""
     listener = Listener(vault.store.url)
     vault.api.get("/v1/orders", headers={"Authorization": "Bearer rbk_" + "y" * 43})
     orders = [_ordinary(vault, n) for n in range(6)]
@@ -97,7 +97,7 @@ def _ordinary(stack: Stack, n: int) -> dict[str, Any]:
 
 
 def read_everything(stack: Stack, orders: list[dict[str, Any]]) -> None:
-    """Ask the door for all that it shows."""
+    """Ask the web for all that it shows."""
     for order in orders:
         stack.order(order["id"])
         stack.events(order["id"])

@@ -315,7 +315,7 @@ def test_killing_the_web_process_loses_nothing(home: Stack) -> None:
 
 
 def test_a_dead_store_is_one_clear_503_and_loses_nothing(home: Stack) -> None:
-    """The store is killed amid polls and a purchase; the door says so, and all goes on when it is back."""
+    """The store is killed amid polls and a purchase; the web says so, and all goes on when it is back."""
     (worker,) = home.workers
     coded, due = home.play(timeout=60), home.play(timeout=4)
     for order in (coded, due):
@@ -376,7 +376,7 @@ def test_bad_settings_are_all_told_at_once(home: Stack, name: str) -> None:
 
 
 def test_the_web_process_runs_without_the_provider_s_key(home: Stack) -> None:
-    """The door is not given the provider's key, and has served every order of this module without it."""
+    """The web is not given the provider's key, and has served every order of this module without it."""
     assert "RINGBACK_OTPGET_API_KEY" not in home.web.env
     assert home.provider_key not in home.web.env.values()
     assert home.api.get("/readyz").status_code == 200

@@ -46,9 +46,9 @@ def calm(treasury: Stack) -> Iterator[None]:
         client.delete(keys.GATE, keys.LIMIT)
 
 
-def account(action: str, kind: str, **more: Any) -> Script:
+def account(action: str, kind: str, **kwargs: Any) -> Script:
     """A fault of getBalance or getServers."""
-    return {"action": action, "kind": kind, **more}
+    return {"action": action, "kind": kind, **kwargs}
 
 
 def read(stack: Stack, path: str) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def read(stack: Stack, path: str) -> dict[str, Any]:
 
 
 def pauses(stack: Stack) -> list[str]:
-    """Why buying is paused, as the door says."""
+    """Why buying is paused, as the web says."""
     return [one["reason"] for one in stack.api.get("/v1/balance").json()["buying"]["reasons"]]
 
 
@@ -177,7 +177,7 @@ def test_a_wait_that_runs_past_the_number_s_life_is_not_obeyed(treasury: Stack) 
 
 
 def test_with_a_floor_an_unknown_balance_buys_nothing(treasury: Stack) -> None:
-    """Below RINGBACK_MIN_BALANCE, or with a balance nobody can read, nothing is bought and the door says why."""
+    """Below RINGBACK_MIN_BALANCE, or with a balance nobody can read, nothing is bought and the web says why."""
     (worker,) = treasury.workers
     treasury.restart(worker, RINGBACK_MIN_BALANCE="50")
     treasury.provider.script(account("getBalance", "text", body="ACCESS_BALANCE:1,234.50", times=-1))

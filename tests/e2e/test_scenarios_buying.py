@@ -18,11 +18,13 @@ CODE = "640913"
 NO_NUMBER = "<html><body>Error: <b>NO_NUMBERS</b></body></html>"
 
 
-def sold(name: str, *faults: Script, flags: tuple[str, ...] = (), buys: int | tuple[int, int] = 1, **more: Any) -> Play:
+def sold(
+    name: str, *faults: Script, flags: tuple[str, ...] = (), buys: int | tuple[int, int] = 1, **kwargs: Any
+) -> Play:
     """A purchase that is adopted, and gets its code."""
     return Play(
         name=name, faults=faults, sms=(CODE, 0.6), status="received", settlement="finished", otp=CODE, finishes=1,
-        cancels=0, flags=flags, buys=buys, also=number_told_first, **more,
+        cancels=0, flags=flags, buys=buys, also=number_told_first, **kwargs,
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ LONG = "Z9" * 10_240
 ODD = "77\x0021\x1b[31m\x7f<script>alert('881')</script>\u202e \U0001f512\u20ac"
 
 
-def got(name: str, code: str, *faults: Script, after: float = 0.6, **more: Any) -> Play:
+def got(name: str, code: str, *faults: Script, after: float = 0.6, **kwargs: Any) -> Play:
     """A code that is delivered to the letter, once, and then finished."""
     expected: dict[str, Any] = {
         "settlement": "finished",
@@ -28,7 +28,7 @@ def got(name: str, code: str, *faults: Script, after: float = 0.6, **more: Any) 
         "cancels": 0,
         "otp": code,
         "also": told_once,
-        **more,
+        **kwargs,
     }
     return Play(name=name, faults=faults, sms=(code, after), status="received", **expected)
 

@@ -19,26 +19,26 @@ SHORT_LIFE = {"life": 7}
 """A number that runs out within the test; half of its life is kept for its cancel."""
 
 
-def refunded(name: str, *faults: Script, cancels: int | tuple[int, int] = 1, **more: Any) -> Play:
+def refunded(name: str, *faults: Script, cancels: int | tuple[int, int] = 1, **kwargs: Any) -> Play:
     """A number without a code, given back."""
     return Play(
         name=name, faults=faults, timeout=2.0, status="expired", settlement="refunded", cancels=cancels, finishes=0,
-        **more,
+        **kwargs,
     )  # fmt: skip
 
 
-def lost_money(name: str, *faults: Script, **more: Any) -> Play:
+def lost_money(name: str, *faults: Script, **kwargs: Any) -> Play:
     """A number whose refund could not be confirmed by its end: said so, and alerted."""
-    expected: dict[str, Any] = {"cancels": (2, 12), "rules": SHORT_LIFE, **more}
+    expected: dict[str, Any] = {"cancels": (2, 12), "rules": SHORT_LIFE, **kwargs}
     return Play(
         name=name, faults=faults, timeout=2.0, status="expired", settlement="unconfirmed", finishes=0,
         also=alerted("settlement_unconfirmed"), **expected,
     )  # fmt: skip
 
 
-def by_caller(name: str, *faults: Script, then: Callable[[Run], object], **more: Any) -> Play:
+def by_caller(name: str, *faults: Script, then: Callable[[Run], object], **kwargs: Any) -> Play:
     """A number given back at its caller's word."""
-    expected: dict[str, Any] = {"settlement": "refunded", "cancels": 1, **more}
+    expected: dict[str, Any] = {"settlement": "refunded", "cancels": 1, **kwargs}
     return Play(name=name, faults=faults, status="cancelled", then=then, **expected)
 
 

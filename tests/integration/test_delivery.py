@@ -340,7 +340,7 @@ async def test_closed_address_is_not_connected_to(found: list[str]):
 
 
 async def test_rebinding_name_is_not_connected_to():
-    """Public at the door and loopback at the connect: the second answer is judged too."""
+    """Public when an order is posted and loopback at the connect: the second answer is judged too."""
     replies = iter([["93.184.216.34"], ["127.0.0.1"]])
     async with receiving(OK) as receiver:
         guard = Guard(allow_http=True, allowed_ports=[receiver.port], resolve=lambda _: next(replies))
@@ -362,7 +362,7 @@ async def test_rebinding_name_is_not_connected_to():
         ("http://hooks.test:22/", "port"),
     ],
 )
-async def test_what_the_door_would_refuse_is_refused_when_sending(url: str, error: str):
+async def test_what_the_api_would_refuse_is_refused_when_sending(url: str, error: str):
     """An order taken under other settings is judged by those of today."""
     guard = Guard(allow_http=True, resolve=lambda _: ["93.184.216.34"])
     async with sending(guard) as sender:

@@ -487,7 +487,7 @@ def test_foreign_page_may_not_direct(sandbox: Sandbox) -> None:
     ],
 )
 def test_bad_request_is_a_400(sandbox: Sandbox, sent: bytes) -> None:
-    """What is no HTTP gets a 400 and the door; the server goes on."""
+    """What is no HTTP gets a 400 and a closed connection; the server goes on."""
     with socket.create_connection((sandbox.host, sandbox.port), 5) as connection:
         connection.sendall(sent)
         assert b"".join(iter(lambda: connection.recv(65536), b"")).startswith(b"HTTP/1.1 400 ")

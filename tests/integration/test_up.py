@@ -33,14 +33,14 @@ time.sleep(60)
 """
 
 
-def python(name: str, code: str, **more: object) -> Child:
-    return Child(name, [sys.executable, "-u", "-c", code], **more)  # type: ignore[arg-type]
+def python(name: str, code: str, **kwargs: object) -> Child:
+    return Child(name, [sys.executable, "-u", "-c", code], **kwargs)  # type: ignore[arg-type]
 
 
 @contextmanager
-def running(*children: Child, **more: object) -> Iterator[tuple[Supervisor, io.StringIO]]:
+def running(*children: Child, **kwargs: object) -> Iterator[tuple[Supervisor, io.StringIO]]:
     out = io.StringIO()
-    running = Supervisor(children, out=out, **more)  # type: ignore[arg-type]
+    running = Supervisor(children, out=out, **kwargs)  # type: ignore[arg-type]
     thread = threading.Thread(target=running.run)
     thread.start()
     try:

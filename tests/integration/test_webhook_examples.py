@@ -40,7 +40,7 @@ def example(name: str) -> str:
 
 @contextmanager
 def running(command: Sequence[str], folder: Path, port: int) -> Iterator[Path]:
-    """The receiver as a process; gives the file with what it printed."""
+    """The receiver as a process; returns the file with what it printed."""
     printed = folder / "printed"
     env = {**os.environ, "RINGBACK_WEBHOOK_SECRET": SECRET, "PORT": str(port)}
     with printed.open("w") as out:
@@ -92,7 +92,7 @@ def _express(folder: Path) -> list[str]:
 
 
 def deliver(url: str, event_id: str, secrets: Sequence[str], *, body: bytes = BODY, sent: bytes | None = None) -> int:
-    """Send a webhook with our own sender; gives the status it was answered with."""
+    """Send a webhook with our own sender; returns the status it was answered with."""
 
     async def attempt() -> int:
         sender = Sender(Guard(allow_http=True, allowed_networks=["127.0.0.0/8"]), timeout=PATIENCE, version="test")

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from worker.announce import announce
 from worker.caller import Caller, Caps
 from worker.callers import Callers
-from worker.cli import app, desk
+from worker.cli import app, context
 from worker.order import EventType, Order
 from worker.schedule import Lane, Wake
 from worker.store import Store, Vault
@@ -28,7 +28,7 @@ class Stage:
         self.vault = Vault()
         self.store = Store(self.redis, self.vault, retention=3600, otp_ttl=3600)
         self.callers = Callers(self.store)
-        monkeypatch.setattr(desk, "connect", lambda _: self.redis)
+        monkeypatch.setattr(context, "connect", lambda _: self.redis)
         self.environ = {"RINGBACK_REDIS_URL": "redis://memory:6379", "RINGBACK_OTPGET_API_KEY": ""}
 
     def run(self, *arguments: str, **environ: str) -> Result:
@@ -41,9 +41,9 @@ class Stage:
         assert result.exit_code == 0, result.output
         return json.loads(result.stdout)
 
-    def caller(self, name: str = "shop", **more: Any) -> Caller:
+    def caller(self, name: str = "shop", **kwargs: Any) -> Caller:
         """A caller."""
-        return self.callers.create(name, 1000.0, **more)[0]
+        return self.callers.create(name, 1000.0, **kwargs)[0]
 
     def order(self, caller: Caller, order_id: str = "ord_1", created_at: float = 1000.0) -> Order:
         """An order that was just accepted."""

@@ -23,9 +23,9 @@ async def account(world: World) -> Account:
 
 
 async def test_everything_is_read_at_first(world: World, account: Account):
-    """Balance and both kinds of servers, stored with the time for the door."""
+    """Balance and both kinds of servers, stored with the time for the web."""
     assert await account.refresh() == EVERYTHING
-    stored = world.door.account()
+    stored = world.blocking.account()
     assert stored["balance"] == "500.00"
     assert json.loads(stored["servers:2"]) == [{"id": "1", "name": "Server of type 2"}]
     assert int(stored["balance:at"]) == int(stored["servers:1:at"]) == NOW * 1000
@@ -47,7 +47,7 @@ async def test_wish_is_granted_once(world: World, account: Account, wish: str):
     """`?refresh=true` asks a worker."""
     await account.refresh()
     world.clock.advance(5)
-    world.door.request_refresh(wish)
+    world.blocking.request_refresh(wish)
     assert await account.refresh() == [wish]
     assert await account.refresh() == []
 
@@ -59,7 +59,7 @@ async def test_unreadable_answer_keeps_the_last_good_one(world: World, account: 
     world.provider.answer("balance", Unclear("NaN"))
     world.provider.answer("servers", Unclear("html"), times=2)
     await account.refresh()
-    stored = world.door.account()
+    stored = world.blocking.account()
     assert (stored["balance"], int(stored["balance:at"])) == ("500.00", NOW * 1000)
     assert int(stored["balance:asked"]) == (NOW + 600) * 1000
     assert json.loads(stored["servers:1"])[0]["id"] == "1"
@@ -71,7 +71,7 @@ async def test_balances_are_written_into_the_journal_when_they_change(world: Wor
         world.provider.money = Decimal(money)
         await account.refresh()
         world.clock.advance(60)
-    assert [line for _, line in world.door.journal(0)] == [
+    assert [line for _, line in world.blocking.journal(0)] == [
         {"kind": "balance", "balance": "500.00"},
         {"kind": "balance", "balance": "450.00"},
     ]

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def callers(world: World) -> Callers:
-    return Callers(world.door)
+    return Callers(world.blocking)
 
 
 def test_caller_comes_back_as_it_was():
@@ -43,10 +43,10 @@ async def test_new_caller_gets_in_with_its_key(callers: Callers):
 
 
 async def test_only_hashes_and_sealed_secrets_are_stored(world: World):
-    """What lies in the store opens no door."""
+    """What lies in the store lets nobody in."""
     world.vault = Vault([Fernet.generate_key().decode()])
-    world.door._vault = world.vault
-    made, api_key, secret = Callers(world.door).create("Shop", NOW, callback_url="https://s.example/?t=1")
+    world.blocking._vault = world.vault
+    made, api_key, secret = Callers(world.blocking).create("Shop", NOW, callback_url="https://s.example/?t=1")
     stored = world.raw.get(f"rb:caller:{made.id}:record")
     stored += b"".join(k + v for k, v in world.raw.hgetall(f"rb:caller:{made.id}").items())
     stored += b"".join(world.raw.keys())

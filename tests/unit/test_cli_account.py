@@ -11,7 +11,7 @@ from typer.main import get_command
 
 from tests.unit.cli_stage import Stage
 from worker.callers import Callers
-from worker.cli import account, app, desk
+from worker.cli import account, app, context
 from worker.errors import SettingsInvalid
 from worker.local import up
 from worker.store import Store, Vault
@@ -107,7 +107,7 @@ def test_a_dead_store_says_what_to_check(stage, monkeypatch):
     """A store that does not answer is one line with the setting to look at, its password left out."""
     server = fakeredis.FakeServer()
     server.connected = False
-    monkeypatch.setattr(desk, "connect", lambda _: fakeredis.FakeRedis(server=server))
+    monkeypatch.setattr(context, "connect", lambda _: fakeredis.FakeRedis(server=server))
     result = stage.run("caller", "list", RINGBACK_REDIS_URL="redis://:hush@db.example:6379/0")
     assert result.exit_code == 1
     assert "RINGBACK_REDIS_URL (redis://db.example:6379/0)" in result.stderr
@@ -118,7 +118,7 @@ def test_an_address_that_is_none_is_no_traceback(monkeypatch, nowhere):
     """A store's address that cannot be read is named as such."""
     monkeypatch.setenv("RINGBACK_REDIS_URL", "redis://host:port:more/0")
     with pytest.raises(SettingsInvalid, match="no address"):
-        desk.open_desk().store  # noqa: B018 - the property connects
+        context.open_context().store  # noqa: B018 - the property connects
 
 
 def test_records_sealed_with_another_key_are_one_line(stage):

@@ -8,7 +8,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from tests.unit.cli_stage import Stage
-from worker.cli.desk import seconds
+from worker.cli.context import seconds
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_create_prints_exactly_the_four_promised_fields(stage):
 
 
 def test_create_keeps_callback_and_caps(stage):
-    """What create is told about a caller is what the door goes by."""
+    """What create is told about a caller is whwhen an order is posted goes by."""
     made = stage.json(
         "caller", "create", "shop", "--callback-url", "https://93.184.216.34/hook", "--max-in-flight", "5",
         "--orders-per-day", "100", "--verify-callback",
@@ -45,15 +45,15 @@ def test_create_refuses_an_address_that_is_none(stage):
     assert not stage.callers.all()
 
 
-def test_create_mentions_what_the_door_would_refuse(stage):
-    """A private callback is stored with a word of warning: the door goes by its own settings, at every order."""
+def test_create_mentions_what_the_api_would_refuse(stage):
+    """A private callback is stored with a word of warning: the web goes by its own settings, at every order."""
     result = stage.run("caller", "create", "shop", "--callback-url", "https://10.0.0.1/hook")
     assert result.exit_code == 0
     assert "blocked_address" in result.stderr
 
 
 def test_create_takes_a_private_callback_that_the_settings_allow(stage):
-    """The guard goes by the settings, as at the door."""
+    """The guard goes by the settings, as when an order is posted."""
     environ = {"RINGBACK_CALLBACK_ALLOWED_NETWORKS": "127.0.0.0/8", "RINGBACK_CALLBACK_ALLOW_HTTP": "true"}
     result = stage.run("caller", "create", "demo", "--callback-url", "http://127.0.0.1:8123/x", **environ)
     assert result.exit_code == 0, result.output
@@ -94,7 +94,7 @@ def test_rotated_secret_signs_beside_the_old_one(stage):
 
 
 def test_rotated_key_replaces_the_old_one_at_once(stage):
-    """After rotate-key only the new key opens the door."""
+    """After rotate-key only the new key lets it in."""
     caller, old, _ = stage.callers.create("shop", 1000.0)
     new = stage.json("caller", "rotate-key", caller.id)["api_key"]
     assert stage.callers.by_key(old) is None

@@ -103,8 +103,8 @@ def test_redeliver_says_when_there_is_no_such_event(stage):
 # Over HTTP.
 
 
-def _door(*answers):
-    """A door whose service gives these answers in turn, and the requests that it got."""
+def _api(*answers):
+    """An API that gives these answers in turn, and the requests that it got."""
     left, seen = list(answers), []
 
     def answer(request):
@@ -115,9 +115,9 @@ def _door(*answers):
 
 
 def test_placing_posts_with_key_and_idempotency_key():
-    """An order goes through the same door as everybody's: bearer key, JSON body, idempotency key."""
-    door, seen = _door(httpx.Response(202, json={"id": "ord_1", "status": "queued"}))
-    assert door.place({"server": "1", "type": "1"}, "once")["id"] == "ord_1"
+    """An order goes through the same API as everybody's: bearer key, JSON body, idempotency key."""
+    api, seen = _api(httpx.Response(202, json={"id": "ord_1", "status": "queued"}))
+    assert api.place({"server": "1", "type": "1"}, "once")["id"] == "ord_1"
     assert (seen[0].method, str(seen[0].url)) == ("POST", "http://ringback.test/v1/orders")
     assert seen[0].headers["authorization"] == "Bearer rbk_key"
     assert seen[0].headers["idempotency-key"] == "once"
@@ -126,25 +126,25 @@ def test_placing_posts_with_key_and_idempotency_key():
 
 def test_waiting_asks_until_the_order_has_ended():
     """Waiting holds one request after the other until a terminal state."""
-    door, seen = _door(*(httpx.Response(200, json={"id": "o", "status": s}) for s in ("waiting", "received")))
-    assert door.until_ended({"id": "o", "status": "queued"})["status"] == "received"
+    api, seen = _api(*(httpx.Response(200, json={"id": "o", "status": s}) for s in ("waiting", "received")))
+    assert api.until_ended({"id": "o", "status": "queued"})["status"] == "received"
     assert [str(request.url.query, "ascii") for request in seen] == ["wait=30", "wait=30"]
 
 
 def test_a_problem_becomes_one_line_with_every_bad_field():
-    """What the door objects to is shown as it says it."""
+    """Whwhen an order is posted objects to is shown as it says it."""
     problem = {"code": "invalid", "detail": "2 fields are bad", "errors": [{"field": "type", "message": "is missing"}]}
-    door, _ = _door(httpx.Response(422, json=problem))
+    api, _ = _api(httpx.Response(422, json=problem))
     with pytest.raises(Refused, match="refused with 422 invalid: 2 fields are bad; type: is missing"):
-        door.place({}, None)
+        api.place({}, None)
 
 
 @pytest.mark.parametrize("answer", [httpx.Response(502, text="<h1>no</h1>"), httpx.Response(200, text="hello")])
 def test_an_answer_that_is_no_json_is_refused(answer):
     """A proxy's page is an error, not a traceback."""
-    door, _ = _door(answer)
+    api, _ = _api(answer)
     with pytest.raises(Refused):
-        door.cancel("ord_1")
+        api.cancel("ord_1")
 
 
 def test_a_dead_service_is_named_without_the_key():

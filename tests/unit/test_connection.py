@@ -138,15 +138,15 @@ async def test_mistake_of_ours_is_no_outage(world: World):
         await write(world, 60)
 
 
-async def test_door_says_that_the_store_does_not_answer(world: World):
+async def test_web_says_that_the_store_does_not_answer(world: World):
     """Every call, in one kind of error."""
     world.server.connected = False
     for call in (
-        lambda: world.door.load("ord_1"),
-        lambda: world.door.create(order(), Caps()),
-        lambda: world.door.now(),
-        lambda: world.door.callers(),
-        lambda: list(world.door.journal(0)),
+        lambda: world.blocking.load("ord_1"),
+        lambda: world.blocking.create(order(), Caps()),
+        lambda: world.blocking.now(),
+        lambda: world.blocking.callers(),
+        lambda: list(world.blocking.journal(0)),
     ):
         with pytest.raises(StoreUnavailable):
             call()

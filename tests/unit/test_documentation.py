@@ -39,7 +39,7 @@ def named(path: Path) -> str:
 
 @pytest.fixture(scope="module")
 def app() -> Any:
-    """The door on an empty store."""
+    """The web on an empty store."""
     settings = load("web", {"RINGBACK_REDIS_URL": "redis://nowhere"})
     store = Store(fakeredis.FakeRedis(), Vault(), retention=settings.retention, otp_ttl=settings.otp_ttl)
     return create_app(settings, store=store)
@@ -112,7 +112,7 @@ def _commands(group: Any) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_routes_exist(page: Path, app: Any):
-    """Every call on a page is a route of the door, with that method."""
+    """Every call on a page is a route of the web, with that method."""
     routes = {
         (method, re.sub(r"<[^>]+>", "{}", rule.rule)) for rule in app.url_map.iter_rules() for method in rule.methods
     }
@@ -244,12 +244,12 @@ def test_yaml_can_be_read(file: Path):
 
 
 @pytest.mark.parametrize("name", ["compose.yaml", "k8s/web.yaml", "systemd/ringback-web.service"])
-def test_the_door_is_never_given_the_providers_key(name: str):
-    """What starts the door reads nothing that holds the provider's key."""
+def test_the_web_is_never_given_the_providers_key(name: str):
+    """What starts the web reads nothing that holds the provider's key."""
     text = read(f"deploy/{name}")
-    door = text.partition("\n  worker:")[0].partition("services:")[2] if name == "compose.yaml" else text
-    assert "provider.env" not in door
-    assert "ringback-provider" not in door
+    api = text.partition("\n  worker:")[0].partition("services:")[2] if name == "compose.yaml" else text
+    assert "provider.env" not in api
+    assert "ringback-provider" not in api
 
 
 @pytest.mark.parametrize("line", ["web", "worker"])

@@ -199,7 +199,7 @@ async def test_stale_delivery_is_dropped(world: World):
     """What a process had claimed that then stood still is somebody else's by now."""
     sender = FakeSender()
     engine = engine_on(world, sender)
-    world.door.add_event(event(order=None))
+    world.blocking.add_event(event(order=None))
     real = world.store.claim_events
 
     async def slow(*args: Any):
@@ -218,7 +218,7 @@ async def test_receiver_with_a_queue_is_served_without_another_hint(world: World
     sender = FakeSender()
     engine = engine_on(world, sender)
     for n in range(3 * PER_HOST):
-        world.door.add_event(event(id=f"evt_{n}", order=None))
+        world.blocking.add_event(event(id=f"evt_{n}", order=None))
     await take(engine, "deliver")
     await idle(engine)
     assert len(sender.sent) == 3 * PER_HOST
@@ -361,7 +361,7 @@ async def test_clocks_hand_the_token_over_when_one_dies(world: World):
 @pytest.mark.parametrize("late", [0.0, 0.15])
 async def test_what_a_dead_worker_was_delivering_goes_on_within_two_seconds(world: World, late: float):
     """Long before its lease is over, even if the other's beats come late."""
-    world.door.add_event(event(order=None))
+    world.blocking.add_event(event(order=None))
     dead, living = Heartbeat(world.store, "dead"), Heartbeat(world.store, "living")
     for heart in (dead, living):
         await heart.beat()
@@ -376,7 +376,7 @@ async def test_what_a_dead_worker_was_delivering_goes_on_within_two_seconds(worl
 
 async def test_living_workers_keep_what_they_deliver(world: World):
     """However long an attempt takes, and although the store was away for a while."""
-    world.door.add_event(event(order=None))
+    world.blocking.add_event(event(order=None))
     hearts = [Heartbeat(world.store, name) for name in ("one", "two")]
     for heart in hearts:
         await heart.beat()

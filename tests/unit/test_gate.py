@@ -37,11 +37,11 @@ async def test_open_gate_names_no_reason(world: World):
     ],
 )
 async def test_word_about_the_account_pauses_everyone(world: World, word: Word, reason: Pause):
-    """Alerted once, seen by the door and by every worker."""
+    """Alerted once, seen by the web and by every worker."""
     assert await world.gate.refused(Declined(word)) is reason
     assert await world.gate.refused(Declined(word)) is reason
     assert await Gate(world.engine_store(), world.counters).closed() is reason
-    assert list(world.door.pauses()) == [reason]
+    assert list(world.blocking.pauses()) == [reason]
     assert world.counters.drain() == {'alerts{kind="buying_paused"}': 1}
 
 
@@ -117,7 +117,7 @@ async def test_floor_closes_and_opens_with_the_balance(world: World):
 
 async def test_kill_switch_is_lifted_by_nobody_but_its_owner(world: World):
     """A good balance changes nothing about `ringback buying off`."""
-    world.door.pause(Pause.SWITCHED_OFF, {"since": NOW})
+    world.blocking.pause(Pause.SWITCHED_OFF, {"since": NOW})
     world.clock.advance(3600)
     await world.gate.observe_balance(Decimal(1000), Decimal(100))
     assert await world.gate.closed() is Pause.SWITCHED_OFF

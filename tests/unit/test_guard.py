@@ -57,7 +57,7 @@ def nowhere(_: str) -> Sequence[str]:
 
 
 def refusal(guard: Guard, url: str) -> str:
-    """The code with which the guard refuses a callback at the door."""
+    """The code with which the guard refuses a callback when an order is posted."""
     with pytest.raises(CallbackRefused) as caught:
         guard.check(url)
     return caught.value.code.value
@@ -225,7 +225,7 @@ def test_name_without_an_address_is_refused():
 
 
 def test_look_up_has_a_time_limit(monkeypatch: pytest.MonkeyPatch):
-    """A dead name server holds the door up for seconds at most, not for as long as it likes."""
+    """A dead name server holds a POST up for seconds at most, not for as long as it likes."""
     release = threading.Event()
     monkeypatch.setattr(guard_module, "RESOLVE_TIMEOUT", 0.01)
 
@@ -265,7 +265,7 @@ def test_port_needs_every_address_in_the_allowed_network():
 
 
 async def test_name_that_changes_its_mind_is_refused_when_connecting():
-    """DNS rebinding: public at the door, loopback at the connect, and nothing is connected to."""
+    """DNS rebinding: public when an order is posted, loopback at the connect, and nothing is connected to."""
     replies = iter([PUBLIC, ("127.0.0.1",)])
     guard = Guard(resolve=lambda _: next(replies))
     guard.check("https://hooks.example.com/")

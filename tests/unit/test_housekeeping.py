@@ -40,7 +40,7 @@ async def test_code_is_erased_when_its_time_is_over(world: World, housekeeping: 
     world.clock.advance(86_400)
     assert await housekeeping.erase() == 1
     assert (world.see().otp, world.see().flags) == (None, ("otp_erased",))
-    page, _ = world.door.events("cal_1", order="ord_1", status=None, limit=10, before=None)
+    page, _ = world.blocking.events("cal_1", order="ord_1", status=None, limit=10, before=None)
     told = json.loads(page[0].body)["data"]
     assert (told["otp"], told["flags"]) == (None, ["otp_erased"])
     assert await housekeeping.erase() == 0
@@ -55,7 +55,7 @@ async def test_code_that_a_receiver_echoed_is_erased_too(world: World, housekeep
     await world.store.record_attempt(claimed, after, host_is_up=True, erase_after=900, patience=0)
     world.clock.advance(900)
     assert await housekeeping.erase() == 1
-    kept = world.door.load_event(claimed.id)
+    kept = world.blocking.load_event(claimed.id)
     assert kept is not None
     assert kept.attempts[0].excerpt == f"thanks for {ERASED}!"
     assert kept.status is EventStatus.DELIVERED
@@ -76,10 +76,10 @@ async def test_lost_race_is_taken_up_again(world: World, housekeeping: Housekeep
     world.clock.advance(86_400)
     real = world.store.save
 
-    async def beaten(before, after, **more):
+    async def beaten(before, after, **kwargs):
         world.store.save = real  # type: ignore[method-assign]
         await real(before, before.settle(Settlement.UNCONFIRMED), wake=None)
-        return await real(before, after, **more)
+        return await real(before, after, **kwargs)
 
     world.store.save = beaten  # type: ignore[method-assign]
     assert await housekeeping.erase() == 0
@@ -108,7 +108,7 @@ async def test_erased_order_is_kept_for_its_retention(world: World, housekeeping
     await housekeeping.erase()
     assert world.raw.ttl("rb:order:ord_1") > 0
     world.clock.advance(604_801)
-    assert world.door.load("ord_1") is None
+    assert world.blocking.load("ord_1") is None
     await housekeeping.erase()
     assert world.raw.zcard("rb:erase") == 0
 
@@ -141,7 +141,7 @@ async def test_old_entries_are_trimmed(world: World, housekeeping: Housekeeping)
     world.clock.advance(604_800 + 86_401)
     await housekeeping.trim()
     assert world.raw.zcard("rb:caller:cal_1:orders") == 0
-    assert len(list(world.door.journal(0))) == 1
+    assert len(list(world.blocking.journal(0))) == 1
 
 
 async def test_open_order_is_not_erased(world: World, housekeeping: Housekeeping):

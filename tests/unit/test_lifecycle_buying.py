@@ -146,8 +146,8 @@ async def test_worker_that_stood_still_before_the_call_does_not_send_it(world: W
     """By the time of an answer somebody else might have given the order up."""
     real = world.store.save
 
-    async def slow(*args, **more):
-        written = await real(*args, **more)
+    async def slow(*args, **kwargs):
+        written = await real(*args, **kwargs)
         if args[1].status is Status.BUYING:
             world.clock.advance(6)
         return written
@@ -266,7 +266,7 @@ async def cancel_during_the_purchase(world: World) -> Order:
 
     async def meanwhile(server: str, type: str):
         buying = world.see()
-        world.door.save(buying, buying.ask_cancel(world.clock()), wake=Wake(Lane.BUY, world.clock() + 25))
+        world.blocking.save(buying, buying.ask_cancel(world.clock()), wake=Wake(Lane.BUY, world.clock() + 25))
         return await real(server, type)
 
     world.provider.buy = meanwhile  # type: ignore[method-assign]

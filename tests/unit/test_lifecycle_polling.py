@@ -240,7 +240,7 @@ async def test_code_wins_the_race_against_the_callers_cancel(waiting: World):
     async def raced(order_id: str):
         found = await real(order_id)
         if waiting.see().version == before.version:
-            waiting.door.save(before, before.ask_cancel(NOW), wake=Wake(Lane.SETTLE, NOW + 125))
+            waiting.blocking.save(before, before.ask_cancel(NOW), wake=Wake(Lane.SETTLE, NOW + 125))
         return found
 
     waiting.store.load = raced  # type: ignore[method-assign]

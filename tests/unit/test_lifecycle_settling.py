@@ -136,6 +136,13 @@ async def test_repeated_cancel_that_says_already_is_a_refund(due: World):
     assert due.see().settlement is Settlement.REFUNDED
 
 
+async def test_already_cancelled_at_our_first_cancel_proves_no_refund(due: World):
+    """Somebody else ended the number between our look and our cancel: whether the money came back is not known."""
+    due.provider.answer("cancel", Done(Word.ACCESS_CANCEL_ALREADY))
+    await due.pass_time(60)
+    assert (due.see().status, due.see().settlement) == (Status.EXPIRED, Settlement.UNCONFIRMED)
+
+
 @pytest.mark.parametrize("reply", [Unclear("status_500"), Unclear("empty"), Unreached("dns"), Declined(Word.BAD_KEY)])
 async def test_cancel_that_never_answers_ends_unconfirmed(due: World, reply: object):
     """Asked again and again until the number is over, then said as it is, with an alert."""
@@ -216,7 +223,7 @@ async def test_unasked_cancel_of_a_number_that_the_caller_gave_back_is_not_calle
     world.accept(order())
     await world.work(Lane.BUY)
     bought = world.see()
-    world.door.save(bought, bought.ask_cancel(NOW + 5), wake=Wake(Lane.SETTLE, NOW + 125, after_poll=True))
+    world.blocking.save(bought, bought.ask_cancel(NOW + 5), wake=Wake(Lane.SETTLE, NOW + 125, after_poll=True))
     world.provider.numbers["act_1"].cancelled = True
     await world.pass_time(130)
     assert (world.see().status, world.see().settlement) == (Status.CANCELLED, Settlement.UNCONFIRMED)
@@ -229,7 +236,7 @@ async def test_callers_cancel_is_sent_as_soon_as_it_is_allowed(world: World):
     await world.pass_time(30)
     bought = world.see()
     asked = bought.ask_cancel(world.clock())
-    world.door.save(bought, asked, wake=Wake(Lane.SETTLE, NOW + 125, after_poll=True))
+    world.blocking.save(bought, asked, wake=Wake(Lane.SETTLE, NOW + 125, after_poll=True))
     assert asked.ask_cancel(world.clock()) is asked
     await world.pass_time(120)
     assert (world.see().status, world.see().settlement) == (Status.CANCELLED, Settlement.REFUNDED)
@@ -242,7 +249,7 @@ async def test_code_that_comes_while_the_caller_cancels_is_delivered(world: Worl
     world.accept(order())
     await world.work(Lane.BUY)
     bought = world.see()
-    world.door.save(bought, bought.ask_cancel(NOW + 1), wake=Wake(Lane.SETTLE, NOW + 125, after_poll=True))
+    world.blocking.save(bought, bought.ask_cancel(NOW + 1), wake=Wake(Lane.SETTLE, NOW + 125, after_poll=True))
     world.provider.arrive("847293")
     await world.pass_time(140)
     assert (world.see().status, world.see().settlement) == (Status.RECEIVED, Settlement.FINISHED)

@@ -27,14 +27,14 @@ def while_saving(world: World, meanwhile: Meanwhile, *, status: Status, first_co
     real = world.store.save
     state = {"armed": True}
 
-    async def save(before: Order, after: Order, **more: Any) -> Written:
+    async def save(before: Order, after: Order, **kwargs: Any) -> Written:
         if after.status is not status or not state["armed"]:
-            return await real(before, after, **more)
+            return await real(before, after, **kwargs)
         state["armed"] = False
         if first_counts:
-            await real(before, after, **more)
+            await real(before, after, **kwargs)
         await meanwhile()
-        return await real(before, after, **more)
+        return await real(before, after, **kwargs)
 
     world.store.save = save  # type: ignore[method-assign]
 

@@ -58,10 +58,10 @@ async def owe_a_code(world: World) -> None:
 
 async def test_2xx_acknowledges(world: World, outbox: Outbox, sender: FakeSender):
     """Delivered, recorded, never again."""
-    world.door.add_event(event(order=None))
+    world.blocking.add_event(event(order=None))
     after, _ = await outbox.deliver(await claimed(world))
     assert after.status is EventStatus.DELIVERED
-    stored = world.door.load_event("evt_1")
+    stored = world.blocking.load_event("evt_1")
     assert stored is not None
     assert (stored.status, stored.attempts[0].status, stored.attempts[0].at) == (EventStatus.DELIVERED, 200, NOW)
     assert world.due("deliver", "evt_1") is None
@@ -70,7 +70,7 @@ async def test_2xx_acknowledges(world: World, outbox: Outbox, sender: FakeSender
 
 async def test_attempt_is_signed_over_the_very_bytes_that_are_sent(world: World, outbox: Outbox, sender: FakeSender):
     """The official verifier accepts it; the timestamp is the attempt's."""
-    world.door.add_event(event(order=None, body='{"otp":"é😀"}'.encode()))
+    world.blocking.add_event(event(order=None, body='{"otp":"é😀"}'.encode()))
     world.clock.advance(7.9)
     await outbox.deliver(await claimed(world))
     _, headers, body = sender.sent[0]
@@ -86,7 +86,7 @@ async def test_failed_attempts_follow_the_schedule_with_one_id(world: World, out
     sender.answer(302)
     sender.answer(None, "timeout")
     sender.answer(404)
-    world.door.add_event(event(order=None))
+    world.blocking.add_event(event(order=None))
     times = []
     for _ in range(4):
         times.append(world.clock() - NOW)
@@ -106,7 +106,7 @@ async def test_failed_attempts_follow_the_schedule_with_one_id(world: World, out
 async def test_410_ends_the_event(world: World, outbox: Outbox, sender: FakeSender):
     """Nobody wants it there any more."""
     sender.answer(410)
-    world.door.add_event(event(order=None))
+    world.blocking.add_event(event(order=None))
     after, _ = await outbox.deliver(await claimed(world))
     assert after.status is EventStatus.GONE
     assert world.due("deliver", "evt_1") is None
@@ -116,7 +116,7 @@ async def test_retry_after_is_obeyed_within_the_schedule(world: World, outbox: O
     """Later, but not beyond the longest wait."""
     sender.answer(429, retry_after=3.0)
     sender.answer(503, retry_after=900.0)
-    world.door.add_event(event(order=None))
+    world.blocking.add_event(event(order=None))
     after, _ = await outbox.deliver(await claimed(world))
     assert after.due_at == NOW + 3
     world.clock.advance(3)
@@ -128,13 +128,13 @@ async def test_exhausted_event_can_be_redelivered(world: World, outbox: Outbox, 
     """Same id, the schedule from its start."""
     for _ in range(4):
         sender.answer(500)
-    world.door.add_event(event(order=None))
+    world.blocking.add_event(event(order=None))
     for _ in range(4):
         await outbox.deliver(await claimed(world))
         world.clock.advance(10)
-    exhausted = world.door.load_event("evt_1")
+    exhausted = world.blocking.load_event("evt_1")
     assert exhausted is not None
-    assert world.door.redeliver(exhausted, world.clock())
+    assert world.blocking.redeliver(exhausted, world.clock())
     after, _ = await outbox.deliver(await claimed(world))
     assert (after.status, len(after.attempts)) == (EventStatus.DELIVERED, 5)
 
@@ -158,7 +158,7 @@ async def test_unacknowledged_code_is_kept(world: World, outbox: Outbox, sender:
 async def test_guards_refusal_says_nothing_of_the_host(world: World, outbox: Outbox, sender: FakeSender):
     """It is tried again, and the receiver's breaker stays as it was."""
     sender.answer(None, "blocked_address")
-    world.door.add_event(event(order=None))
+    world.blocking.add_event(event(order=None))
     after, _ = await outbox.deliver(await claimed(world))
     assert after.status is EventStatus.PENDING
     assert world.raw.get("rb:host:caller.example:443:failures") is None
@@ -169,7 +169,7 @@ async def test_client_error_is_a_host_that_answers(world: World, outbox: Outbox,
     failures = []
     for status in (404, 503):
         sender.answer(status)
-        world.door.add_event(event(id=f"evt_{status}", order=None))
+        world.blocking.add_event(event(id=f"evt_{status}", order=None))
         await outbox.deliver(await claimed(world))
         failures.append(world.raw.get("rb:host:caller.example:443:failures"))
     assert failures == [None, b"1"]
@@ -177,25 +177,25 @@ async def test_client_error_is_a_host_that_answers(world: World, outbox: Outbox,
 
 async def test_acknowledged_ping_verifies_the_callback(world: World, outbox: Outbox, sender: FakeSender):
     """Remembered for `--verify-callback`; a failed one is not, and no caller is made up."""
-    callers = Callers(world.door)
+    callers = Callers(world.blocking)
     made, _, _ = callers.create("Shop", NOW, verify_callback=True)
     sender.answer(500)
-    world.door.add_event(event(id="evt_1", order=None, type="webhook.ping", caller=made.id))
+    world.blocking.add_event(event(id="evt_1", order=None, type="webhook.ping", caller=made.id))
     await outbox.deliver(await claimed(world))
     assert callers.get(made.id).verified_at is None
-    world.door.add_event(event(id="evt_2", order=None, type="webhook.ping", caller=made.id))
+    world.blocking.add_event(event(id="evt_2", order=None, type="webhook.ping", caller=made.id))
     await outbox.deliver(await claimed(world))
     assert callers.get(made.id).verified_at == NOW
-    world.door.add_event(event(id="evt_3", order=None, type="webhook.ping", caller="cal_gone"))
+    world.blocking.add_event(event(id="evt_3", order=None, type="webhook.ping", caller="cal_gone"))
     await outbox.deliver(await claimed(world))
-    assert world.door.caller("cal_gone") is None
+    assert world.blocking.caller("cal_gone") is None
 
 
 async def test_every_live_secret_signs(world: World):
     """During a rotation both; a secret whose time is over does not."""
     new, old, dead = new_secret(), new_secret(), new_secret()
     kept = caller(secrets=(Secret(old, NOW + 60), Secret(new), Secret(dead, NOW - 1)))
-    world.door.save_caller(None, kept)
+    world.blocking.save_caller(None, kept)
     look_up = secrets_of(world.store)
     assert list(await look_up("cal_1")) == [new, old]
     assert list(await look_up("cal_0")) == []

@@ -98,7 +98,7 @@ class Stage:
         self.tasks: set[asyncio.Task[Any]] = set()
 
     async def stop(self, what: str) -> str:
-        """Wait here; gives how it goes on."""
+        """Wait here; returns how it goes on."""
         task = asyncio.current_task()
         assert task is not None
         if task not in self.tasks:
@@ -271,7 +271,7 @@ class LifeOfOrders(RuleBasedStateMachine):
         """A caller posts an order."""
         order_id = f"ord_{len(self.orders)}"
         new = order(id=order_id, server=order_id, timeout=timeout, created_at=self.clock())
-        assert self.world.door.create(new, Caps()).outcome == "created"
+        assert self.world.blocking.create(new, Caps()).outcome == "created"
         self.orders.append(order_id)
 
     @rule(worker=st.integers(0, 1), fault=faults_of("status", "cancel", "finish"))
@@ -407,12 +407,12 @@ class LifeOfOrders(RuleBasedStateMachine):
     @precondition(lambda self: self._cancellable())
     @rule(which=st.integers(0, 2))
     def caller_cancels(self, which: int) -> None:
-        """The door writes a caller's cancel, as it does."""
+        """The web writes a caller's cancel, as it does."""
         before = self._cancellable()[which % len(self._cancellable())]
         after = before.ask_cancel(self.clock())
         kind = caused_event(before, after)
         events = (announce(kind, after, self.clock()),) if kind else ()
-        assert self.world.door.save(before, after, wake=self._wake(before), events=events) is Written.SAVED
+        assert self.world.blocking.save(before, after, wake=self._wake(before), events=events) is Written.SAVED
 
     def _cancellable(self) -> list[Order]:
         """Orders that a cancel changes; of those nobody has bought for, only the last."""

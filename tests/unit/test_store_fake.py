@@ -19,7 +19,7 @@ async def stores(clock: ManualClock) -> Stores:
     async def pass_time(seconds: float) -> None:
         clock.advance(seconds)
 
-    return Stores(world.door, world.store, world.raw, pass_time, world.engine_store(max_rps=10))
+    return Stores(world.blocking, world.store, world.raw, pass_time, world.engine_store(max_rps=10))
 
 
 class TestStoreOnFake(StoreConformance):
@@ -29,8 +29,8 @@ class TestStoreOnFake(StoreConformance):
     async def test_capped_caller_has_room_when_it_was_told(self, stores: Stores, clock: ManualClock, caps: Caps):
         """Retry-After is neither too short nor too long by more than a second."""
         clock.advance(17.5)
-        made = [stores.door.create(order(id=f"ord_{n}"), caps) for n in range(3)]
+        made = [stores.blocking.create(order(id=f"ord_{n}"), caps) for n in range(3)]
         clock.advance(made[2].retry_after - 1)
-        assert stores.door.create(order(id="ord_3"), caps).outcome == "capped"
+        assert stores.blocking.create(order(id="ord_3"), caps).outcome == "capped"
         clock.advance(1)
-        assert stores.door.create(order(id="ord_3"), caps).outcome == "created"
+        assert stores.blocking.create(order(id="ord_3"), caps).outcome == "created"

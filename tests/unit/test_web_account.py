@@ -6,54 +6,54 @@ import json
 
 import pytest
 
-from tests.door import Doorway, bad_fields
+from tests.api_stage import Api, bad_fields
 from worker.store.codec import ms
 
 
 @pytest.fixture
-def door(clock):
-    return Doorway(clock)
+def api(clock):
+    return Api(clock)
 
 
-def read(door, what, value, ago=0.0):
+def read(api, what, value, ago=0.0):
     """A worker reads the account."""
-    at = str(ms(door.clock() - ago))
-    door.raw.hset("rb:account", mapping={what: value, f"{what}:at": at, f"{what}:asked": at})
+    at = str(ms(api.clock() - ago))
+    api.raw.hset("rb:account", mapping={what: value, f"{what}:at": at, f"{what}:asked": at})
 
 
-def test_balance_never_read_is_unknown_and_stale(door):
+def test_balance_never_read_is_unknown_and_stale(api):
     """Nothing is made up."""
-    assert door.shop.get("/v1/balance").json == {
+    assert api.shop.get("/v1/balance").json == {
         "balance": None, "currency": "PKR", "as_of": None, "stale": True, "buying": {"paused": False, "reasons": []},
     }  # fmt: skip
 
 
-def test_balance_is_the_decimal_that_was_read(door):
+def test_balance_is_the_decimal_that_was_read(api):
     """The text stays a decimal; a fresh one is not stale."""
-    read(door, "balance", "500.00")
-    told = door.shop.get("/v1/balance").json
+    read(api, "balance", "500.00")
+    told = api.shop.get("/v1/balance").json
     assert (told["balance"], told["as_of"], told["stale"]) == ("500.00", "2026-11-22T10:00:00.000Z", False)
 
 
-def test_old_balance_is_stale(door):
+def test_old_balance_is_stale(api):
     """Five minutes are long."""
-    read(door, "balance", "500.00", ago=301)
-    assert door.shop.get("/v1/balance").json["stale"]
+    read(api, "balance", "500.00", ago=301)
+    assert api.shop.get("/v1/balance").json["stale"]
 
 
-def test_balance_is_stale_after_a_failed_reading(door):
+def test_balance_is_stale_after_a_failed_reading(api):
     """The last good one is shown, and that it is no longer certain."""
-    read(door, "balance", "500.00", ago=10)
-    door.raw.hset("rb:account", "balance:asked", ms(door.clock()))
-    told = door.shop.get("/v1/balance").json
+    read(api, "balance", "500.00", ago=10)
+    api.raw.hset("rb:account", "balance:asked", ms(api.clock()))
+    told = api.shop.get("/v1/balance").json
     assert (told["balance"], told["stale"]) == ("500.00", True)
 
 
-def test_pauses_are_shown_with_their_reasons(door):
+def test_pauses_are_shown_with_their_reasons(api):
     """Why nothing is bought, since when, and when that is looked at again."""
-    door.store.pause("provider_banned", {"since": door.clock(), "probe_at": door.clock() + 60, "wait": 60})
-    door.store.pause("switched_off", {})
-    assert door.shop.get("/v1/balance").json["buying"] == {
+    api.store.pause("provider_banned", {"since": api.clock(), "probe_at": api.clock() + 60, "wait": 60})
+    api.store.pause("switched_off", {})
+    assert api.shop.get("/v1/balance").json["buying"] == {
         "paused": True,
         "reasons": [
             {"reason": "provider_banned", "since": "2026-11-22T10:00:00.000Z", "probe_at": "2026-11-22T10:01:00.000Z"},
@@ -62,36 +62,36 @@ def test_pauses_are_shown_with_their_reasons(door):
     }
 
 
-def test_refresh_waits_for_a_worker(door):
+def test_refresh_waits_for_a_worker(api):
     """A refresh asks, and answers with what a worker then read."""
-    read(door, "balance", "500.00")
-    door.on_sleep = lambda: len(door.slept) == 2 and read(door, "balance", "400.00")
-    assert door.shop.get("/v1/balance?refresh=true").json["balance"] == "400.00"
-    assert door.raw.hgetall("rb:refresh_requests") == {b"balance": b"1"}
+    read(api, "balance", "500.00")
+    api.on_sleep = lambda: len(api.slept) == 2 and read(api, "balance", "400.00")
+    assert api.shop.get("/v1/balance?refresh=true").json["balance"] == "400.00"
+    assert api.raw.hgetall("rb:refresh_requests") == {b"balance": b"1"}
 
 
-def test_refresh_without_a_worker_ends_after_five_seconds(door):
+def test_refresh_without_a_worker_ends_after_five_seconds(api):
     """What is known is shown when nobody reads anew."""
-    read(door, "balance", "500.00")
-    assert door.shop.get("/v1/balance?refresh=true").json["balance"] == "500.00"
-    assert sum(door.slept) == pytest.approx(5)
+    read(api, "balance", "500.00")
+    assert api.shop.get("/v1/balance?refresh=true").json["balance"] == "500.00"
+    assert sum(api.slept) == pytest.approx(5)
 
 
-def test_servers_are_those_of_the_type_asked_for(door):
+def test_servers_are_those_of_the_type_asked_for(api):
     """Each type has its own list; one never read is null."""
-    read(door, "servers:1", json.dumps([{"id": "1", "name": "Pakistan Server 1"}]))
-    one, two = door.shop.get("/v1/servers").json, door.shop.get("/v1/servers?type=2").json
+    read(api, "servers:1", json.dumps([{"id": "1", "name": "Pakistan Server 1"}]))
+    one, two = api.shop.get("/v1/servers").json, api.shop.get("/v1/servers?type=2").json
     assert (one["type"], one["servers"], one["stale"]) == ("1", [{"id": "1", "name": "Pakistan Server 1"}], False)
     assert two == {"type": "2", "servers": None, "as_of": None, "stale": True}
 
 
-def test_servers_refresh_asks_for_that_type(door):
+def test_servers_refresh_asks_for_that_type(api):
     """The wish names the type."""
-    door.shop.get("/v1/servers?type=2&refresh=true")
-    assert door.raw.hgetall("rb:refresh_requests") == {b"servers:2": b"1"}
+    api.shop.get("/v1/servers?type=2&refresh=true")
+    assert api.raw.hgetall("rb:refresh_requests") == {b"servers:2": b"1"}
 
 
 @pytest.mark.parametrize("path", ["balance?refresh=1", "servers?type=3", "servers?type=1&x=", "balance?type=1"])
-def test_odd_queries_are_refused(door, path):
+def test_odd_queries_are_refused(api, path):
     """Only what is described is understood."""
-    assert len(bad_fields(door.shop.get(f"/v1/{path}"))) == 1
+    assert len(bad_fields(api.shop.get(f"/v1/{path}"))) == 1

@@ -7,27 +7,27 @@ from dataclasses import replace
 
 import pytest
 
-from tests.door import HOOK, Doorway, bad_fields, code
+from tests.api_stage import HOOK, Api, bad_fields, code
 from worker.event import Attempt, EventStatus
 from worker.store import Vault, codec, keys
 
 
 @pytest.fixture
-def door(clock):
-    return Doorway(clock)
+def api(clock):
+    return Api(clock)
 
 
 @pytest.fixture
-def pings(door):
+def pings(api):
     """A caller that has pinged itself five times, and the events' ids, oldest first."""
-    shop = door.new_caller("Pinger", callback_url=HOOK)
+    shop = api.new_caller("Pinger", callback_url=HOOK)
     return shop, [shop.post("/v1/events/ping").json["id"] for _ in range(5)]
 
 
-def written(door, event):
+def written(api, event):
     """A worker writes an event's record anew."""
-    door.raw.hset(keys.event(event.id), mapping={"v": event.version, "s": event.status.value})
-    door.raw.set(keys.event(event.id) + ":record", codec.pack_event(event, Vault()))
+    api.raw.hset(keys.event(event.id), mapping={"v": event.version, "s": event.status.value})
+    api.raw.set(keys.event(event.id) + ":record", codec.pack_event(event, Vault()))
 
 
 def ids(answer):
@@ -35,34 +35,34 @@ def ids(answer):
     return [one["id"] for one in answer.json["data"]]
 
 
-def test_ping_owes_a_webhook_to_the_callers_callback(door, pings):
+def test_ping_owes_a_webhook_to_the_callers_callback(api, pings):
     """A ping is an event like any other: due now, and described by its type."""
     shop, (first, *_) = pings
-    event = door.store.load_event(first)
+    event = api.store.load_event(first)
     assert json.loads(event.body)["type"] == "webhook.ping"
     assert json.loads(event.body)["data"]["caller"] == shop.id
     assert (event.url, event.order) == (HOOK, None)
-    assert door.due("deliver")[first] == door.clock()
+    assert api.due("deliver")[first] == api.clock()
 
 
-def test_ping_without_a_callback_says_so(door):
+def test_ping_without_a_callback_says_so(api):
     """A caller without a callback of its own has nothing to ping."""
-    assert code(door.shop.post("/v1/events/ping")) == (409, "no_callback")
+    assert code(api.shop.post("/v1/events/ping")) == (409, "no_callback")
 
 
-def test_ping_to_a_private_address_is_refused(door):
+def test_ping_to_a_private_address_is_refused(api):
     """The guard judges here too."""
-    shop = door.new_caller("Inside", callback_url="https://inside.example/")
+    shop = api.new_caller("Inside", callback_url="https://inside.example/")
     assert code(shop.post("/v1/events/ping")) == (409, "callback_refused")
 
 
-def test_event_shows_its_attempts(door, pings):
+def test_event_shows_its_attempts(api, pings):
     """Each attempt is there with its time, its status or error, its duration and how the answer began."""
     shop, (first, *_) = pings
-    before = door.store.load_event(first)
-    attempt = Attempt(door.clock(), 500, None, 0.1234, "<b>oops</b>")
-    after = before.tried(attempt, EventStatus.PENDING, due_at=door.clock() + 5)
-    written(door, after)
+    before = api.store.load_event(first)
+    attempt = Attempt(api.clock(), 500, None, 0.1234, "<b>oops</b>")
+    after = before.tried(attempt, EventStatus.PENDING, due_at=api.clock() + 5)
+    written(api, after)
     event = shop.get(f"/v1/events/{first}").json
     assert event["attempts"] == [
         {
@@ -95,13 +95,13 @@ def test_catching_up_goes_forward_from_the_last_event_seen(pings):
     assert second.json["next_cursor"] is None
 
 
-def test_catching_up_after_an_unknown_event_is_not_found(door, pings):
+def test_catching_up_after_an_unknown_event_is_not_found(api, pings):
     """What is unknown, or somebody else's, is no place to go on from."""
     _, known = pings
-    assert code(door.shop.get(f"/v1/events?after={known[0]}")) == (404, "not_found")
+    assert code(api.shop.get(f"/v1/events?after={known[0]}")) == (404, "not_found")
 
 
-def test_events_of_an_order_are_its_own(door, pings):
+def test_events_of_an_order_are_its_own(api, pings):
     """`order` shows that order's events, to its owner alone."""
     shop, _ = pings
     order_id = shop.order_id()
@@ -109,38 +109,38 @@ def test_events_of_an_order_are_its_own(door, pings):
     page = shop.get(f"/v1/events?order={order_id}")
     assert [one["type"] for one in page.json["data"]] == ["order.cancelled"]
     assert ids(shop.get(f"/v1/events?order={order_id}&status=delivered")) == []
-    assert ids(door.shop.get(f"/v1/events?order={order_id}")) == []
+    assert ids(api.shop.get(f"/v1/events?order={order_id}")) == []
 
 
 @pytest.mark.parametrize("query", ["order=x", "status=lost", "after=1", "cursor=ord_1", "limit=", "foo=1"])
-def test_odd_listing_is_refused(door, query):
+def test_odd_listing_is_refused(api, query):
     """Listing takes what is described and nothing else."""
-    assert list(bad_fields(door.shop.get(f"/v1/events?{query}"))) == [query.split("=")[0]]
+    assert list(bad_fields(api.shop.get(f"/v1/events?{query}"))) == [query.split("=")[0]]
 
 
-def test_event_of_somebody_else_looks_like_none(door, pings):
+def test_event_of_somebody_else_looks_like_none(api, pings):
     """Reading or redelivering another's event answers as if it were not there."""
     _, (first, *_) = pings
-    assert code(door.shop.get(f"/v1/events/{first}")) == (404, "not_found")
-    assert code(door.shop.post(f"/v1/events/{first}/redeliver")) == (404, "not_found")
+    assert code(api.shop.get(f"/v1/events/{first}")) == (404, "not_found")
+    assert code(api.shop.post(f"/v1/events/{first}/redeliver")) == (404, "not_found")
 
 
-def test_redelivery_keeps_the_id_and_is_due_now(door, pings):
+def test_redelivery_keeps_the_id_and_is_due_now(api, pings):
     """The same event is owed once more, its schedule from the start."""
     shop, (first, *_) = pings
-    given_up = replace(door.store.load_event(first), status=EventStatus.EXHAUSTED, tries=13, due_at=None)
-    written(door, given_up)
-    door.raw.zrem("rb:due:deliver", first)
+    given_up = replace(api.store.load_event(first), status=EventStatus.EXHAUSTED, tries=13, due_at=None)
+    written(api, given_up)
+    api.raw.zrem("rb:due:deliver", first)
     answer = shop.post(f"/v1/events/{first}/redeliver")
     assert (answer.status_code, answer.json["id"], answer.json["status"]) == (202, first, "pending")
-    assert door.due("deliver")[first] == door.clock()
-    assert door.store.load_event(first).tries == 0
+    assert api.due("deliver")[first] == api.clock()
+    assert api.store.load_event(first).tries == 0
 
 
-def test_redelivery_amid_an_attempt_leaves_it_alone(door, pings):
+def test_redelivery_amid_an_attempt_leaves_it_alone(api, pings):
     """An attempt under way is what was asked for."""
     shop, (first, *_) = pings
-    door.raw.zadd("rb:host:caller.example:443", {first: (door.clock() + 15) * 1000})
-    version = door.store.load_event(first).version
+    api.raw.zadd("rb:host:caller.example:443", {first: (api.clock() + 15) * 1000})
+    version = api.store.load_event(first).version
     assert shop.post(f"/v1/events/{first}/redeliver").status_code == 202
-    assert door.store.load_event(first).version == version
+    assert api.store.load_event(first).version == version

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.door import BODY, HOOK, Doorway, bad_fields, code
+from tests.api_stage import BODY, HOOK, Api, bad_fields, code
 from web.api.long_poll import LongPoll
 from worker.caller import Caps
 from worker.errors import StoreUnavailable
@@ -16,26 +16,26 @@ from worker.store import Written
 
 
 @pytest.fixture
-def door(clock):
-    return Doorway(clock)
+def api(clock):
+    return Api(clock)
 
 
-def test_new_order_is_accepted_queued_and_due(door):
+def test_new_order_is_accepted_queued_and_due(api):
     """A POST answers 202 with the order and where it is, and a worker's clock will find it at once."""
-    answer = door.shop.order(metadata={"user": 42}, purpose="sign-up", timeout=300)
+    answer = api.shop.order(metadata={"user": 42}, purpose="sign-up", timeout=300)
     order = answer.json
     assert answer.status_code == 202
     assert answer.headers["Location"] == f"/v1/orders/{order['id']}"
     assert (order["status"], order["settlement"], order["number"], order["otp"]) == ("queued", "none", None, None)
     assert (order["metadata"], order["purpose"], order["callback_url"]) == ({"user": 42}, "sign-up", HOOK)
-    assert door.due("buy") == {order["id"]: door.clock()}
-    assert door.kept(order["id"]).timeout == 300
+    assert api.due("buy") == {order["id"]: api.clock()}
+    assert api.kept(order["id"]).timeout == 300
 
 
-def test_order_has_the_contracts_fields(door):
+def test_order_has_the_contracts_fields(api):
     """The order shows exactly what the contract lists, in its order."""
     assert (
-        list(door.shop.order().json)
+        list(api.shop.order().json)
         == (
             "id status server type number otp callback_url metadata purpose settlement error flags "
             "created_at bought_at expires_at received_at ended_at"
@@ -45,26 +45,26 @@ def test_order_has_the_contracts_fields(door):
 
 def test_timeout_defaults_to_the_setting(clock):
     """An order that asks for none gets the configured timeout."""
-    door = Doorway(clock, RINGBACK_ORDER_TIMEOUT="77")
-    assert door.kept(door.shop.order_id()).timeout == 77
+    api = Api(clock, RINGBACK_ORDER_TIMEOUT="77")
+    assert api.kept(api.shop.order_id()).timeout == 77
 
 
-def test_callers_own_callback_serves_when_none_is_given(door):
+def test_callers_own_callback_serves_when_none_is_given(api):
     """Without callback_url the caller's own is used."""
-    shop = door.new_caller("With", callback_url="https://caller.example/own")
+    shop = api.new_caller("With", callback_url="https://caller.example/own")
     answer = shop.post("/v1/orders", json={"server": "1", "type": "1"})
     assert answer.json["callback_url"] == "https://caller.example/own"
 
 
-def test_missing_callback_is_named(door):
+def test_missing_callback_is_named(api):
     """With no callback anywhere the field is complained about."""
-    assert bad_fields(door.shop.post("/v1/orders", json={"server": "1", "type": "1"})) == {"callback_url": "required"}
+    assert bad_fields(api.shop.post("/v1/orders", json={"server": "1", "type": "1"})) == {"callback_url": "required"}
 
 
-def test_all_bad_fields_come_at_once(door):
+def test_all_bad_fields_come_at_once(api):
     """One answer lists every field that is wrong, the callback's judgement included."""
     wrong = {"server": 1, "callback_url": "https://inside.example/", "metadata": [], "timeout": True, "extra": 1}
-    assert bad_fields(door.shop.post("/v1/orders", json=wrong)) == {
+    assert bad_fields(api.shop.post("/v1/orders", json=wrong)) == {
         "server": "wrong_type", "type": "required", "callback_url": "blocked_address", "metadata": "wrong_type",
         "timeout": "wrong_type", "extra": "unknown_field",
     }  # fmt: skip
@@ -82,27 +82,27 @@ def test_all_bad_fields_come_at_once(door):
     ],
     ids=lambda field: json.dumps(field)[:30],
 )  # fmt: skip
-def test_bad_field_is_refused_and_nothing_stored(door, field):
+def test_bad_field_is_refused_and_nothing_stored(api, field):
     """A single bad field refuses the order by name, and leaves nothing behind."""
-    assert set(bad_fields(door.shop.order(**field))) == set(field)
-    assert not door.due("buy")
+    assert set(bad_fields(api.shop.order(**field))) == set(field)
+    assert not api.due("buy")
 
 
-def test_metadata_may_be_sixteen_deep_and_no_deeper(door):
+def test_metadata_may_be_sixteen_deep_and_no_deeper(api):
     """Sixteen objects inside one another pass, seventeen do not."""
 
     def nested(depth):
         return {"x": nested(depth - 1)} if depth > 1 else {}
 
-    assert door.shop.order(metadata=nested(16)).status_code == 202
-    assert bad_fields(door.shop.order(metadata=nested(17))) == {"metadata": "too_deep"}
+    assert api.shop.order(metadata=nested(16)).status_code == 202
+    assert bad_fields(api.shop.order(metadata=nested(17))) == {"metadata": "too_deep"}
 
 
-def test_metadata_comes_back_untouched(door):
+def test_metadata_comes_back_untouched(api):
     """Big integers, other scripts and odd floats survive."""
     metadata = {"big": 12345678901234567890123, "text": "ناصر 🙂 \u2028", "float": 1e-7, "none": None, "list": [[], {}]}
-    order_id = door.shop.order_id(metadata=metadata)
-    assert door.shop.get(f"/v1/orders/{order_id}").json["metadata"] == metadata
+    order_id = api.shop.order_id(metadata=metadata)
+    assert api.shop.get(f"/v1/orders/{order_id}").json["metadata"] == metadata
 
 
 @pytest.mark.parametrize(
@@ -112,37 +112,37 @@ def test_metadata_comes_back_untouched(door):
         b"\xef\xbb\xbf{}", b'{"a":"\xff"}', b"[" * 60_000, b'{"a":' + b"9" * 5_000 + b"}", b"{} {}",
     ],
 )  # fmt: skip
-def test_what_is_no_plain_json_is_refused(door, body):
+def test_what_is_no_plain_json_is_refused(api, body):
     """Broken, ambiguous or endless JSON gets one clear answer."""
-    answer = door.shop.post("/v1/orders", data=body, content_type="application/json")
+    answer = api.shop.post("/v1/orders", data=body, content_type="application/json")
     assert code(answer) == (400, "invalid_json")
 
 
 @pytest.mark.parametrize("body", [b"[]", b'"{}"', b"null", b"5"])
-def test_body_that_is_no_object_is_refused(door, body):
+def test_body_that_is_no_object_is_refused(api, body):
     """JSON that is no object is a bad body."""
-    assert "body" in bad_fields(door.shop.post("/v1/orders", data=body, content_type="application/json"))
+    assert "body" in bad_fields(api.shop.post("/v1/orders", data=body, content_type="application/json"))
 
 
 @pytest.mark.parametrize("where", ["metadata", "purpose", "server"])
-def test_half_a_surrogate_pair_is_refused(door, where):
+def test_half_a_surrogate_pair_is_refused(api, where):
     """Text that is no Unicode never reaches the store."""
     value = '{"x":"\\ud800"}' if where == "metadata" else '"\\ud800"'
     body = json.dumps(BODY)[:-1] + f', "{where}": {value}' + "}" if where != "server" else '{"server":"\\ud800"}'
-    assert where in bad_fields(door.shop.post("/v1/orders", data=body, content_type="application/json"))
+    assert where in bad_fields(api.shop.post("/v1/orders", data=body, content_type="application/json"))
 
 
 @pytest.mark.parametrize(
     "kind", ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin1"]
 )
-def test_other_content_types_are_refused(door, kind):
+def test_other_content_types_are_refused(api, kind):
     """Only JSON in UTF-8 is read."""
-    answer = door.shop.post("/v1/orders", data=json.dumps(BODY), content_type=kind)
+    answer = api.shop.post("/v1/orders", data=json.dumps(BODY), content_type=kind)
     assert code(answer) == (415, "unsupported_media_type")
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_body_over_64_kib_is_refused(door, chunked):
+def test_body_over_64_kib_is_refused(api, chunked):
     """A body that is too long gets 413, whether its length is announced or not."""
     body = json.dumps({**BODY, "purpose": "x" * 70_000}).encode()
     sent: dict[str, Any] = {"data": body, "content_type": "application/json"}
@@ -152,15 +152,15 @@ def test_body_over_64_kib_is_refused(door, chunked):
             "CONTENT_LENGTH": "",
             "HTTP_TRANSFER_ENCODING": "chunked",
         }
-    assert code(door.shop.post("/v1/orders", **sent)) == (413, "too_large")
+    assert code(api.shop.post("/v1/orders", **sent)) == (413, "too_large")
 
 
-def test_same_key_and_body_gives_the_first_answer_again(door):
+def test_same_key_and_body_gives_the_first_answer_again(api):
     """A repeated POST buys once, however its body is spelled, and even when the caller has reached its cap."""
-    first = door.shop.order("key-1", metadata={"a": 1, "b": 2})
-    door.callers.limit(door.shop.id, Caps(max_in_flight=0))
-    door.clock.advance(60)
-    again = door.shop.post(
+    first = api.shop.order("key-1", metadata={"a": 1, "b": 2})
+    api.callers.limit(api.shop.id, Caps(max_in_flight=0))
+    api.clock.advance(60)
+    again = api.shop.post(
         "/v1/orders",
         data=json.dumps({"metadata": {"b": 2, "a": 1}, **BODY}, indent=3),
         content_type="application/json",
@@ -170,137 +170,137 @@ def test_same_key_and_body_gives_the_first_answer_again(door):
     assert again.headers["Location"] == first.headers["Location"]
     assert again.headers["Idempotency-Replayed"] == "true"
     assert "Idempotency-Replayed" not in first.headers
-    assert len(door.due("buy")) == 1
+    assert len(api.due("buy")) == 1
 
 
-def test_replay_needs_no_name_server(door, monkeypatch):
+def test_replay_needs_no_name_server(api, monkeypatch):
     """The first answer comes again even when the callback's host no longer resolves."""
-    door.shop.order("key-1")
-    door.clock.advance(60)
-    monkeypatch.setattr("tests.door.ADDRESSES", {})
-    assert door.shop.order("key-1").status_code == 202
+    api.shop.order("key-1")
+    api.clock.advance(60)
+    monkeypatch.setattr("tests.api_stage.ADDRESSES", {})
+    assert api.shop.order("key-1").status_code == 202
 
 
-def test_same_key_with_another_body_is_refused(door):
+def test_same_key_with_another_body_is_refused(api):
     """A key stands for one order."""
-    door.shop.order("key-1")
-    assert code(door.shop.order("key-1", server="2")) == (422, "idempotency_mismatch")
+    api.shop.order("key-1")
+    assert code(api.shop.order("key-1", server="2")) == (422, "idempotency_mismatch")
 
 
-def test_keys_of_two_callers_do_not_meet(door):
+def test_keys_of_two_callers_do_not_meet(api):
     """A key belongs to its caller."""
-    other = door.new_caller("Other")
-    assert door.shop.order("key-1").json["id"] != other.order("key-1").json["id"]
+    other = api.new_caller("Other")
+    assert api.shop.order("key-1").json["id"] != other.order("key-1").json["id"]
 
 
-def test_refused_order_does_not_use_up_its_key(door):
+def test_refused_order_does_not_use_up_its_key(api):
     """After a refusal the key may be used for the corrected order."""
-    bad_fields(door.shop.order("key-1", server=""))
-    assert door.shop.order("key-1").status_code == 202
+    bad_fields(api.shop.order("key-1", server=""))
+    assert api.shop.order("key-1").status_code == 202
 
 
-def test_racing_twin_gets_the_answer_of_the_one_that_was_first(door, monkeypatch):
+def test_racing_twin_gets_the_answer_of_the_one_that_was_first(api, monkeypatch):
     """Two at once: the script decides, and the loser shows the winner's answer."""
-    first = door.shop.order("key-1")
-    monkeypatch.setattr(door.store, "replayed", lambda *_: None)
-    again = door.shop.order("key-1")
+    first = api.shop.order("key-1")
+    monkeypatch.setattr(api.store, "replayed", lambda *_: None)
+    again = api.shop.order("key-1")
     assert (again.data, again.headers["Idempotency-Replayed"]) == (first.data, "true")
 
 
 @pytest.mark.parametrize("key", ["x" * 256, "a\tb", "ü"])
-def test_odd_idempotency_key_is_refused(door, key):
+def test_odd_idempotency_key_is_refused(api, key):
     """A key is 1 to 255 printable characters."""
-    assert list(bad_fields(door.shop.order(key))) == ["Idempotency-Key"]
+    assert list(bad_fields(api.shop.order(key))) == ["Idempotency-Key"]
 
 
 @pytest.mark.parametrize(
     ("reason", "expected"),
     [("switched_off", "buying_switched_off"), ("below_min_balance", "balance_below_floor")],
 )
-def test_closed_gate_refuses_new_orders(door, reason, expected):
+def test_closed_gate_refuses_new_orders(api, reason, expected):
     """While buying is off a new order gets 503, says why and when to ask again."""
-    door.store.pause(reason, {})
-    answer = door.shop.order()
+    api.store.pause(reason, {})
+    answer = api.shop.order()
     assert code(answer) == (503, expected)
     assert int(answer.headers["Retry-After"]) > 0
 
 
 @pytest.mark.parametrize("cap", ["max_in_flight", "orders_per_minute", "orders_per_day"])
-def test_reached_cap_is_named(door, cap):
+def test_reached_cap_is_named(api, cap):
     """The order past a cap gets 429 with the cap's name and when to ask again."""
-    shop = door.new_caller("Capped", caps=Caps(**{cap: 1}))
+    shop = api.new_caller("Capped", caps=Caps(**{cap: 1}))
     shop.order_id()
     answer = shop.order()
     assert code(answer) == (429, cap)
     assert int(answer.headers["Retry-After"]) > 0
 
 
-def test_unverified_callback_comes_before_the_first_order(door):
+def test_unverified_callback_comes_before_the_first_order(api):
     """A caller that has to prove its callback orders only after an acknowledged ping."""
-    shop = door.new_caller("Careful", callback_url=HOOK, verify_callback=True)
+    shop = api.new_caller("Careful", callback_url=HOOK, verify_callback=True)
     assert code(shop.order()) == (409, "callback_unverified")
-    before = door.callers.get(shop.id)
-    assert door.store.save_caller(before, before.verified(door.clock())) is Written.SAVED
-    door.clock.advance(3)
+    before = api.callers.get(shop.id)
+    assert api.store.save_caller(before, before.verified(api.clock())) is Written.SAVED
+    api.clock.advance(3)
     assert shop.order().status_code == 202
 
 
-def test_order_of_somebody_else_looks_like_none(door):
+def test_order_of_somebody_else_looks_like_none(api):
     """Reading or cancelling another's order answers as if it were not there."""
-    order_id, other = door.shop.order_id(), door.new_caller("Other")
+    order_id, other = api.shop.order_id(), api.new_caller("Other")
     missing = other.get("/v1/orders/ord_" + "0" * 24)
     for answer in (other.get(f"/v1/orders/{order_id}"), other.post(f"/v1/orders/{order_id}/cancel")):
         assert code(answer) == (404, "not_found")
         assert answer.data == missing.data
-    assert door.kept(order_id).status is Status.QUEUED
+    assert api.kept(order_id).status is Status.QUEUED
 
 
 @pytest.mark.parametrize("order_id", ["x", "ord_", "ord_" + "g" * 24, "ord_" + "0" * 25, "%00", "ord_1%2F.."])
-def test_oddly_shaped_id_is_not_found(door, order_id):
+def test_oddly_shaped_id_is_not_found(api, order_id):
     """What cannot be an id is not there."""
-    assert code(door.shop.get(f"/v1/orders/{order_id}")) == (404, "not_found")
+    assert code(api.shop.get(f"/v1/orders/{order_id}")) == (404, "not_found")
 
 
-def test_wait_returns_when_the_order_changes(door):
+def test_wait_returns_when_the_order_changes(api):
     """A held answer comes as soon as a worker has changed the order."""
-    order_id = door.shop.order_id()
-    door.on_sleep = lambda: len(door.slept) == 3 and door.bought(order_id)
-    answer = door.shop.get(f"/v1/orders/{order_id}?wait=30")
+    order_id = api.shop.order_id()
+    api.on_sleep = lambda: len(api.slept) == 3 and api.bought(order_id)
+    answer = api.shop.get(f"/v1/orders/{order_id}?wait=30")
     assert answer.json["status"] == "waiting"
-    assert len(door.slept) == 3
+    assert len(api.slept) == 3
 
 
-def test_wait_ends_when_its_time_is_over(door):
+def test_wait_ends_when_its_time_is_over(api):
     """Without a change the answer comes after the time asked for, unchanged."""
-    order_id, begun = door.shop.order_id(), door.clock()
-    assert door.shop.get(f"/v1/orders/{order_id}?wait=2").json["status"] == "queued"
-    assert door.clock() - begun == pytest.approx(2, abs=0.01)
+    order_id, begun = api.shop.order_id(), api.clock()
+    assert api.shop.get(f"/v1/orders/{order_id}?wait=2").json["status"] == "queued"
+    assert api.clock() - begun == pytest.approx(2, abs=0.01)
 
 
-def test_ended_order_is_not_waited_for(door):
+def test_ended_order_is_not_waited_for(api):
     """Nothing more will happen to it."""
-    order_id = door.shop.order_id()
-    order = door.kept(order_id)
-    door.change(order, order.reject(ErrorCode.NO_NUMBERS, "none", door.clock()))
-    assert door.shop.get(f"/v1/orders/{order_id}?wait=60").json["error"]["code"] == "no_numbers"
-    assert not door.slept
+    order_id = api.shop.order_id()
+    order = api.kept(order_id)
+    api.change(order, order.reject(ErrorCode.NO_NUMBERS, "none", api.clock()))
+    assert api.shop.get(f"/v1/orders/{order_id}?wait=60").json["error"]["code"] == "no_numbers"
+    assert not api.slept
 
 
 @pytest.mark.parametrize("wait", ["61", "-1", "x", "", "1.5", "1e1", "99999999999999", "5&wait=6"])
-def test_odd_wait_is_refused(door, wait):
+def test_odd_wait_is_refused(api, wait):
     """A wait is a whole number of seconds up to 60, given once."""
-    order_id = door.shop.order_id()
-    assert list(bad_fields(door.shop.get(f"/v1/orders/{order_id}?wait={wait}"))) == ["wait"]
+    order_id = api.shop.order_id()
+    assert list(bad_fields(api.shop.get(f"/v1/orders/{order_id}?wait={wait}"))) == ["wait"]
 
 
-def test_no_more_than_so_many_wait(door):
+def test_no_more_than_so_many_wait(api):
     """Past the bound a waiting request is refused, and the room is free again afterwards."""
-    room, order_id = LongPoll(most=1, sleep=lambda _: None, monotonic=door.clock), door.shop.order_id()
-    object.__setattr__(door.app.extensions["ringback"], "waiting", room)
+    room, order_id = LongPoll(most=1, sleep=lambda _: None, monotonic=api.clock), api.shop.order_id()
+    object.__setattr__(api.app.extensions["ringback"], "waiting", room)
     refused = []
 
     def second():
-        refused.append(door.shop.get(f"/v1/orders/{order_id}?wait=5"))
+        refused.append(api.shop.get(f"/v1/orders/{order_id}?wait=5"))
         return True
 
     assert room.until(second, 5)
@@ -309,115 +309,115 @@ def test_no_more_than_so_many_wait(door):
     assert room.until(lambda: True, 5)
 
 
-def test_listing_pages_from_the_newest(door):
+def test_listing_pages_from_the_newest(api):
     """Pages follow one another without gap or overlap and end with a null cursor."""
     ids = []
     for _ in range(5):
-        ids.append(door.shop.order_id())
-        door.clock.advance(1)
-    first = door.shop.get("/v1/orders?limit=2").json
-    second = door.shop.get(f"/v1/orders?limit=2&cursor={first['next_cursor']}").json
-    third = door.shop.get(f"/v1/orders?limit=2&cursor={second['next_cursor']}").json
+        ids.append(api.shop.order_id())
+        api.clock.advance(1)
+    first = api.shop.get("/v1/orders?limit=2").json
+    second = api.shop.get(f"/v1/orders?limit=2&cursor={first['next_cursor']}").json
+    third = api.shop.get(f"/v1/orders?limit=2&cursor={second['next_cursor']}").json
     assert [one["id"] for page in (first, second, third) for one in page["data"]] == ids[::-1]
     assert third["next_cursor"] is None
 
 
-def test_listing_by_status_shows_only_that(door):
+def test_listing_by_status_shows_only_that(api):
     """A state filters, and only the caller's own orders are there."""
-    bought, _ = door.shop.order_id(), door.shop.order_id()
-    door.new_caller("Other").order_id()
-    door.bought(bought)
-    assert [one["id"] for one in door.shop.get("/v1/orders?status=waiting").json["data"]] == [bought]
-    assert len(door.shop.get("/v1/orders").json["data"]) == 2
+    bought, _ = api.shop.order_id(), api.shop.order_id()
+    api.new_caller("Other").order_id()
+    api.bought(bought)
+    assert [one["id"] for one in api.shop.get("/v1/orders?status=waiting").json["data"]] == [bought]
+    assert len(api.shop.get("/v1/orders").json["data"]) == 2
 
 
-def test_long_walk_ends_a_page_early(door, monkeypatch):
+def test_long_walk_ends_a_page_early(api, monkeypatch):
     """A rare state does not make one request walk everything: the page ends and its cursor goes on."""
     monkeypatch.setattr("worker.store.blocking.MOST_WALKED", 100)
     for _ in range(101):
-        door.shop.order_id()
-        door.clock.advance(1)
-    page = door.shop.get("/v1/orders?status=failed").json
+        api.shop.order_id()
+        api.clock.advance(1)
+    page = api.shop.get("/v1/orders?status=failed").json
     assert page["data"] == []
-    assert door.shop.get(f"/v1/orders?status=failed&cursor={page['next_cursor']}").json["next_cursor"] is None
+    assert api.shop.get(f"/v1/orders?status=failed&cursor={page['next_cursor']}").json["next_cursor"] is None
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=1_0", "status=lost", "cursor=x", "stauts=queued"])
-def test_odd_listing_is_refused(door, query):
+def test_odd_listing_is_refused(api, query):
     """Listing takes what is described and nothing else."""
-    assert list(bad_fields(door.shop.get(f"/v1/orders?{query}"))) == [query.split("=")[0]]
+    assert list(bad_fields(api.shop.get(f"/v1/orders?{query}"))) == [query.split("=")[0]]
 
 
-def test_cursor_of_somebody_else_is_not_found(door):
+def test_cursor_of_somebody_else_is_not_found(api):
     """A cursor is one of the caller's own orders."""
-    cursor = door.new_caller("Other").order_id()
-    assert code(door.shop.get(f"/v1/orders?cursor={cursor}")) == (404, "not_found")
+    cursor = api.new_caller("Other").order_id()
+    assert code(api.shop.get(f"/v1/orders?cursor={cursor}")) == (404, "not_found")
 
 
-def test_cancel_before_the_purchase_never_buys(door):
+def test_cancel_before_the_purchase_never_buys(api):
     """A queued order ends at once, with its webhook and nothing left to buy."""
-    order_id = door.shop.order_id()
-    answer = door.shop.post(f"/v1/orders/{order_id}/cancel")
+    order_id = api.shop.order_id()
+    answer = api.shop.post(f"/v1/orders/{order_id}/cancel")
     assert (answer.status_code, answer.json["status"], answer.json["settlement"]) == (202, "cancelled", "none")
-    assert not door.due("buy")
-    assert [one["type"] for one in door.shop.get("/v1/events").json["data"]] == ["order.cancelled"]
+    assert not api.due("buy")
+    assert [one["type"] for one in api.shop.get("/v1/events").json["data"]] == ["order.cancelled"]
 
 
-def test_cancel_amid_the_purchase_waits_for_its_answer(door):
+def test_cancel_amid_the_purchase_waits_for_its_answer(api):
     """While the purchase is on its way, the cancel is noted and nobody looks before its deadline."""
-    order_id = door.shop.order_id()
-    order = door.kept(order_id)
-    door.change(order, order.intend(door.clock()), "buy")
-    assert door.shop.post(f"/v1/orders/{order_id}/cancel").json["status"] == "buying"
-    assert door.kept(order_id).cancel_requested
-    assert door.due("buy")[order_id] >= door.clock() + 20
+    order_id = api.shop.order_id()
+    order = api.kept(order_id)
+    api.change(order, order.intend(api.clock()), "buy")
+    assert api.shop.post(f"/v1/orders/{order_id}/cancel").json["status"] == "buying"
+    assert api.kept(order_id).cancel_requested
+    assert api.due("buy")[order_id] >= api.clock() + 20
 
 
-def test_cancel_after_the_purchase_is_due_when_the_provider_allows(door):
+def test_cancel_after_the_purchase_is_due_when_the_provider_allows(api):
     """A bought number is given back from 125 s after its purchase on."""
-    order_id = door.shop.order_id()
-    door.bought(order_id)
-    answer = door.shop.post(f"/v1/orders/{order_id}/cancel")
+    order_id = api.shop.order_id()
+    api.bought(order_id)
+    answer = api.shop.post(f"/v1/orders/{order_id}/cancel")
     assert (answer.status_code, answer.json["status"]) == (202, "cancelling")
-    assert door.due("settle") == {order_id: door.clock() + 125}
-    assert not door.due("poll")
+    assert api.due("settle") == {order_id: api.clock() + 125}
+    assert not api.due("poll")
 
 
-def test_cancel_twice_changes_nothing_more(door):
+def test_cancel_twice_changes_nothing_more(api):
     """A second cancel, or one after the end, answers with the order as it is."""
-    order_id = door.shop.order_id()
-    first = door.shop.post(f"/v1/orders/{order_id}/cancel")
-    version = door.store.version(order_id)
-    again = door.shop.post(f"/v1/orders/{order_id}/cancel")
+    order_id = api.shop.order_id()
+    first = api.shop.post(f"/v1/orders/{order_id}/cancel")
+    version = api.store.version(order_id)
+    again = api.shop.post(f"/v1/orders/{order_id}/cancel")
     assert (again.status_code, again.data) == (202, first.data)
-    assert door.store.version(order_id) == version
+    assert api.store.version(order_id) == version
 
 
-def test_cancel_that_loses_a_race_is_tried_anew(door, monkeypatch):
+def test_cancel_that_loses_a_race_is_tried_anew(api, monkeypatch):
     """A worker bought in between: the cancel then applies to the bought number."""
-    order_id, save = door.shop.order_id(), door.store.save
+    order_id, save = api.shop.order_id(), api.store.save
     monkeypatch.setattr(
-        door.store,
+        api.store,
         "save",
-        lambda *args, **more: (monkeypatch.undo(), door.bought(order_id), save(*args, **more))[-1],
+        lambda *args, **kwargs: (monkeypatch.undo(), api.bought(order_id), save(*args, **kwargs))[-1],
     )
-    assert door.shop.post(f"/v1/orders/{order_id}/cancel").json["status"] == "cancelling"
+    assert api.shop.post(f"/v1/orders/{order_id}/cancel").json["status"] == "cancelling"
 
 
-def test_cancel_is_in_the_journal(door):
+def test_cancel_is_in_the_journal(api):
     """The journal of money knows who asked."""
-    order_id = door.shop.order_id()
-    door.shop.post(f"/v1/orders/{order_id}/cancel")
-    assert [line["kind"] for _, line in door.store.journal(0)] == ["caller_cancel"]
+    order_id = api.shop.order_id()
+    api.shop.post(f"/v1/orders/{order_id}/cancel")
+    assert [line["kind"] for _, line in api.store.journal(0)] == ["caller_cancel"]
 
 
-def test_unreachable_store_is_a_503(door, monkeypatch):
+def test_unreachable_store_is_a_503(api, monkeypatch):
     """With the store away nothing is accepted, and the answer says when to ask again."""
 
     def gone(*_):
         raise StoreUnavailable("the store does not answer")
 
-    monkeypatch.setattr(door.store, "create", gone)
-    answer = door.shop.order()
+    monkeypatch.setattr(api.store, "create", gone)
+    answer = api.shop.order()
     assert code(answer) == (503, "store_unavailable")
     assert answer.headers["Retry-After"]

@@ -33,8 +33,8 @@ def routes() -> APIBlueprint:
 def balance() -> Response:
     """Read the balance, and whether buying is paused."""
     account = _account("balance", refresh=requests.query(schemas.Refresh).refresh == "true")
-    told = {"balance": account.get("balance"), "currency": "PKR", **_age(account, "balance"), "buying": _buying()}
-    return answer(told)
+    payload = {"balance": account.get("balance"), "currency": "PKR", **_age(account, "balance"), "buying": _buying()}
+    return answer(payload)
 
 
 @takes(query=schemas.ServersQuery)

@@ -99,8 +99,8 @@ class StoreMetrics(Collector):
 
     def _lanes(self) -> Iterator[Metric]:
         depths = self._store.depths()
-        for what, told in _LANES.items():
-            family = GaugeMetricFamily(f"ringback_lane_{what}", told, labels=["lane"])
+        for what, payload in _LANES.items():
+            family = GaugeMetricFamily(f"ringback_lane_{what}", payload, labels=["lane"])
             for lane, depth in depths.items():
                 family.add_metric([lane], depth[what])
             yield family

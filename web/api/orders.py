@@ -57,11 +57,11 @@ def create() -> Response:
     if used and (known := shared.store.replayed(caller.id, used)):
         return _created(known)
     order = _new(requests.checked(schemas.NewOrder, asked, context=_judged), shared, caller)
-    told = encode(order.public()).encode()
+    payload = encode(order.public()).encode()
     if used:
-        used = Idempotency(used.key, used.body, told)
+        used = Idempotency(used.key, used.body, payload)
     created = shared.store.create(order, caller.caps, used)
-    return _accepted(order.id, told) if created.outcome == "created" else _created(created)
+    return _accepted(order.id, payload) if created.outcome == "created" else _created(created)
 
 
 def _idempotency(key: str, asked: Any) -> Idempotency:
@@ -117,9 +117,9 @@ _OTHER_BODY = {
 }
 
 
-def _accepted(order_id: str, told: bytes, more: Mapping[str, str] = MappingProxyType({})) -> Response:
+def _accepted(order_id: str, payload: bytes, kwargs: Mapping[str, str] = MappingProxyType({})) -> Response:
     about(order=order_id)
-    return Answer(told, 202, {"Location": f"/v1/orders/{order_id}", **more})
+    return Answer(payload, 202, {"Location": f"/v1/orders/{order_id}", **kwargs})
 
 
 # Reading orders.

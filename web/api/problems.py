@@ -78,7 +78,7 @@ class Problem(Exception):
 
     def response(self) -> Response:
         """The answer."""
-        told = {
+        payload = {
             "type": "about:blank",
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
@@ -86,8 +86,8 @@ class Problem(Exception):
             "detail": self.detail,
         }
         if self.errors:
-            told["errors"] = list(self.errors)
-        return Answer(encode(told).encode(), self.status, self.headers, "application/problem+json")
+            payload["errors"] = list(self.errors)
+        return Answer(encode(payload).encode(), self.status, self.headers, "application/problem+json")
 
 
 def not_found() -> Problem:

@@ -22,8 +22,8 @@ class Answer(Response):
     def __init__(
         self, body: bytes, status: int, headers: Mapping[str, str], content_type: str = "application/json"
     ) -> None:
-        told = [*headers.items(), ("Content-Length", str(len(body)))]
-        super().__init__([body], status, told, content_type=content_type)
+        payload = [*headers.items(), ("Content-Length", str(len(body)))]
+        super().__init__([body], status, payload, content_type=content_type)
 
     def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
         """The headers as they are: complete, and in ASCII."""

@@ -1,6 +1,6 @@
 """The command line, `ringback`: one module per subject, all of them thin.
 
-`desk` is where a command meets the settings, the store and the terminal. Heavy imports are made inside the
+`context` is where a command meets the settings, the store and the terminal. Heavy imports are made inside the
 commands, so that `--help` answers at once.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import typer
 
 from worker.cli import account, callers, checkup, events, money, orders, running
-from worker.cli.desk import Commands
+from worker.cli.context import Commands
 
 __all__ = ["app", "main"]
 

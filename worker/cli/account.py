@@ -9,11 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from worker.cli.desk import (
+from worker.cli.context import (
     AsJson,
-    Desk,
+    Context,
     complain,
-    open_desk,
+    open_context,
     say,
     show_fields,
     show_json,
@@ -41,9 +41,9 @@ def balance(refresh: Refresh = False, as_json: AsJson = False) -> None:
 
     Example: ringback balance --refresh
     """
-    desk = open_desk()
-    told = _reading(desk, "balance", refresh) | {"paused": sorted(desk.store.pauses())}
-    (show_json if as_json else show_fields)(told)
+    context = open_context()
+    payload = _reading(context, "balance", refresh) | {"paused": sorted(context.store.pauses())}
+    (show_json if as_json else show_fields)(payload)
 
 
 def servers(
@@ -55,33 +55,33 @@ def servers(
 
     Example: ringback servers --type 1
     """
-    told = _reading(open_desk(), f"servers:{type}", refresh)
-    listed = json.loads(told.pop(f"servers:{type}") or "[]")
+    payload = _reading(open_context(), f"servers:{type}", refresh)
+    listed = json.loads(payload.pop(f"servers:{type}") or "[]")
     if as_json:
-        return show_json({"type": type, "servers": listed, **told})
+        return show_json({"type": type, "servers": listed, **payload})
     show_table(
         ["id", "name"], [(one["id"], one["name"]) for one in listed], empty=f"No servers of type {type} are known."
     )
-    if told["as_of"] is None or told["stale"]:
-        complain(f"as of {told['as_of'] or 'never'}: a worker reads them, and the last reading is missing or failed")
+    if payload["as_of"] is None or payload["stale"]:
+        complain(f"as of {payload['as_of'] or 'never'}: a worker reads them, and the last reading is missing or failed")
     return None
 
 
-def _reading(desk: Desk, what: str, refresh: bool) -> dict[str, Any]:
+def _reading(context: Context, what: str, refresh: bool) -> dict[str, Any]:
     """A reading of the account: its value, when it was made, and whether a later one failed."""
-    if refresh and not _refreshed(desk, what):
+    if refresh and not _refreshed(context, what):
         complain("no worker has read it anew; this is the last reading")
-    known = desk.store.account()
+    known = context.store.account()
     at, asked = int(known.get(f"{what}:at", 0)), int(known.get(f"{what}:asked", 0))
-    old = desk.now() - at / 1000 > STALE_AFTER[what.partition(":")[0]]
+    old = context.now() - at / 1000 > STALE_AFTER[what.partition(":")[0]]
     return {what: known.get(what), "as_of": rfc3339(at / 1000) if at else None, "stale": asked > at or old}
 
 
-def _refreshed(desk: Desk, what: str, *, sleep: Callable[[float], None] = time.sleep) -> bool:
-    asked = desk.store.account().get(f"{what}:asked")
-    desk.store.request_refresh(what)
+def _refreshed(context: Context, what: str, *, sleep: Callable[[float], None] = time.sleep) -> bool:
+    asked = context.store.account().get(f"{what}:asked")
+    context.store.request_refresh(what)
     for _ in range(round(PATIENCE / GLANCE)):
-        if desk.store.account().get(f"{what}:asked") != asked:
+        if context.store.account().get(f"{what}:asked") != asked:
             return True
         sleep(GLANCE)
     return False

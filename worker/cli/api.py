@@ -64,17 +64,17 @@ class Api:
             order = self._asked("GET", f"/v1/orders/{order['id']}", params={"wait": HOLD})
         return order
 
-    def _asked(self, method: str, path: str, **more: Any) -> dict[str, Any]:
+    def _asked(self, method: str, path: str, **kwargs: Any) -> dict[str, Any]:
         try:
-            answer = self._http.request(method, self._url + path, **more)
+            answer = self._http.request(method, self._url + path, **kwargs)
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
             raise Refused(
                 f"{self._url} does not answer ({type(error).__name__}); is `ringback up` running there?"
             ) from None
-        told = _json(answer)
+        payload = _json(answer)
         if not answer.is_success:
-            raise Refused(_problem(answer.status_code, told))
-        return told
+            raise Refused(_problem(answer.status_code, payload))
+        return payload
 
 
 def _on_this_machine() -> str:
@@ -99,13 +99,13 @@ def _json(answer: httpx.Response) -> dict[str, Any]:
     return {}
 
 
-def _problem(status: int, told: dict[str, Any]) -> str:
+def _problem(status: int, payload: dict[str, Any]) -> str:
     """A problem+json in one line, every bad field included."""
-    said = told.get("detail") or told.get("title") or "no reason given"
-    fields = [_field(one) for one in told.get("errors") or [] if isinstance(one, dict)]
+    said = payload.get("detail") or payload.get("title") or "no reason given"
+    fields = [_field(one) for one in payload.get("errors") or [] if isinstance(one, dict)]
     return (
         f"refused with {status}"
-        + (f" {told['code']}" if told.get("code") else "")
+        + (f" {payload['code']}" if payload.get("code") else "")
         + f": {'; '.join([str(said), *fields])}"
     )
 

@@ -10,11 +10,11 @@ import typer
 
 from worker import announce
 from worker.caller import Caller, Caps
-from worker.cli.desk import (
+from worker.cli.context import (
     AsJson,
-    Desk,
+    Context,
     complain,
-    open_desk,
+    open_context,
     option,
     say,
     seconds,
@@ -68,11 +68,11 @@ def create(
     """
     if verify_callback and not callback_url:
         raise typer.BadParameter("--verify-callback needs a --callback-url to ping")
-    desk = open_desk()
+    context = open_context()
     if callback_url:
-        _judge(desk, callback_url)
-    caller, api_key, secret = desk.callers.create(
-        name, desk.now(), callback_url=callback_url, verify_callback=verify_callback,
+        _judge(context, callback_url)
+    caller, api_key, secret = context.callers.create(
+        name, context.now(), callback_url=callback_url, verify_callback=verify_callback,
         caps=Caps(max_in_flight, orders_per_minute, orders_per_day),
     )  # fmt: skip
     made = {"id": caller.id, "name": caller.name, "api_key": api_key, "webhook_secret": secret}
@@ -85,14 +85,14 @@ def create(
     return None
 
 
-def _judge(desk: Desk, url: str) -> None:
+def _judge(context: Context, url: str) -> None:
     """Refuse an address that is none. What only the web's own settings and network can judge is mentioned: the web
     judges it anew at every order, before money is spent.
     """
     from worker.webhooks.guard import CallbackRefused, Refusal, guard_of
 
     try:
-        guard_of(desk.settings).check(url)
+        guard_of(context.settings).check(url)
     except CallbackRefused as refused:
         if refused.code not in (Refusal.unresolvable, Refusal.blocked_address, Refusal.not_https, Refusal.port):
             raise CallbackUnfit(f"the callback is refused ({refused.code}): {refused}") from None
@@ -105,7 +105,7 @@ def list_(as_json: AsJson = False) -> None:
 
     Example: ringback caller list
     """
-    callers = open_desk().callers.all()
+    callers = open_context().callers.all()
     if as_json:
         return show_json([_public(caller) for caller in callers])
     rows = [
@@ -128,13 +128,13 @@ def limits(
 
     Example: ringback caller limits cal_1f0c --max-in-flight 100 --orders-per-day none
     """
-    callers = open_desk().callers
+    callers = open_context().callers
     asked = {"max_in_flight": max_in_flight, "orders_per_minute": orders_per_minute, "orders_per_day": orders_per_day}
     changes = {name: value or None for name, value in asked.items() if value is not None}
     caps = replace(callers.get(id).caps, **changes)
     if changes:
         callers.limit(id, caps)
-    _told({"id": id, **asdict(caps)}, as_json)
+    _payload({"id": id, **asdict(caps)}, as_json)
 
 
 @app.command("rotate-secret")
@@ -149,10 +149,10 @@ def rotate_secret(
 
     Example: ringback caller rotate-secret cal_1f0c --overlap 24h
     """
-    desk = open_desk()
-    now = desk.now()
-    secret = desk.callers.rotate_secret(id, now, overlap)
-    _told({"id": id, "webhook_secret": secret, "old_secret_signs_until": rfc3339(now + overlap)}, as_json)
+    context = open_context()
+    now = context.now()
+    secret = context.callers.rotate_secret(id, now, overlap)
+    _payload({"id": id, "webhook_secret": secret, "old_secret_signs_until": rfc3339(now + overlap)}, as_json)
 
 
 @app.command("rotate-key")
@@ -161,7 +161,7 @@ def rotate_key(id: Id, as_json: AsJson = False) -> None:
 
     Example: ringback caller rotate-key cal_1f0c
     """
-    _told({"id": id, "api_key": open_desk().callers.rotate_key(id)}, as_json)
+    _payload({"id": id, "api_key": open_context().callers.rotate_key(id)}, as_json)
 
 
 @app.command()
@@ -170,9 +170,9 @@ def revoke(id: Id, as_json: AsJson = False) -> None:
 
     Example: ringback caller revoke cal_1f0c
     """
-    desk = open_desk()
-    caller = desk.callers.revoke(id, desk.now())
-    _told({"id": id, "revoked_at": rfc3339(caller.revoked_at)}, as_json)
+    context = open_context()
+    caller = context.callers.revoke(id, context.now())
+    _payload({"id": id, "revoked_at": rfc3339(caller.revoked_at)}, as_json)
 
 
 @app.command()
@@ -181,13 +181,13 @@ def ping(id: Id, as_json: AsJson = False) -> None:
 
     Example: ringback caller ping cal_1f0c
     """
-    desk = open_desk()
-    caller, now = desk.callers.get(id), desk.now()
+    context = open_context()
+    caller, now = context.callers.get(id), context.now()
     if not caller.callback_url:
         raise CallbackUnfit(f"caller {id} has no callback to ping")
     event = announce.ping(id, caller.callback_url, now)
-    desk.store.add_event(event)
-    _told({"id": id, "event": event.id}, as_json, "The ping is on its way: ringback events show " + event.id)
+    context.store.add_event(event)
+    _payload({"id": id, "event": event.id}, as_json, "The ping is on its way: ringback events show " + event.id)
 
 
 @app.command()
@@ -196,12 +196,12 @@ def reseal(as_json: AsJson = False) -> None:
 
     Example: ringback caller reseal
     """
-    callers = open_desk().callers
+    callers = open_context().callers
     sealed = [callers.limit(caller.id, caller.caps).id for caller in callers.all()]
-    _told({"resealed": len(sealed)}, as_json)
+    _payload({"resealed": len(sealed)}, as_json)
 
 
-def _told(fields: dict[str, Any], as_json: bool, note: str = "") -> None:
+def _payload(fields: dict[str, Any], as_json: bool, note: str = "") -> None:
     show: Callable[[Any], None] = show_json if as_json else show_fields
     show(fields)
     if note and not as_json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from worker.cli.desk import AsJson, open_desk, say, show_json
+from worker.cli.context import AsJson, open_context, say, show_json
 from worker.cli.provider_check import check_provider
 from worker.doctor import Finding, Level, examine, explained
 from worker.errors import RingbackError, StoreUnavailable
@@ -35,12 +35,12 @@ def doctor(as_json: AsJson = False) -> None:
 
 def _findings() -> list[Finding]:
     try:
-        desk = open_desk()
-        store = desk.store
+        context = open_context()
+        store = context.store
     except RingbackError as error:
         return [explained(error)]
     try:
-        return [*examine(desk.settings, store, desk.callers), *check_provider(desk.settings)]
+        return [*examine(context.settings, store, context.callers), *check_provider(context.settings)]
     except StoreUnavailable as error:
         return [explained(error)]
 

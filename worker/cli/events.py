@@ -6,7 +6,17 @@ from typing import Annotated, Any
 
 import typer
 
-from worker.cli.desk import AsJson, Desk, Reveal, open_desk, say, show_fields, show_json, show_table, without_query
+from worker.cli.context import (
+    AsJson,
+    Context,
+    Reveal,
+    open_context,
+    say,
+    show_fields,
+    show_json,
+    show_table,
+    without_query,
+)
 from worker.errors import NotFound, RingbackError
 from worker.event import Event, EventStatus
 from worker.order import rfc3339
@@ -33,9 +43,9 @@ def list_(
 
     Example: ringback events list --status exhausted
     """
-    events = _newest(open_desk(), caller, order, status, limit)
+    events = _newest(open_context(), caller, order, status, limit)
     if as_json:
-        return show_json([_told(event, reveal) for event in events])
+        return show_json([_payload(event, reveal) for event in events])
     rows = [
         (
             e.id,
@@ -60,12 +70,12 @@ def show(id: Id, reveal: Reveal = False, as_json: AsJson = False) -> None:
 
     Example: ringback events show evt_9d2e
     """
-    event = _found(open_desk(), id)
-    told = _told(event, reveal)
+    event = _found(open_context(), id)
+    payload = _payload(event, reveal)
     if as_json:
-        return show_json(told)
-    attempts = told.pop("attempts")
-    show_fields(told)
+        return show_json(payload)
+    attempts = payload.pop("attempts")
+    show_fields(payload)
     show_table(
         ["at", "status", "error", "seconds", "answer"],
         [(one["at"], one["status_code"], one["error"], one["duration"], one["response"]) for one in attempts],
@@ -80,9 +90,9 @@ def redeliver(id: Id, as_json: AsJson = False) -> None:
 
     Example: ringback events redeliver evt_9d2e
     """
-    desk = open_desk()
-    event = _found(desk, id)
-    if not desk.store.redeliver(event, desk.now()):
+    context = open_context()
+    event = _found(context, id)
+    if not context.store.redeliver(event, context.now()):
         raise AttemptUnderWay(f"{id} is being sent just now; look at it again when that attempt has ended")
     if as_json:
         return show_json({"id": id, "status": EventStatus.PENDING.value})
@@ -90,28 +100,30 @@ def redeliver(id: Id, as_json: AsJson = False) -> None:
     return None
 
 
-def _found(desk: Desk, event_id: str) -> Event:
-    event = desk.store.load_event(event_id)
+def _found(context: Context, event_id: str) -> Event:
+    event = context.store.load_event(event_id)
     if event is None:
         raise NotFound(f"there is no event {event_id!r} (any more)")
     return event
 
 
-def _newest(desk: Desk, caller: str | None, order: str | None, status: EventStatus | None, limit: int) -> list[Event]:
-    if order is not None and caller is None and (known := desk.store.load(order)):
+def _newest(
+    context: Context, caller: str | None, order: str | None, status: EventStatus | None, limit: int
+) -> list[Event]:
+    if order is not None and caller is None and (known := context.store.load(order)):
         caller = known.caller
     found: list[Event] = []
-    for one in desk.chosen(caller):
-        found += desk.store.events(one.id, order=order, status=status, limit=limit, before=None)[0]
+    for one in context.chosen(caller):
+        found += context.store.events(one.id, order=order, status=status, limit=limit, before=None)[0]
     return sorted(found, key=lambda event: event.created_at, reverse=True)[:limit]
 
 
-def _told(event: Event, reveal: bool) -> dict[str, Any]:
+def _payload(event: Event, reveal: bool) -> dict[str, Any]:
     """The event as an operator sees it; what a receiver answered may echo the code, so it is masked."""
-    told = {"caller": event.caller, **event.public(), "url": event.url if reveal else without_query(event.url)}
+    payload = {"caller": event.caller, **event.public(), "url": event.url if reveal else without_query(event.url)}
     if not reveal:
-        told["attempts"] = [{**one, "response": "***" if one["response"] else ""} for one in told["attempts"]]
-    return told
+        payload["attempts"] = [{**one, "response": "***" if one["response"] else ""} for one in payload["attempts"]]
+    return payload
 
 
 def _last(event: Event) -> str:

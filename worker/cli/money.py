@@ -9,7 +9,18 @@ from typing import Annotated, Any
 
 import typer
 
-from worker.cli.desk import AsJson, Desk, cell, open_desk, option, say, seconds, show_fields, show_json, show_table
+from worker.cli.context import (
+    AsJson,
+    Context,
+    cell,
+    open_context,
+    option,
+    say,
+    seconds,
+    show_fields,
+    show_json,
+    show_table,
+)
 from worker.order import rfc3339
 from worker.reconciliation import Report
 
@@ -62,8 +73,8 @@ def journal(since: Since = "24h", as_json: AsJson = False) -> None:
 
     Example: ringback journal --since 24h --json
     """
-    desk = open_desk()
-    lines = desk.store.journal(_start(desk, since))
+    context = open_context()
+    lines = context.store.journal(_start(context, since))
     if as_json:
         for at, fields in lines:
             typer.echo(json.dumps({"at": rfc3339(at), **fields}))
@@ -81,8 +92,8 @@ def reconcile(since: Since = "7d", as_json: AsJson = False) -> None:
     """
     from worker import reconciliation
 
-    desk = open_desk()
-    report = reconciliation.reconcile(desk.store.journal(_start(desk, since)), desk.now())
+    context = open_context()
+    report = reconciliation.reconcile(context.store.journal(_start(context, since)), context.now())
     show_json(report.public()) if as_json else _tell(report)
     if not report.clean:
         raise typer.Exit(1)
@@ -97,14 +108,14 @@ def buying(
 
     Example: ringback buying off --reason audit
     """
-    desk = open_desk()
+    context = open_context()
     if switch is Switch.OFF:
-        desk.store.pause(
-            SWITCHED_OFF, {"since": desk.now(), "by": "operator", **({"reason": reason} if reason else {})}
+        context.store.pause(
+            SWITCHED_OFF, {"since": context.now(), "by": "operator", **({"reason": reason} if reason else {})}
         )
     elif switch is Switch.ON:
-        desk.store.resume(SWITCHED_OFF)
-    left = desk.store.pauses()
+        context.store.resume(SWITCHED_OFF)
+    left = context.store.pauses()
     if as_json:
         return show_json({"buying": not left, "paused": left})
     say(f"Buying is paused: {', '.join(sorted(left))}." if left else "Buying is on.")
@@ -113,8 +124,8 @@ def buying(
     return None
 
 
-def _start(desk: Desk, since: float) -> float:
-    return since if isinstance(since, Moment) else desk.now() - since
+def _start(context: Context, since: float) -> float:
+    return since if isinstance(since, Moment) else context.now() - since
 
 
 def _rest(fields: dict[str, str]) -> str:
@@ -122,9 +133,9 @@ def _rest(fields: dict[str, str]) -> str:
 
 
 def _tell(report: Report) -> None:
-    told = report.public()
-    show_fields({f"orders {name}": count for name, count in told["orders"].items() if count})
-    show_fields({"price of a number": cell(told["price"]), "spent (known)": f"{report.spent} PKR"})
+    payload = report.public()
+    show_fields({f"orders {name}": count for name, count in payload["orders"].items() if count})
+    show_fields({"price of a number": cell(payload["price"]), "spent (known)": f"{report.spent} PKR"})
     if report.unpriced:
         say(f"The price of {report.unpriced} purchases cannot be told from the balances.")
     if report.uncovered:

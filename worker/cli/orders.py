@@ -8,12 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from worker.cli.api import Api, ApiKey, Url
-from worker.cli.desk import (
+from worker.cli.context import (
     AsJson,
-    Desk,
+    Context,
     Reveal,
     complain,
-    open_desk,
+    open_context,
     option,
     seconds,
     show_fields,
@@ -88,13 +88,16 @@ def show(id: Id, reveal: Reveal = False, as_json: AsJson = False) -> None:
 
     Example: ringback order show ord_52c1
     """
-    desk = open_desk()
-    order = desk.store.load(id)
+    context = open_context()
+    order = context.store.load(id)
     if order is None:
         raise NotFound(f"there is no order {id!r} (any more)")
-    events, _ = desk.store.events(order.caller, order=id, status=None, limit=EVENTS_SHOWN, before=None)
-    told = {**_told(order, reveal), "events": [{"id": e.id, "type": e.type, "status": e.status.value} for e in events]}
-    _show(told, as_json)
+    events, _ = context.store.events(order.caller, order=id, status=None, limit=EVENTS_SHOWN, before=None)
+    payload = {
+        **_payload(order, reveal),
+        "events": [{"id": e.id, "type": e.type, "status": e.status.value} for e in events],
+    }
+    _show(payload, as_json)
 
 
 @app.command("list")
@@ -109,10 +112,10 @@ def list_(
 
     Example: ringback order list --status waiting
     """
-    desk = open_desk()
-    orders = _newest(desk, caller, status, limit)
+    context = open_context()
+    orders = _newest(context, caller, status, limit)
     if as_json:
-        return show_json([_told(order, reveal) for order in orders])
+        return show_json([_payload(order, reveal) for order in orders])
     rows = [
         (
             o.id,
@@ -131,25 +134,25 @@ def list_(
     return None
 
 
-def _newest(desk: Desk, caller: str | None, status: Status | None, limit: int) -> list[Order]:
+def _newest(context: Context, caller: str | None, status: Status | None, limit: int) -> list[Order]:
     found: list[Order] = []
-    for one in desk.chosen(caller):
-        found += desk.store.orders(one.id, status=status, limit=limit, before=None)[0]
+    for one in context.chosen(caller):
+        found += context.store.orders(one.id, status=status, limit=limit, before=None)[0]
     return sorted(found, key=lambda order: order.created_at, reverse=True)[:limit]
 
 
-def _told(order: Order, reveal: bool) -> dict[str, Any]:
+def _payload(order: Order, reveal: bool) -> dict[str, Any]:
     """The order as an operator sees it: masked unless asked otherwise."""
-    told = {"caller": order.caller, **order.public(), "activation": order.activation}
-    told |= {"attempts": order.attempts, "cancels": order.cancels, "finishes": order.finishes}
+    payload = {"caller": order.caller, **order.public(), "activation": order.activation}
+    payload |= {"attempts": order.attempts, "cancels": order.cancels, "finishes": order.finishes}
     if reveal:
-        return told
+        return payload
     masked = {
         "number": mask_number(order.number) or None,
         "otp": HIDDEN if order.otp else None,
         "callback_url": without_query(order.callback_url),
     }
-    return told | masked
+    return payload | masked
 
 
 def _show(order: dict[str, Any], as_json: bool) -> None:

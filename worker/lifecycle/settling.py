@@ -154,8 +154,12 @@ class Settling(Steps):
         )
 
     def _proves_refund(self, order: Order, reply: Done) -> bool:
-        """A number that the provider ended by itself was refunded only if it says so anew."""
-        return reply.word is Word.ACCESS_CANCEL or order.error is not ErrorCode.ORDER_LOST
+        """Whether the money is back by this word: "already cancelled" may mean a cancel of ours only if there was one.
+
+        A number that the provider ended by itself was refunded only if it says so anew.
+        """
+        ours = order.cancels > 1 and order.error is not ErrorCode.ORDER_LOST
+        return reply.word is Word.ACCESS_CANCEL or ours
 
     async def _refunded(self, order: Order, *, next_look: float = 0.0, concluded: bool = False) -> Outcome:
         """The money is back. A code may still have come in between: look once more before the end."""

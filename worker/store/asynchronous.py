@@ -133,28 +133,28 @@ class AsyncStore:
 
     async def claim(self, lane: Lane, most: int, lease: float) -> Claim:
         """Claim up to `most` due orders of a lane; each is due again in `lease` seconds whatever happens."""
-        told = await self._run(
+        reply = await self._run(
             "claim",
             [keys.due(lane), keys.due(Lane.SETTLE), keys.hints(lane), keys.LIMIT, keys.due(Lane.POLL)],
             [lane, most, ms(lease), self._cap],
         )
-        self.clock.heard(int(told[0]))
-        ids = [part.decode() for part in told[3:]]
+        self.clock.heard(int(reply[0]))
+        ids = [part.decode() for part in reply[3:]]
         entries = tuple(zip(ids[::2], ids[1::2], strict=True)) if lane is Lane.POLL else tuple((one, "") for one in ids)
-        return Claim(entries, float(told[1]) / 1000, int(told[2]) / 1000)
+        return Claim(entries, float(reply[1]) / 1000, int(reply[2]) / 1000)
 
     async def claim_events(self, most: int, lease: float, worker: str) -> list[Event]:
         """Claim up to `most` due webhooks for `lease` seconds, at most PER_HOST in flight for one receiving host.
 
         They are this worker's: when it dies before the lease is over, `release` gives them back.
         """
-        told = await self._run(
+        reply = await self._run(
             "claim_events",
             [keys.due(Lane.DELIVER), keys.hints(Lane.DELIVER), keys.deliveries(worker)],
             [most, most * 5, ms(lease), PER_HOST, PROBE_AFTER],
         )
-        self.clock.heard(int(told[0]))
-        return [event for i in range(1, len(told), 3) if (event := self._opened(*told[i : i + 3])) is not None]
+        self.clock.heard(int(reply[0]))
+        return [event for i in range(1, len(reply), 3) if (event := self._opened(*reply[i : i + 3])) is not None]
 
     def _opened(self, event_id: bytes, stored: list[bytes], sealed: bytes) -> Event | None:
         """A claimed event, or None for one sealed with a key that is no longer listed: it must not stop the others."""
@@ -190,8 +190,8 @@ class AsyncStore:
             before, after, self._vault, writer=secrets.token_hex(8), wake=wake, events=events, journal=journal,
             retention=self._retention, otp_ttl=self._otp_ttl,
         )  # fmt: skip
-        told = await _patiently(lambda: self._run("save", script_keys, arguments), patience)
-        return Written(told[0].decode())
+        reply = await _patiently(lambda: self._run("save", script_keys, arguments), patience)
+        return Written(reply[0].decode())
 
     async def postpone(self, lane: Lane, order_id: str, at: float) -> None:
         """Move an order's wake-up within its lane; an order that has left the lane is not brought back."""
@@ -219,7 +219,7 @@ class AsyncStore:
     ) -> int:
         """Record an attempt; `host_is_up` is what it says of the receiving host.
 
-        `erase_after` seconds from now the code of its order may be erased. Gives how many webhooks that waited for
+        `erase_after` seconds from now the code of its order may be erased. Returns how many webhooks that waited for
         the host are due now. An event that was changed meanwhile stays as it is.
         """
         due = "" if after.due_at is None or after.status is not EventStatus.PENDING else ms(after.due_at)
@@ -231,8 +231,8 @@ class AsyncStore:
         record = codec.pack_event(after, self._vault)
         arguments = [before.id, before.version, after.version, after.status.value, record, due, word, erase]
         arguments += [ms(erase_after or 0), PER_HOST, PROBE_AFTER]
-        told = await _patiently(lambda: self._run("record_attempt", script_keys, arguments), patience)
-        return int(told[1])
+        reply = await _patiently(lambda: self._run("record_attempt", script_keys, arguments), patience)
+        return int(reply[1])
 
     async def load_event(self, event_id: str) -> Event | None:
         """The event, or None when there is none."""
@@ -241,8 +241,8 @@ class AsyncStore:
 
     async def events_of(self, order_id: str) -> list[Event]:
         """The events of an order, oldest first."""
-        told = await _reached(self._redis.hget(keys.order(order_id), "e")) or b""
-        events = [await self.load_event(event_id.decode()) for event_id in told.split()]
+        reply = await _reached(self._redis.hget(keys.order(order_id), "e")) or b""
+        events = [await self.load_event(event_id.decode()) for event_id in reply.split()]
         return [event for event in events if event is not None]
 
     async def rewrite_event(self, before: Event, after: Event) -> bool:
@@ -343,15 +343,15 @@ class AsyncStore:
         arguments: list[Any] = [worker, ms(token), batch, most, ms(hint), ms(linger), len(chores)]
         for name, period, trigger in chores:
             arguments += [name, ms(period), trigger or ""]
-        told = await self._run("tick", script_keys, [*arguments, *lanes])
-        if told[0] == b"0":
+        reply = await self._run("tick", script_keys, [*arguments, *lanes])
+        if reply[0] == b"0":
             return Tick(False, {})
-        self.clock.heard(int(told[1]))
-        hints = {lane: int(n) for lane, n in zip(lanes, told[2:], strict=False)}
-        return Tick(True, hints, tuple(name.decode() for name in told[2 + len(lanes) :]))
+        self.clock.heard(int(reply[1]))
+        hints = {lane: int(n) for lane, n in zip(lanes, reply[2:], strict=False)}
+        return Tick(True, hints, tuple(name.decode() for name in reply[2 + len(lanes) :]))
 
     async def alive(self, worker: str, life: float, silence: float) -> str | None:
-        """Note that this worker lives; gives one that was not heard of for `life` seconds, if there is one.
+        """Note that this worker lives; returns one that was not heard of for `life` seconds, if there is one.
 
         When nobody at all was heard of for `silence` seconds, that counts for nobody: the store was away.
         """
@@ -359,7 +359,7 @@ class AsyncStore:
         return dead.decode() or None
 
     async def release(self, worker: str, life: float) -> int | None:
-        """Make due what a worker was delivering that was not heard of for `life` seconds; gives how many.
+        """Make due what a worker was delivering that was not heard of for `life` seconds; returns how many.
 
         None when it was heard of again, or somebody else did it already.
         """
@@ -376,8 +376,8 @@ class AsyncStore:
     async def reconcile(self, caller_id: str, start: int, batch: int) -> tuple[int, list[str]]:
         """Walk a caller's open orders from rank `start`: (how many were walked, ids that had lost their wake-up)."""
         script_keys = [keys.caller(caller_id, "open"), *(keys.due(lane) for lane in ORDER_LANES)]
-        told = await self._run("reconcile", script_keys, [start, start + batch - 1])
-        return int(told[0]), [order_id.decode() for order_id in told[1:]]
+        reply = await self._run("reconcile", script_keys, [start, start + batch - 1])
+        return int(reply[0]), [order_id.decode() for order_id in reply[1:]]
 
     async def callers(self) -> list[str]:
         """The ids of all callers."""

@@ -82,12 +82,12 @@ class Store:
             *(_or_none(cap) for cap in (caps.max_in_flight, caps.orders_per_minute, caps.orders_per_day)),
         ]  # fmt: skip
         with _reaching():
-            told: list[Any] = self._create(keys=script_keys, args=arguments)
-        outcome = told[0].decode()
+            reply: list[Any] = self._create(keys=script_keys, args=arguments)
+        outcome = reply[0].decode()
         if outcome == "replay":
-            return Created(outcome, answer=self._vault.open(told[1]))
-        reason = told[1].decode() if len(told) > 1 else ""
-        return Created(outcome, reason=reason, retry_after=int(told[2]) if len(told) > 2 else 0)
+            return Created(outcome, answer=self._vault.open(reply[1]))
+        reason = reply[1].decode() if len(reply) > 1 else ""
+        return Created(outcome, reason=reason, retry_after=int(reply[2]) if len(reply) > 2 else 0)
 
     def replayed(self, caller_id: str, idempotency: Idempotency) -> Created | None:
         """What an already used idempotency key answers, or None for a new one."""
@@ -291,19 +291,19 @@ class Store:
 
     def info(self) -> dict[str, str]:
         """What the server says of its version, memory and disk (names as in INFO); what it will not say is left out."""
-        told: dict[str, Any] = {}
+        reply: dict[str, Any] = {}
         with _reaching():
             with suppress(ResponseError):
-                told |= self._redis.info()
+                reply |= self._redis.info()
             with suppress(ResponseError):
-                told |= self._redis.config_get("appendfsync")
-        told["version"] = told.get("valkey_version") or told.get("redis_version")
-        return {name: str(value) for name, value in told.items() if name in _INFO and value is not None}
+                reply |= self._redis.config_get("appendfsync")
+        reply["version"] = reply.get("valkey_version") or reply.get("redis_version")
+        return {name: str(value) for name, value in reply.items() if name in _INFO and value is not None}
 
     def depths(self) -> dict[Lane, dict[str, float]]:
         """Per lane: how many entries it holds, how many are due, and by how many seconds the oldest is late."""
         now = self.now()
-        told = {}
+        reply = {}
         for lane in Lane:
             with _reaching():
                 first = self._redis.zrange(keys.due(lane), 0, 0, withscores=True)
@@ -312,8 +312,8 @@ class Store:
                     self._redis.zcount(keys.due(lane), "-inf", ms(now)),
                 )
             late = max(0.0, now - first[0][1] / 1000) if first else 0.0
-            told[lane] = {"held": held, "due": due, "late": late}
-        return told
+            reply[lane] = {"held": held, "due": due, "late": late}
+        return reply
 
     def counters(self) -> dict[str, float]:
         """The counters of all workers, summed."""

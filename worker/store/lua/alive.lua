@@ -1,6 +1,6 @@
 -- Note that a worker lives, and find one that has not said so for too long.
 -- KEYS 1 workers.  ARGV 1 worker · 2 ms of silence after which a worker counts as dead · 3 ms after which all were silent
--- Gives a dead worker, or ""
+-- Returns a dead worker, or ""
 local time = redis.call("TIME")
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local latest = redis.call("ZREVRANGE", KEYS[1], 0, 0, "WITHSCORES")

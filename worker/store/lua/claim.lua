@@ -2,7 +2,7 @@
 -- out, so whoever drops it costs one round. An order whose deadline comes before its next poll moves on to `settle`.
 -- KEYS 1 the lane's due set · 2 due:settle · 3 hints · 4 limit · 5 due:poll
 -- ARGV 1 lane · 2 most · 3 ms until it is due again · 4 cap on calls per second ("" = none)
--- Gives { now ms, ms between two calls (0 = at once), ms until the first, then per entry: id [, activation for polls] }
+-- Returns { now ms, ms between two calls (0 = at once), ms until the first, then per entry: id [, activation for polls] }
 local time = redis.call("TIME")
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local lane, most, again = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])

@@ -3,7 +3,7 @@
 -- host is put off and queues up there: the next free place wakes it (record_attempt.lua), so it stands in nobody's way.
 -- KEYS 1 due:deliver · 2 hints · 3 what this worker claimed of late
 -- ARGV 1 most · 2 most to look at · 3 lease ms · 4 in flight per host · 5 failures until a host is only probed
--- Gives { now, then per event: id, flat hash, sealed record }
+-- Returns { now, then per event: id, flat hash, sealed record }
 local time = redis.call("TIME")
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local most, lease = tonumber(ARGV[1]), tonumber(ARGV[3])

@@ -2,7 +2,7 @@
 -- KEYS 1 order · 2 caller's open orders · 3 caller's orders · 4 due:buy · 5 idempotency record ("" without a key) · 6 gate
 -- ARGV 1 id · 2 caller · 3 sealed record · 4 writer · 5 body hash · 6 sealed first answer · 7 idempotency ttl s
 --      8 most in flight · 9 most per minute · 10 most per day ("" = no cap)
--- Gives {"created"} · {"replay", answer} · {"mismatch"} · {"closed", reason} · {"capped", cap, seconds until free}
+-- Returns {"created"} · {"replay", answer} · {"mismatch"} · {"closed", reason} · {"capped", cap, seconds until free}
 local time = redis.call("TIME")
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local id, caller = ARGV[1], ARGV[2]

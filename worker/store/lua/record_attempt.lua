@@ -3,7 +3,7 @@
 -- ARGV 1 event id · 2 expected version · 3 new version · 4 status · 5 sealed record · 6 due ms ("" = never again)
 --      7 "up" | "down" | "" what the attempt says of the host · 8 order whose code may now be erased ("" = none)
 --      9 ms until it is · 10 in flight per host · 11 failures until a host is only probed
--- Gives { 1, or 0 when the event was changed or is gone; how many that waited for the host are due now }
+-- Returns { 1, or 0 when the event was changed or is gone; how many that waited for the host are due now }
 local time = redis.call("TIME")
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 redis.call("ZREM", KEYS[4], ARGV[1])

@@ -1,7 +1,7 @@
 -- Give back what a worker was delivering: due at once, and its places at the receiving hosts are free.
 -- A worker that has been heard of again keeps everything, and one that somebody else has taken off the list is done.
 -- KEYS 1 workers · 2 what it claimed of late · 3 due:deliver.  ARGV 1 worker · 2 ms of silence after which it counts as dead
--- Gives how many, or -1 in those cases
+-- Returns how many, or -1 in those cases
 local time = redis.call("TIME")
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local heard = redis.call("ZSCORE", KEYS[1], ARGV[1])

@@ -1,5 +1,5 @@
 -- Reserve one call to the provider outside a claim: the second call of a settle step, an account read.
--- KEYS 1 limit.  ARGV 1 cap on calls per second ("" = none).  Gives ms to wait
+-- KEYS 1 limit.  ARGV 1 cap on calls per second ("" = none). Returns ms to wait
 local time = redis.call("TIME")
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local limit = redis.call("HMGET", KEYS[1], "hold", "rate", "since", "next")

@@ -5,7 +5,7 @@
 -- ARGV 1 expected version · 2 writer · 3 id · 4 new version · 5 status · 6 activation · 7 cancel_at ms · 8 sealed record
 --      9 wake lane ("" = none) · 10 wake at ms ("" = now) · 11 "1" = not before the poll already scheduled · 12 retention s ("" = open)
 --      13 erase at ms ("" = leave, "0" = done) · 14 events n, then per event: id, type, host, sealed record · then journal pairs
--- Gives {"saved"} · {"conflict"} · {"missing"} · {"duplicate", owner}
+-- Returns {"saved"} · {"conflict"} · {"missing"} · {"duplicate", owner}
 local time = redis.call("TIME")
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local held = redis.call("HMGET", KEYS[1], "v", "w", "c", "e", "a")
@@ -37,25 +37,25 @@ else
   redis.call("ZREM", KEYS[2], id)
 end
 
-local place, told = 15, held[4] or ""
+local place, reply = 15, held[4] or ""
 for _ = 1, tonumber(ARGV[14]) do
   local event_id, kind, host, record = ARGV[place], ARGV[place + 1], ARGV[place + 2], ARGV[place + 3]
   local event, sequence = "rb:event:" .. event_id, redis.call("INCR", KEYS[8])
   redis.call("HSET", event, "v", 1, "s", "pending", "c", caller, "o", id, "t", kind, "h", host, "q", sequence)
   redis.call("SET", event .. ":record", record)
   redis.call("ZADD", KEYS[7], sequence, event_id)
-  told = told .. event_id .. " "
+  reply = reply .. event_id .. " "
   redis.call("ZADD", KEYS[6], now, event_id)
   place = place + 4
 end
 
-if told ~= "" then redis.call("HSET", KEYS[1], "e", told) end
+if reply ~= "" then redis.call("HSET", KEYS[1], "e", reply) end
 
 if ARGV[12] ~= "" then
   local seconds = tonumber(ARGV[12])
   redis.call("EXPIRE", KEYS[1], seconds)
   redis.call("EXPIRE", KEYS[1] .. ":record", seconds)
-  for event_id in string.gmatch(told, "%S+") do
+  for event_id in string.gmatch(reply, "%S+") do
     redis.call("EXPIRE", "rb:event:" .. event_id, seconds)
     redis.call("EXPIRE", "rb:event:" .. event_id .. ":record", seconds)
   end

@@ -3,7 +3,7 @@
 --      the broker's queue ("" when the broker is not in this database)
 -- ARGV 1 worker · 2 token ms · 3 batch · 4 most hints a lane · 5 hint ms · 6 ms that polls wait for a fuller batch
 --      7 chores n, then name, period ms, trigger ("" = none) · then lanes
--- Gives { "0" } to those without the token, else { "1", now, hints per lane…, names of due chores… }
+-- Returns { "0" } to those without the token, else { "1", now, hints per lane…, names of due chores… }
 local time = redis.call("TIME")
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local holder = redis.call("GET", KEYS[1])
@@ -17,7 +17,7 @@ local function triggered(by)
   return by == "erasures" and redis.call("ZCOUNT", KEYS[7], "-inf", now) > 0
 end
 local batch, most = tonumber(ARGV[3]), tonumber(ARGV[4])
-local told, chores, place = { "1", now }, {}, 8
+local reply, chores, place = { "1", now }, {}, 8
 for _ = 1, tonumber(ARGV[7]) do
   local name, period, trigger = ARGV[place], tonumber(ARGV[place + 1]), ARGV[place + 2]
   local last = tonumber(redis.call("HGET", KEYS[3], name) or "0")
@@ -47,8 +47,8 @@ for lane = place, #ARGV do
       if wanted > 0 then redis.call("SET", KEYS[key + 1], hinted + wanted, "PX", tonumber(ARGV[5])) end
     end
   end
-  told[#told + 1] = wanted
+  reply[#reply + 1] = wanted
   key = key + 3
 end
-for _, name in ipairs(chores) do told[#told + 1] = name end
-return told
+for _, name in ipairs(chores) do reply[#reply + 1] = name end
+return reply

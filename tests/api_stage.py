@@ -1,4 +1,4 @@
-"""The door on fakeredis, and callers that ask it, for tests without sockets."""
+"""The web on fakeredis, and callers that ask it, for tests without sockets."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def resolve(name: str) -> list[str]:
     return ADDRESSES[name]
 
 
-class Doorway:
-    """One door with its store; `clock` moves when somebody waits."""
+class Api:
+    """One web application with its store; `clock` moves when somebody waits."""
 
     def __init__(self, clock: ManualClock, *, limits: RateLimits | None = None, **environ: str) -> None:
         self.clock = clock
@@ -94,10 +94,10 @@ class Doorway:
 class Asker:
     """A caller that sends requests."""
 
-    def __init__(self, door: Doorway, caller_id: str, api_key: str) -> None:
+    def __init__(self, api: Api, caller_id: str, api_key: str) -> None:
         self.id = caller_id
         self.api_key = api_key
-        self._client = door.app.test_client()
+        self._client = api.app.test_client()
 
     def ask(self, method: str, path: str, **sent: Any) -> TestResponse:
         """Send a request with this caller's key."""

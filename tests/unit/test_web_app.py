@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 from structlog.testing import capture_logs
 
-from tests.door import Doorway, code
+from tests.api_stage import Api, code
 from web.api.problems import CODES
 from web.api.rate_limits import RateLimits
 from web.app import create_app
@@ -21,14 +21,14 @@ WRONG = "rbk_" + "x" * 43
 
 
 @pytest.fixture
-def door(clock):
-    return Doorway(clock)
+def api(clock):
+    return Api(clock)
 
 
 @pytest.fixture
-def anyone(door):
+def anyone(api):
     """Somebody without a key."""
-    return door.app.test_client()
+    return api.app.test_client()
 
 
 @pytest.mark.parametrize("path", ["/v1/orders", "/v1/balance", "/v1/nothing", "/v1/orders/ord_1/cancel"])
@@ -47,80 +47,80 @@ def test_wrong_key_is_refused(anyone, header):
     assert code(anyone.get("/v1/orders", headers={"Authorization": header})) == (401, "unauthorized")
 
 
-def test_revoked_key_stops_working_within_two_seconds(door):
+def test_revoked_key_stops_working_within_two_seconds(api):
     """A key that was remembered is forgotten in time."""
-    assert door.shop.get("/v1/orders").status_code == 200
-    door.callers.revoke(door.shop.id, door.clock())
-    door.clock.advance(2.01)
-    assert code(door.shop.get("/v1/orders")) == (401, "unauthorized")
+    assert api.shop.get("/v1/orders").status_code == 200
+    api.callers.revoke(api.shop.id, api.clock())
+    api.clock.advance(2.01)
+    assert code(api.shop.get("/v1/orders")) == (401, "unauthorized")
 
 
-def test_rotated_key_replaces_the_old_one(door):
+def test_rotated_key_replaces_the_old_one(api):
     """The new key is good, the old one is not."""
-    old, door.shop.api_key = door.shop.api_key, door.callers.rotate_key(door.shop.id)
-    assert door.shop.get("/v1/orders").status_code == 200
-    door.shop.api_key = old
-    assert door.shop.get("/v1/orders").status_code == 401
+    old, api.shop.api_key = api.shop.api_key, api.callers.rotate_key(api.shop.id)
+    assert api.shop.get("/v1/orders").status_code == 200
+    api.shop.api_key = old
+    assert api.shop.get("/v1/orders").status_code == 401
 
 
-def test_many_wrong_keys_are_told_to_wait(door, anyone):
+def test_many_wrong_keys_are_told_to_wait(api, anyone):
     """The 21st wrong key of a minute gets 429, and a good one from the same address still passes."""
     answers = [anyone.get("/v1/orders", headers={"Authorization": f"Bearer {WRONG}"}) for _ in range(21)]
     assert {one.status_code for one in answers[:20]} == {401}
     assert code(answers[20]) == (429, "too_many_failed_logins")
     assert 0 < int(answers[20].headers["Retry-After"]) <= 60
-    assert door.shop.get("/v1/orders").status_code == 200
+    assert api.shop.get("/v1/orders").status_code == 200
 
 
 def test_caller_past_its_limit_is_told_to_wait(clock):
     """Each answer shows what is left; past it comes 429, for this caller alone."""
-    door = Doorway(clock, limits=RateLimits(requests=2, clock=clock))
-    other = door.new_caller("Other")
-    answers = [door.shop.get("/v1/orders") for _ in range(3)]
+    api = Api(clock, limits=RateLimits(requests=2, clock=clock))
+    other = api.new_caller("Other")
+    answers = [api.shop.get("/v1/orders") for _ in range(3)]
     assert [re.findall(r"r=(\d+)", one.headers["RateLimit"]) for one in answers] == [["1"], ["0"], ["0"]]
     assert answers[0].headers["RateLimit-Policy"] == '"requests";q=2;w=60'
     assert code(answers[2]) == (429, "rate_limited")
     assert other.get("/v1/orders").status_code == 200
-    door.clock.advance(int(answers[2].headers["Retry-After"]))
-    assert door.shop.get("/v1/orders").status_code == 200
+    api.clock.advance(int(answers[2].headers["Retry-After"]))
+    assert api.shop.get("/v1/orders").status_code == 200
 
 
-def test_unknown_paths_and_methods_are_problems(door, anyone):
+def test_unknown_paths_and_methods_are_problems(api, anyone):
     """404 and 405 look like every other error; 405 says what there is."""
     assert code(anyone.get("/nothing")) == (404, "not_found")
-    answer = door.shop.ask("DELETE", "/v1/orders")
+    answer = api.shop.ask("DELETE", "/v1/orders")
     assert code(answer) == (405, "method_not_allowed")
     assert {"GET", "POST"} <= set(answer.headers["Allow"].split(", "))
 
 
-def test_trailing_slash_changes_nothing(door):
+def test_trailing_slash_changes_nothing(api):
     """The path with a slash behind it is the same, without a redirect."""
-    assert door.shop.get("/v1/orders/").status_code == 200
-    assert door.shop.ask("HEAD", "/v1/orders").status_code == 200
+    assert api.shop.get("/v1/orders/").status_code == 200
+    assert api.shop.ask("HEAD", "/v1/orders").status_code == 200
 
 
-def test_unexpected_error_tells_nothing_but_its_id(door, monkeypatch):
+def test_unexpected_error_tells_nothing_but_its_id(api, monkeypatch):
     """What fails inside is in the log under the request's id, and not in the answer."""
 
     def broken(*_args, **_more):
         raise RuntimeError("the secret is hunter2")
 
-    monkeypatch.setattr(door.store, "orders", broken)
+    monkeypatch.setattr(api.store, "orders", broken)
     with capture_logs() as lines:
-        answer = door.shop.get("/v1/orders", headers={"X-Request-Id": "abc-1"})
+        answer = api.shop.get("/v1/orders", headers={"X-Request-Id": "abc-1"})
     assert code(answer) == (500, "internal_error")
     assert "hunter2" not in answer.text
     assert [line["event"] for line in lines if line.get("request_id") == "abc-1"] == ["request_failed", "request"]
 
 
-def test_every_request_has_one_line_without_its_body(door):
+def test_every_request_has_one_line_without_its_body(api):
     """The line names method, route, status, duration, caller and order, and neither query, body nor key."""
     with capture_logs() as lines:
-        order_id = door.shop.order(metadata={"x": "private"}).json["id"]
-        door.shop.get(f"/v1/orders/{order_id}?wait=0")
+        order_id = api.shop.order(metadata={"x": "private"}).json["id"]
+        api.shop.get(f"/v1/orders/{order_id}?wait=0")
     posted, read = [line for line in lines if line["event"] == "request"]
     assert (posted["method"], posted["route"], posted["status"]) == ("POST", "/v1/orders", 202)
-    assert (posted["caller"], posted["order"], read["order"]) == (door.shop.id, order_id, order_id)
+    assert (posted["caller"], posted["order"], read["order"]) == (api.shop.id, order_id, order_id)
     assert read["route"] == "/v1/orders/<order:order_id>"
     assert not re.search(r"private|wait|rbk_|caller\.example", repr(lines))
 
@@ -134,9 +134,9 @@ def test_sane_request_id_is_echoed(anyone, given, echoed):
 
 
 @pytest.mark.parametrize("path", ["/v1/orders", "/healthz", "/docs", "/openapi.json", "/nothing", "/static/docs.css"])
-def test_security_headers_are_on_every_answer(door, path):
+def test_security_headers_are_on_every_answer(api, path):
     """No sniffing, no framing, no referrer, nothing loaded from elsewhere."""
-    headers = door.shop.get(path).headers
+    headers = api.shop.get(path).headers
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Referrer-Policy"] == "no-referrer"
     assert "default-src 'none'" in headers["Content-Security-Policy"]
@@ -160,52 +160,52 @@ def test_made_up_methods_share_one_figure(anyone):
 
 
 def test_sandbox_needs_no_flask():
-    """Whoever imports the sandbox out of this package does not build the door with it."""
+    """Whoever imports the sandbox out of this package does not build the web with it."""
     look = "import web.sandbox, sys; sys.exit(bool({'flask', 'pydantic', 'web.app'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", look], check=False).returncode == 0
 
 
-def test_answers_are_not_kept_by_anyone(door):
+def test_answers_are_not_kept_by_anyone(api):
     """Codes and numbers stay out of caches."""
-    assert door.shop.get("/v1/orders").headers["Cache-Control"] == "no-store"
+    assert api.shop.get("/v1/orders").headers["Cache-Control"] == "no-store"
 
 
-def test_alive_needs_no_store(door, anyone, monkeypatch):
+def test_alive_needs_no_store(api, anyone, monkeypatch):
     """The process is alive whatever the store does."""
-    monkeypatch.setattr(door.store, "now", _gone)
+    monkeypatch.setattr(api.store, "now", _gone)
     assert anyone.get("/healthz").json == {"status": "ok"}
 
 
-def test_ready_while_a_clock_ticks(door, anyone):
+def test_ready_while_a_clock_ticks(api, anyone):
     """Ready means that the store answers and a worker's clock ticked within ten seconds."""
-    door.raw.set("rb:clock:tick", ms(door.clock() - 9))
+    api.raw.set("rb:clock:tick", ms(api.clock() - 9))
     assert anyone.get("/readyz").json == {"status": "ready"}
 
 
 @pytest.mark.parametrize(("ago", "said"), [(None, "ever ticked"), (11, "11 seconds")])
-def test_unready_says_why(door, anyone, ago, said):
+def test_unready_says_why(api, anyone, ago, said):
     """Without a worker the answer says so."""
     if ago is not None:
-        door.raw.set("rb:clock:tick", ms(door.clock() - ago))
+        api.raw.set("rb:clock:tick", ms(api.clock() - ago))
     answer = anyone.get("/readyz")
     assert code(answer) == (503, "not_ready")
     assert said in answer.json["detail"]
 
 
-def test_unready_without_the_store(door, anyone, monkeypatch):
+def test_unready_without_the_store(api, anyone, monkeypatch):
     """A store that does not answer is named as the reason."""
-    monkeypatch.setattr(door.store, "now", _gone)
+    monkeypatch.setattr(api.store, "now", _gone)
     assert "the store" in anyone.get("/readyz").json["detail"]
 
 
-def test_metrics_show_what_the_workers_counted(door, anyone):
+def test_metrics_show_what_the_workers_counted(api, anyone):
     """Counters with their labels, lanes, pauses, balance and this process' requests."""
-    door.raw.hset("rb:counters", mapping={'polls{reply="Waiting"}': 5, "mended": 0})
-    door.raw.hset("rb:account", "balance", "500.50")
-    door.shop.order_id()
-    door.store.pause("switched_off", {})
-    now = int(door.store.now() * 1000)
-    door.raw.zadd("rb:workers", {"w1": now, "w2": now - 1000, "died": now - 5000})
+    api.raw.hset("rb:counters", mapping={'polls{reply="Waiting"}': 5, "mended": 0})
+    api.raw.hset("rb:account", "balance", "500.50")
+    api.shop.order_id()
+    api.store.pause("switched_off", {})
+    now = int(api.store.now() * 1000)
+    api.raw.zadd("rb:workers", {"w1": now, "w2": now - 1000, "died": now - 5000})
     text = anyone.get("/metrics").text
     for line in (
         'ringback_polls_total{reply="Waiting"} 5.0', "ringback_mended_total 0.0", "ringback_balance_pkr 500.5",
@@ -216,9 +216,9 @@ def test_metrics_show_what_the_workers_counted(door, anyone):
     assert re.search(r'ringback_http_requests_total\{.*route="/v1/orders",status="202"\} 1.0', text)
 
 
-def test_metrics_stay_up_without_the_store(door, anyone, monkeypatch):
+def test_metrics_stay_up_without_the_store(api, anyone, monkeypatch):
     """A dead store is a figure, not an error."""
-    monkeypatch.setattr(door.store, "counters", _gone)
+    monkeypatch.setattr(api.store, "counters", _gone)
     answer = anyone.get("/metrics")
     assert answer.status_code == 200
     assert "ringback_store_up 0.0" in answer.text
@@ -266,7 +266,7 @@ def _unset(role):
     return load(role, {})
 
 
-def test_door_never_loads_what_talks_to_the_provider(door):
+def test_web_never_loads_what_talks_to_the_provider(api):
     """The web process neither holds the provider's key nor the code that would send it."""
     import subprocess
 

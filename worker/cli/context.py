@@ -45,7 +45,7 @@ class Commands(TyperGroup):
 
 
 @dataclass(frozen=True)
-class Desk:
+class Context:
     """The settings, and what they lead to, made when it is first needed."""
 
     settings: Settings
@@ -80,12 +80,12 @@ class Desk:
         return self.callers.all() if caller_id is None else [self.callers.get(caller_id)]
 
 
-def open_desk() -> Desk:
-    """The desk by the environment. Raises SettingsInvalid with every problem, a missing store among them."""
+def open_context() -> Context:
+    """The context by the environment. Raises SettingsInvalid with every problem, a missing store among them."""
     settings = load("tool", surroundings())
     if not settings.store_url:
         raise SettingsInvalid(f"no store: set {STORE_URL}, or start `ringback up` in this folder first")
-    return Desk(settings)
+    return Context(settings)
 
 
 def surroundings() -> Mapping[str, str]:
@@ -187,7 +187,7 @@ def without_query(url: str | None) -> str | None:
 # What is read from the command line.
 
 
-def option(read: Callable[[str], Any], **more: Any) -> Any:
+def option(read: Callable[[str], Any], **kwargs: Any) -> Any:
     """An option read by `read`, whose ValueError is a usage error."""
 
     def parse(text: str) -> Any:
@@ -196,7 +196,7 @@ def option(read: Callable[[str], Any], **more: Any) -> Any:
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
 
-    return typer.Option(parser=parse, **more)
+    return typer.Option(parser=parse, **kwargs)
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
