@@ -7,7 +7,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from importlib.metadata import PackageNotFoundError, version
 
 from worker.account import Account
 from worker.gate import Gate
@@ -19,6 +18,7 @@ from worker.provider.client import Provider
 from worker.schedule import Lane
 from worker.settings import Settings
 from worker.store import AsyncStore, Vault, connect_async
+from worker.version import version
 from worker.webhooks.delivery import Sender
 from worker.webhooks.guard import guard_of
 
@@ -84,7 +84,7 @@ async def build(settings: Settings) -> Services:
         buy_deadline=settings.buy_deadline,
         connections=POLLS_IN_FLIGHT,
     )
-    sender = Sender(guard_of(settings), timeout=settings.webhook_timeout, version=_version())
+    sender = Sender(guard_of(settings), timeout=settings.webhook_timeout, version=version())
     gate = Gate(store, counters)
     rules = Rules(
         poll_interval=settings.poll_interval,
@@ -120,13 +120,6 @@ async def build(settings: Settings) -> Services:
             Lane.DELIVER: settings.webhook_timeout + DELIVERY_MARGIN,
         },
     )
-
-
-def _version() -> str:
-    try:
-        return version("ringback")
-    except PackageNotFoundError:
-        return "unreleased"
 
 
 def secrets_of(store: AsyncStore) -> Callable[[str], Awaitable[Sequence[str]]]:
