@@ -1,0 +1,215 @@
+"""The web's port without a proxy, through the Procfile's own line: who holds it up, what it refuses, how it stops."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import attacks
+from tests.e2e.attacks import Attack
+from tests.e2e.crowd import Crowd
+from tests.e2e.stack import Door, wait_for
+
+pytestmark = pytest.mark.e2e
+
+CHECKS = 10
+"""Health checks while an attack lasts."""
+LONGEST, TIMES = 1.0, 100
+"""A check may take a second, or so many times what it takes in quiet: a slow machine is no attack."""
+BEFORE, AFTER = 300, 300
+"""Requests answered before a server is told to stop or to reload, and after it has reloaded."""
+
+
+@pytest.fixture(scope="module")
+def door(real_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    """The web alone, and one caller."""
+    with Door(tmp_path_factory.mktemp("door"), real_server) as door:
+        yield door
+
+
+@pytest.fixture
+def own_door(real_server: str, tmp_path: Path) -> Iterator[Door]:
+    """The same, for a test that stops it."""
+    with Door(tmp_path, real_server) as door:
+        yield door
+
+
+def health(door: Door) -> float:
+    """Seconds that `GET /healthz` takes on a connection of its own."""
+    begun = time.monotonic()
+    connection = http.client.HTTPConnection("127.0.0.1", door.port, timeout=30)
+    connection.request("GET", "/healthz")
+    assert connection.getresponse().status == 200
+    connection.close()
+    return time.monotonic() - begun
+
+
+def holds(door: Door, attack: Attack) -> None:
+    """Everybody else is served while an attack lasts."""
+    allowed = max(LONGEST, TIMES * max(health(door) for _ in range(CHECKS)))
+    with attack.on(door.port):
+        taken = [health(door) for _ in range(CHECKS)]
+    assert max(taken) < allowed, f"{attack.name}: {max(taken):.2f} s"
+
+
+@pytest.mark.parametrize("attack", attacks.KEYLESS, ids=lambda attack: attack.__name__)
+def test_others_are_served_while_clients_without_a_key_hold_connections(door: Door, attack: Callable) -> None:
+    """Dozens that never close, drip a head or never read, and hundreds that say nothing, hold up nobody."""
+    holds(door, attack())
+
+
+@pytest.mark.parametrize("attack", attacks.WITH_KEY, ids=lambda attack: attack.__name__)
+def test_others_are_served_while_a_caller_drips_bodies(door: Door, attack: Callable) -> None:
+    """More bodies under way than there are threads hold up nobody."""
+    holds(door, attack(door.api_key))
+
+
+def exchange(door: Door, sent: bytes) -> tuple[int, dict[str, str], bytes]:
+    """What the port answers to bytes, headers in lower case."""
+    with socket.create_connection(("127.0.0.1", door.port), timeout=60) as connection:
+        connection.sendall(sent)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+
+
+def post(door: Door, *headers: str) -> bytes:
+    """The head of an order."""
+    return attacks.request(
+        "POST", "/v1/orders", f"Authorization: Bearer {door.api_key}", "Content-Type: application/json", *headers
+    )
+
+
+def test_a_body_that_drips_is_refused_in_the_end(door: Door) -> None:
+    """A body that stops in the middle is a 408 that says what was missing."""
+    status, headers, body = exchange(door, post(door, "Content-Length: 50") + b'{"server":')
+    assert (status, json.loads(body)["code"]) == (408, "too_slow")
+    assert headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nbad header\r\n\r\n", 400),
+        (b"GET /" + b"x" * 8_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 20_000 + b"\r\n\r\n", 431),
+    ],
+    ids=["no request", "no header", "long line", "long header"],
+)
+def test_what_is_no_http_is_refused_as_everything_else_is(door: Door, sent: bytes, expected: int) -> None:
+    """The server's own refusals are problems with the security headers, and repeat nothing of what was sent."""
+    status, headers, body = exchange(door, sent)
+    assert status == expected
+    assert headers["content-type"] == "application/problem+json"
+    assert json.loads(body)["status"] == expected
+    assert {"x-content-type-options", "referrer-policy", "content-security-policy", "cache-control"} <= set(headers)
+    assert b"xxx" not in body
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [b"zz\r\n{}\r\n0\r\n\r\n", b"-1\r\n{}\r\n0\r\n\r\n", b"2\r\n{}x\r\n0\r\n\r\n", b"2;\x00\r\n{}\r\n0\r\n\r\n"],
+)
+def test_malformed_chunks_are_a_clients_error(door: Door, chunks: bytes) -> None:
+    """A chunk whose size cannot be read or does not hold is a 400."""
+    status, _, _ = exchange(door, post(door, "Transfer-Encoding: chunked") + chunks)
+    assert status == 400
+
+
+@pytest.mark.parametrize(("opens", "closes"), [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]")])
+def test_deep_metadata_is_a_clients_error(door: Door, opens: str, closes: str) -> None:
+    """However deep metadata goes, it is refused and breaks nothing."""
+    for depth in range(200, 1_000, 25):
+        text = f'{{"server": "1", "type": "1", "metadata": {{"x": {opens * depth}1{closes * depth}}}}}'.encode()
+        status, _, _ = exchange(door, post(door, f"Content-Length: {len(text)}") + text)
+        assert status in (400, 422), depth
+
+
+@pytest.mark.parametrize("name", ["SCRIPT_NAME", "Script-Name", "X-Forwarded-Prefix"])
+def test_no_header_moves_the_application(door: Door, name: str) -> None:
+    """A header that a proxy might set opens no path: not even from this machine."""
+    sent = attacks.request("GET", "/elsewhere/healthz", f"{name}: /elsewhere")
+    assert exchange(door, sent)[0] == 404
+
+
+def test_a_body_in_chunks_is_an_order(door: Door) -> None:
+    """A body without a length is read to its end."""
+    sent = post(door, "Transfer-Encoding: chunked") + b'5\r\n{"ser\r\n14\r\nver":"1","type":"1"}\r\n0\r\n\r\n'
+    assert exchange(door, sent)[0] == 202
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        ("Content-Length: 70000", b" " * 70_000),
+        ("Content-Length: 900000", b" " * 900_000),
+        ("Content-Length: 3000000", b""),
+        ("Transfer-Encoding: chunked", b"dbba0\r\n" + b" " * 900_000 + b"\r\n0\r\n\r\n"),
+    ],
+    ids=["a little", "much", "declared only", "in chunks"],
+)
+def test_a_body_that_is_too_long_is_refused(door: Door, head: str, body: bytes) -> None:
+    """Over 64 KiB is a 413, and its sender sees the answer."""
+    status, _, told = exchange(door, post(door, head) + body)
+    assert (status, json.loads(told)["code"]) == (413, "too_large")
+
+
+@pytest.mark.parametrize("whole_group", [False, True], ids=["the process", "its group"])
+def test_a_stop_drops_nobody(own_door: Door, whole_group: bool) -> None:
+    """Whoever was let in is answered, on new connections and on kept ones; then the door is closed."""
+    crowd = Crowd(own_door.port)
+    with crowd.asking():
+        crowd.wait_until_answered(BEFORE)
+        (os.killpg if whole_group else os.kill)(own_door.web.pid, signal.SIGTERM)
+        crowd.wait_until_gone()
+    assert crowd.dropped == []
+    assert set(crowd.answers) == {200}
+    assert crowd.refused
+    assert wait_for(lambda: not own_door.web.alive)
+
+
+def test_an_idle_connection_has_its_last_request_answered(own_door: Door) -> None:
+    """A stopping server answers what comes on a connection that it has kept, and says that it is the last."""
+    connection = http.client.HTTPConnection("127.0.0.1", own_door.port, timeout=30)
+    connection.request("GET", "/healthz")
+    assert not _closes(connection.getresponse())
+    own_door.web.signal(signal.SIGTERM)
+    wait_for(lambda: _is_closed(own_door.port), what="the closing of the door")
+    connection.request("GET", "/healthz")
+    assert _closes(connection.getresponse())
+
+
+def _closes(answer: http.client.HTTPResponse) -> bool:
+    answer.read()
+    return answer.status == 200 and answer.will_close
+
+
+def _is_closed(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_a_reload_drops_nobody(own_door: Door) -> None:
+    """HUP puts new processes in the place of the old ones, and nobody outside notices."""
+    before = own_door.children()
+    crowd = Crowd(own_door.port)
+    with crowd.asking():
+        crowd.wait_until_answered(BEFORE)
+        own_door.web.signal(signal.SIGHUP)
+        wait_for(lambda: not before & own_door.children(), 60, "the end of the old process")
+        crowd.wait_until_answered(sum(crowd.answers.values()) + AFTER)
+    assert crowd.dropped == []
+    assert crowd.refused == 0
+    assert own_door.web.alive
