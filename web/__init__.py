@@ -1,7 +1,7 @@
 """The door: what callers, monitoring and people see over HTTP.
 
 Read `orders.py` first (a purchase is asked for there), then `auth.py` and `problems.py`. The door writes to the
-store and reads from it; it never talks to the provider and never holds its key.
+store and reads from it; it never talks to the provider and never holds its key. `server/` is how it is served.
 """
 
 from __future__ import annotations

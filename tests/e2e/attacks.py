@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 DRIP = 0.25
 """Seconds between two bytes of a connection that drips."""
-PIPELINED = 64
+PIPELINED = 100
 """Requests that a client who never reads sends at once; the answers are more than the buffers between us hold."""
 
 
@@ -26,6 +26,8 @@ class Attack:
     opening: bytes = b""
     drip: bytes = b""
     receive_buffer: int | None = None
+    takes_hold: float = 0.5
+    """Seconds that it is given to fill whatever buffers there are; an attack that needs longer only looks harmless."""
 
     @contextlib.contextmanager
     def on(self, port: int) -> Iterator[Attackers]:
@@ -57,6 +59,7 @@ class Attackers:
                 one.send(self._attack.opening)
         if self._attack.drip:
             self._dripping.start()
+        self._stopped.wait(self._attack.takes_hold)
 
     def stop(self) -> None:
         """Close every connection."""
@@ -121,7 +124,7 @@ def dripping_chunks(key: str, count: int = 40) -> Attack:
 
 def never_reading(count: int = 40) -> Attack:
     """Asks for many large pages at once, and reads none of them."""
-    return Attack("never reads", count, request("GET", "/openapi.json") * PIPELINED, receive_buffer=4096)
+    return Attack("never reads", count, request("GET", "/openapi.json") * PIPELINED, receive_buffer=4096, takes_hold=5)
 
 
 KEYLESS: tuple[Callable[[], Attack], ...] = (silent, never_closing, dripping_headers, never_reading)
