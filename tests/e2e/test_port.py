@@ -76,7 +76,7 @@ def exchange(door: Door, sent: bytes) -> tuple[int, dict[str, str], bytes]:
     """What the port answers to bytes, headers in lower case."""
     with socket.create_connection(("127.0.0.1", door.port), timeout=60) as connection:
         connection.sendall(sent)
-        answer = http.client.HTTPResponse(connection)
+        answer = http.client.HTTPResponse(connection, method=sent.partition(b" ")[0].decode())
         answer.begin()
         return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
 
@@ -139,6 +139,21 @@ def test_no_header_moves_the_application(door: Door, name: str) -> None:
     """A header that a proxy might set opens no path: not even from this machine."""
     sent = attacks.request("GET", "/elsewhere/healthz", f"{name}: /elsewhere")
     assert exchange(door, sent)[0] == 404
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        attacks.request("GET", "http://localhost/healthz"),
+        attacks.request("GET", "/%68ealthz"),
+        attacks.request("HEAD", "/healthz"),
+        b"GET /healthz HTTP/1.0\r\n\r\n",
+    ],
+    ids=["whole URL", "escaped", "HEAD", "HTTP/1.0"],
+)
+def test_every_way_to_ask_is_understood(door: Door, sent: bytes) -> None:
+    """What HTTP allows a client to send is answered."""
+    assert exchange(door, sent)[0] == 200
 
 
 def test_a_body_in_chunks_is_an_order(door: Door) -> None:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from web.envelope import security_headers
 from web.problems import CODES, Problem
@@ -111,7 +111,7 @@ def _environ(scope: Message, body: bytes) -> WSGIEnvironment:
     environ: WSGIEnvironment = {
         "REQUEST_METHOD": scope["method"],
         "SCRIPT_NAME": "",
-        "PATH_INFO": unquote_to_bytes(scope["raw_path"]).decode("latin-1"),
+        "PATH_INFO": unquote_to_bytes(_path(scope["raw_path"])).decode("latin-1"),
         "QUERY_STRING": scope["query_string"].decode("latin-1"),
         "SERVER_NAME": host,
         "SERVER_PORT": str(port),
@@ -132,6 +132,11 @@ def _environ(scope: Message, body: bytes) -> WSGIEnvironment:
     if environ.pop("HTTP_TRANSFER_ENCODING", None):
         environ["CONTENT_LENGTH"] = str(len(body))
     return environ
+
+
+def _path(target: bytes) -> bytes:
+    """The path of a request's target, which may be a whole URL (RFC 9112, 3.2.2)."""
+    return target if target.startswith(b"/") else urlsplit(target).path or b"/"
 
 
 def _variable(header: bytes) -> str:
