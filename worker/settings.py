@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from decimal import Decimal
 from ipaddress import ip_network
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from worker.errors import SettingsInvalid
 
 Role = Literal["web", "worker", "tool"]
+Product = Literal["cheap", "sms", "email"]
 Seconds = Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)]
 PREFIX = "RINGBACK_"
 STORE_SCHEMES = ("redis", "rediss", "unix", "sentinel", "rediss+sentinel", "redis+sentinel")
@@ -29,7 +31,9 @@ class Settings(BaseModel):
 
     redis_url: SecretStr | None = Field(None, description="the store; `redis://`, `rediss://`, `unix://`, Sentinel")
     broker_url: SecretStr | None = Field(None, description="Celery's broker; the store unless set")
-    otpget_base_url: str = Field("https://www.otpget.com/stubs", description="`cheap_handler.php` lies under it")
+    otpget_base_url: str = Field(
+        "https://www.otpget.com/stubs", description="the handlers of all products lie under it"
+    )
     otpget_api_key: SecretStr | None = Field(None, description="workers only: the web process runs without it")
     otpget_max_rps: Annotated[float, Field(gt=0, le=100_000)] | None = Field(
         None, description="hard cap on calls to the provider per second, over all workers"
@@ -74,12 +78,25 @@ class Settings(BaseModel):
     min_balance: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
         None, description="stop buying below this balance"
     )
+    products: Annotated[tuple[Product, ...], NoDecode] = Field(
+        ("cheap", "sms"), description="the products that may be ordered, of `cheap`, `sms`, `email`"
+    )
+    products_file: str | None = Field(
+        None,
+        description="a TOML file whose entries replace those of the built-in product table "
+        "(handler, actions, words, field names, lifetimes)",
+    )
+    cheap_price: Annotated[Decimal, Field(gt=0, le=1_000_000, allow_inf_nan=False)] | None = Field(
+        None,
+        description="PKR that a cheap number counts against a spend cap, since the provider names no price",
+    )
 
     @field_validator(
         "encryption_keys",
         "webhook_schedule",
         "callback_allowed_networks",
         "callback_allowed_ports",
+        "products",
         mode="before",
     )
     @classmethod

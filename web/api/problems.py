@@ -35,6 +35,7 @@ CODES = {
     "max_in_flight": "The caller's cap on orders in flight is reached.",
     "orders_per_minute": "The caller's cap on orders in a minute is reached.",
     "orders_per_day": "The caller's cap on orders in a day is reached.",
+    "spend_per_day": "The caller's cap on what its purchases of a day may cost is reached.",
     "internal_error": "Something failed here; the log has it under the answer's X-Request-Id.",
     "store_unavailable": "The store does not answer. Send the order again with the same Idempotency-Key.",
     "busy": "The order keeps changing; ask again.",
