@@ -78,7 +78,7 @@ class Settings(BaseModel):
     min_balance: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
         None, description="stop buying below this balance"
     )
-    products: Annotated[tuple[Product, ...], NoDecode] = Field(
+    products: tuple[Product, ...] = Field(
         ("cheap", "sms"), description="the products that may be ordered, of `cheap`, `sms`, `email`"
     )
     products_file: str | None = Field(
