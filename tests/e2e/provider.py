@@ -12,6 +12,7 @@ from typing import Any
 
 from web.sandbox import Order, Rules, Sandbox, Seen
 from web.sandbox.answers import Answer
+from web.sandbox.handlers import CHEAP_HANDLER
 
 VENDOR_SERVER = "1"
 """What every stage is to the vendor's own rules."""
@@ -101,17 +102,17 @@ class Theatre(Sandbox):
         stage = self._stages[server]
         self._stages[server] = replace(stage, cues={**stage.cues, moment: cue})
 
-    def answer(self, query: Mapping[str, str]) -> Answer:
+    def answer(self, query: Mapping[str, str], handler: str = CHEAP_HANDLER) -> Answer:
         """Let the request's stage rule. All requests are answered on the one thread of the sandbox's loop."""
         server = query.get("server") or self._stage_of.get(query.get("id", ""), "")
         stage = self._stages.get(server)
         if stage is None:
-            answer = super().answer(query)
+            answer = super().answer(query, handler)
             return answer if moment(query) != "getServers" else _with_stages(answer)
         if cue := stage.cues.get(moment(query)):
             cue(query.get("id", ""))
         before, self.ledger.rules = self.ledger.newest_id(), stage.rules
-        answer = super().answer({**query, "server": VENDOR_SERVER, "stage": server})
+        answer = super().answer({**query, "server": VENDOR_SERVER, "stage": server}, handler)
         self.ledger.rules = self._house
         if (bought := self.ledger.newest_id()) != before:
             self._sold(server, stage, bought)

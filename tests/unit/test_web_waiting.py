@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import socket
+import asyncio
 import threading
 
 import pytest
 
 from tests.api_stage import BODY, Api, bad_fields, code
 from web.api.long_poll import LongPoll
-from web.client import SOCKET, has_left
+from web.client import DEPARTURE, Departure, has_left
 from worker.order import ErrorCode
 
-SPOT = ("rb:order:ord_1", "v")
+pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
@@ -160,28 +160,60 @@ def test_no_more_than_so_many_wait_in_all(api):
 
 
 def test_client_that_leaves_frees_its_place_at_the_next_look(api):
-    """A closed socket ends the wait, long before its time."""
+    """A closed connection ends the wait, long before its time."""
     order_id = api.shop.order_id()
-    ours, theirs = socket.socketpair()
-    after(2, api, theirs.close)
-    api.shop.get(f"/v1/orders/{order_id}?wait=60", environ_overrides={SOCKET: ours})
-    ours.close()
+    left = []
+    after(2, api, lambda: left.append(True))
+    api.shop.get(f"/v1/orders/{order_id}?wait=60", environ_overrides={DEPARTURE: lambda: bool(left)})
     assert len(api.slept) == 2
 
 
-def test_client_is_there_until_its_connection_is_closed():
-    """One that is silent, or sends on, is there; one whose server hands out no socket is taken to be."""
-    ours, theirs = socket.socketpair()
-    environ = {SOCKET: ours}
+async def test_client_has_left_once_the_server_says_so():
+    """Nothing is listened to until somebody asks; then the disconnect counts, and nothing that comes before it."""
+    messages: asyncio.Queue = asyncio.Queue()
+    asked = []
+
+    async def receive():
+        asked.append(True)
+        return await messages.get()
+
+    departure = Departure(asyncio.get_running_loop(), receive)
+    environ = {DEPARTURE: departure}
+    await asyncio.sleep(0)
+    assert not asked
     assert not has_left(environ)
-    theirs.send(b"GET")
+    await messages.put({"type": "http.request"})
+    await asyncio.sleep(0.01)
     assert not has_left(environ)
-    assert ours.recv(3) == b"GET"
-    theirs.close()
-    assert has_left(environ)
-    ours.close()
-    assert has_left(environ)
+    await messages.put({"type": "http.disconnect"})
+    await until(lambda: has_left(environ))
+
+
+async def test_server_is_not_listened_to_once_the_request_is_answered():
+    """What listens ends with the request; a server that knows of no departures is taken to have none."""
+    ended = asyncio.Event()
+
+    async def receive():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    departure = Departure(asyncio.get_running_loop(), receive)
+    assert not departure()
+    await asyncio.sleep(0.01)
+    departure.forget()
+    await asyncio.wait_for(ended.wait(), 10)
     assert not has_left({})
+
+
+async def until(true) -> None:
+    """Let the loop run until something is so."""
+    for _ in range(10_000):
+        if true():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never happened")
 
 
 def test_caller_revoked_while_its_answer_was_held_gets_none(api):

@@ -66,7 +66,7 @@ def create() -> Response:
         answered = _placed()
         order = parts().store.load(answered.headers["Location"].rpartition("/")[2])
         if order is not None:  # a replay may be about one that is no longer kept
-            answered.set_data(encode(_held(order, wait, _has_number).public()))
+            answered.set_data(encode(_held(order, wait, _is_bought).public()))
     return answered
 
 
@@ -132,7 +132,7 @@ def _new(asked: schemas.NewOrder, shared: Parts, caller: Caller) -> Order:
     if caller.verify_callback and caller.verified_at is None:
         raise Problem(409, "callback_unverified", "send a ping (POST /v1/events/ping) and acknowledge it first")
     return Order(
-        id="ord_" + secrets.token_hex(12), caller=caller.id, server=asked.server, type=asked.type,
+        id="ord_" + secrets.token_hex(12), caller=caller.id, item={"server": asked.server, "type": asked.type},
         callback_url=asked.callback_url or "", metadata=asked.metadata, purpose=asked.purpose,
         timeout=shared.settings.order_timeout if asked.timeout is None else asked.timeout, created_at=shared.clock(),
     )  # fmt: skip
@@ -185,7 +185,7 @@ def show(order_id: str) -> Response:
 def _enough(wait_for: str, first: Order) -> Callable[[Order], bool]:
     """What a reader waits for; `first` is the order at the moment of asking."""
     if wait_for == "number":
-        return _has_number
+        return _is_bought
     if wait_for == "end":
         return lambda order: order.ended
     if request.if_none_match:
@@ -193,8 +193,8 @@ def _enough(wait_for: str, first: Order) -> Callable[[Order], bool]:
     return lambda order: order.version != first.version or _is_over(order)
 
 
-def _has_number(order: Order) -> bool:
-    return order.number is not None or order.ended
+def _is_bought(order: Order) -> bool:
+    return order.purchase is not None or order.ended
 
 
 def _is_over(order: Order) -> bool:
@@ -256,7 +256,7 @@ def cancel(order_id: str) -> Response:
 def _save(before: Order, after: Order) -> bool:
     """Write the cancel; False when the order changed meanwhile, and is to be read anew."""
     shared, settings, now = parts(), parts().settings, parts().clock()
-    wake = after_caller_cancel(after, now, buy_deadline=settings.buy_deadline, earliest_cancel=settings.earliest_cancel)
+    wake = after_caller_cancel(after, now, buy_deadline=settings.buy_deadline)
     journal = line(Entry.CALLER_CANCEL)
     written = shared.store.save(before, after, wake=wake, events=announced(before, after, now), journal=journal)
     return written is Written.SAVED

@@ -24,7 +24,7 @@ class ProviderServers:
         """The ids of a type's servers; empty while none was ever read. Raises StoreUnavailable."""
         known = self._known.get(type)
         if known is None:
-            reading = self._store.account().get(f"servers:{type}")
+            reading = self._store.reading(f"servers:{type}").value
             known = [one["id"] for one in json.loads(reading)] if reading else []
             self._known.put(type, known)
         return known

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import redis
@@ -17,6 +18,7 @@ from worker.caller import Caller, Caps
 from worker.errors import NotFound, StoreUnavailable
 from worker.event import Event
 from worker.order import Order
+from worker.reading import Reading
 from worker.schedule import Lane, Wake
 from worker.store import codec, keys
 from worker.store.codec import Written, ms
@@ -76,8 +78,13 @@ class Store:
 
     # Orders.
 
-    def create(self, order: Order, caps: Caps, idempotency: Idempotency | None = None) -> Created:
-        """Accept an order: record, wake-up and idempotency record in one script."""
+    def create(
+        self, order: Order, caps: Caps, idempotency: Idempotency | None = None, *, price: Decimal | None = None
+    ) -> Created:
+        """Accept an order: record, wake-up and idempotency record in one script.
+
+        `price` is what its purchase will count against a spend cap, as far as that is known by now.
+        """
         caller = order.caller
         script_keys = [
             keys.order(order.id), keys.caller(caller, "open"), keys.caller(caller, "orders"), keys.due(Lane.BUY),
@@ -88,6 +95,8 @@ class Store:
             idempotency.body if idempotency else "", self._vault.seal(idempotency.answer) if idempotency else "",
             IDEMPOTENCY_TTL,
             *(_or_none(cap) for cap in (caps.max_in_flight, caps.orders_per_minute, caps.orders_per_day)),
+            "" if caps.max_spend_per_day is None else codec.spend_units(caps.max_spend_per_day),
+            codec.spend_units(price),
             _or_none(self._storage), math.ceil(self._retention / DAY),
         ]  # fmt: skip
         with _reaching():
@@ -117,8 +126,8 @@ class Store:
 
     @staticmethod
     def reading_of(what: str) -> Spot:
-        """Where it stands when a worker last tried to read "balance" or "servers:<type>"."""
-        return keys.ACCOUNT, f"{what}:asked"
+        """Where it stands when a worker last tried to read something anew (`worker.reading` has the names)."""
+        return keys.readings(what), keys.reading(what)[-1]
 
     def peek(self, spots: Sequence[Spot]) -> list[bytes | None]:
         """The values of many spots in one round trip: the cheapest way to notice changes."""
@@ -254,13 +263,13 @@ class Store:
 
     # The provider, as the workers last read it.
 
-    def account(self) -> dict[str, str]:
-        """The account as the workers last read it."""
+    def reading(self, what: str) -> Reading:
+        """What the workers last read (`worker.reading` has the names)."""
         with _reaching():
-            return {k.decode(): v.decode() for k, v in self._redis.hgetall(keys.ACCOUNT).items()}
+            return codec.reading(what, self._redis.hmget(keys.readings(what), keys.reading(what)))
 
     def request_refresh(self, what: str) -> None:
-        """Ask the workers to read "balance" or "servers:<type>" anew."""
+        """Ask the workers to read something anew."""
         with _reaching():
             self._redis.hset(keys.REFRESH_REQUESTS, what, 1)
 
