@@ -61,9 +61,9 @@ class Bridge:
         environ[DEPARTURE] = departure
         try:
             status, headers, answer = await loop.run_in_executor(self._threads, self._run, environ)
+            await _send(send, status, headers, answer)
         finally:
             departure.forget()
-        await _send(send, status, headers, answer)
 
     def _run(self, environ: WSGIEnvironment) -> tuple[int, Headers, bytes]:
         """The application's answer, whole: none of ours is long."""
