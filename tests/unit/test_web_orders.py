@@ -414,7 +414,7 @@ def test_cancel_is_in_the_journal(api):
 def test_unreachable_store_is_a_503(api, monkeypatch):
     """With the store away nothing is accepted, and the answer says when to ask again."""
 
-    def gone(*_):
+    def gone(*_, **__):
         raise StoreUnavailable("the store does not answer")
 
     monkeypatch.setattr(api.store, "create", gone)

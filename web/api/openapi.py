@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from web.api.problems import CODES
 from web.api.responses import encode
+from web.api.schemas import ORDER_EXAMPLES
 from worker.order import EventType
 
 SECURITY: dict[str, Any] = {"apiKey": {"type": "http", "scheme": "bearer", "bearerFormat": "rbk_…"}}
@@ -128,6 +129,8 @@ def describe(app: OpenAPI) -> dict[str, Any]:
             for status, response in operation["responses"].items():
                 if status in ("200", "202") and path.startswith("/v1"):
                     response.setdefault("headers", _HEADERS)
+    placed = spec["paths"]["/v1/orders"]["post"]["requestBody"]["content"]["application/json"]
+    placed["examples"] = {product: {"value": body} for product, body in ORDER_EXAMPLES.items()}
     spec["servers"] = [{"url": "/"}]
     spec["webhooks"] = {kind.value: {"post": _webhook(kind)} for kind in EventType}
     return spec

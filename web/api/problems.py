@@ -27,6 +27,7 @@ CODES = {
     "too_large": "The body is over 64 KiB.",
     "unsupported_media_type": "The body is not declared as application/json.",
     "invalid_fields": "`errors` lists every bad field.",
+    "product_disabled": "The product is not on sale here; GET /v1/products lists those that are.",
     "idempotency_mismatch": "The Idempotency-Key was used with another body.",
     "rate_limited": "Too many requests with this key.",
     "too_many_failed_logins": "Too many wrong keys from this address.",

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    RootModel,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from worker.event import EventStatus
@@ -42,11 +52,23 @@ def _metadata(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+def _price(text: str) -> str:
+    if re.fullmatch(PRICE.strip("^$"), text, re.ASCII) is None:
+        raise PydanticCustomError("bad_amount", 'is an amount of PKR like "45.50", as a string')
+    return text
+
+
 def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10 else value
 
 
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[!-~]([ -~]*[!-~])?$")]
+Code = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z._-]+$")]
+Domain = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[0-9A-Za-z]([0-9A-Za-z.-]*[0-9A-Za-z])?$")]
+SmsType = Literal["1", "2", "3", "4", "5", "6"]
+PRICE = r"^[0-9]{1,9}(\.[0-9]{1,4})?$"
+Price = Annotated[str, AfterValidator(_price), Field(json_schema_extra={"pattern": PRICE})]
+MAX_PRICE: Any = Field(None, description="the most that may be paid, a decimal in PKR as a string", examples=["50.00"])
 Url = Annotated[str, Field(max_length=2048, json_schema_extra={"pattern": "^https?://[!-~]+$"})]
 Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
 Whole = BeforeValidator(_whole)
@@ -62,13 +84,12 @@ class Incoming(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
-class NewOrder(Incoming):
-    """An order to be placed."""
+class OrderBody(Incoming):
+    """What an order of any product may say."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
-    server: Name = Field(description="the provider's server, by its id", examples=["1"])
-    type: Name = Field(description="the provider's type of number", examples=["1"])
+    product: str
     callback_url: Url | None = Field(
         None, validate_default=True, description="where the webhooks go; the caller's own callback unless given"
     )
@@ -89,6 +110,51 @@ class NewOrder(Incoming):
         """The context judges: it gives the callback that counts, or raises."""
         judge: Callable[[str | None], str] | None = info.context
         return judge(url) if judge else url
+
+
+class CheapOrder(OrderBody):
+    """A cheap number of one of the provider's servers."""
+
+    product: Literal["cheap"] = "cheap"
+    server: Name = Field(description="the provider's server, by its id", examples=["1"])
+    type: Name = Field(description="the provider's type of number", examples=["1"])
+
+
+class SmsOrder(OrderBody):
+    """A number for one service in one country."""
+
+    product: Literal["sms"]
+    service: Code = Field(description="the service, by its code", examples=["tg"])
+    country: Code = Field(description="the country, by its id", examples=["33"])
+    type: SmsType = Field(description="the upstream; countries and services belong to one", examples=["4"])
+    max_price: Price | None = MAX_PRICE
+
+
+class EmailOrder(OrderBody):
+    """A mail address for one service."""
+
+    product: Literal["email"]
+    service: Code = Field(description="the service, by its code", examples=["tg"])
+    domain: Domain = Field(description="the domain of the address", examples=["gmail.com"])
+    max_price: Price | None = MAX_PRICE
+
+
+class NewOrder(RootModel[CheapOrder | SmsOrder | EmailOrder]):
+    """An order to be placed: what it names depends on its `product`."""
+
+
+ORDER_BODIES: Mapping[str, type[OrderBody]] = {"cheap": CheapOrder, "sms": SmsOrder, "email": EmailOrder}
+"""What an order says, by its product."""
+ORDER_EXAMPLES: Mapping[str, dict[str, Any]] = {
+    "cheap": {"server": "1", "type": "1", "metadata": {"user": 42}},
+    "sms": {"product": "sms", "service": "tg", "country": "33", "type": "4", "max_price": "50.00"},
+    "email": {"product": "email", "service": "tg", "domain": "gmail.com", "max_price": "30.00"},
+}
+
+
+def product_fields(product: str) -> list[str]:
+    """The fields that an order of a product has and others have not."""
+    return [name for name in ORDER_BODIES[product].model_fields if name not in OrderBody.model_fields]
 
 
 class OrderHeaders(Incoming):
@@ -152,6 +218,21 @@ class ServersQuery(Refresh):
     type: Literal["1", "2"] = Field("1", description="the provider's type of number")
 
 
+class CountriesQuery(Refresh):
+    """Which countries to list."""
+
+    type: SmsType = Field("1", description="the upstream, 1 to 6")
+
+
+class ServicesQuery(Refresh):
+    """Which services to list; which of the fields are needed depends on the product."""
+
+    product: Literal["sms", "email"] = Field("sms", description="the product that they are services of")
+    country: Code | None = Field(None, description="of `sms`: the country, by its id")
+    type: SmsType | None = Field(None, description="of `sms`: the upstream, 1 to 6")
+    domain: Domain | None = Field(None, description="of `email`: the domain of the address")
+
+
 class OrderError(BaseModel):
     """Why an order failed."""
 
@@ -163,10 +244,17 @@ class Order(BaseModel):
     """An order."""
 
     id: OrderId
+    product: str = Field(examples=["cheap"])
     status: Status
-    server: str
-    type: str
+    server: str | None
+    type: str | None
+    service: str | None
+    country: str | None
+    domain: str | None
     number: str | None = Field(examples=["+923001234567"])
+    address: str | None = Field(description="a mail address; erased after a while, then `flags` has `address_erased`")
+    price: str | None = Field(description="what was paid, a decimal in PKR, where the provider names prices")
+    max_price: str | None = Field(description="the most that may be paid, a decimal in PKR")
     otp: str | None = Field(description="the code; erased after a while, then `flags` has `otp_erased`")
     callback_url: str
     metadata: dict[str, Any]
@@ -264,6 +352,54 @@ class FieldError(BaseModel):
     field: str
     code: str
     message: str
+
+
+class Country(BaseModel):
+    """A country of the provider."""
+
+    id: str
+    name: str
+
+
+class Countries(BaseModel):
+    """The countries of one type, as a worker last read them."""
+
+    type: str
+    countries: list[Country] | None = Field(description="null when they were never read")
+    as_of: Moment | None
+    stale: bool
+
+
+class Service(BaseModel):
+    """A service that a number or an address can be bought for."""
+
+    code: str
+    name: str
+    price: str | None = Field(description="a decimal in PKR; null when it cannot be read", examples=["45.00"])
+    count: int | None = Field(description="how many there are, where the provider says so")
+
+
+class Services(BaseModel):
+    """The services of one product at one place, as a worker last read them."""
+
+    product: str
+    services: list[Service] | None = Field(description="null when they were never read")
+    as_of: Moment | None
+    stale: bool
+
+
+class Product(BaseModel):
+    """A product that may be ordered here."""
+
+    product: str
+    fields: list[str] = Field(description="what its orders name")
+    verified: bool = Field(description="whether the vendor's page documents it")
+
+
+class Products(BaseModel):
+    """The products that may be ordered here."""
+
+    data: list[Product]
 
 
 class Problem(BaseModel):
