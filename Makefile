@@ -15,7 +15,7 @@ help: ## what there is
 
 setup: $(READY) ## .venv/ with everything in it, locked
 
-$(READY): pyproject.toml requirements/dev.txt
+$(READY): pyproject.toml requirements/dev.txt web/client/pyproject.toml
 	@test -n "$(PYTHON)" || { echo "ringback needs Python 3.11 or newer, and none is on the PATH." >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv >/dev/null 2>&1 || { rm -rf .venv; \
 		$(PYTHON) -m venv --without-pip .venv && $(PYTHON) -m pip --version >/dev/null 2>&1; } || { rm -rf .venv; \
@@ -26,7 +26,7 @@ $(READY): pyproject.toml requirements/dev.txt
 		else pip="$(PYTHON) -m pip --python $(BIN)/python"; fi; \
 		$$pip install -qq --disable-pip-version-check --require-hashes -r requirements/dev.txt && \
 		$$pip install -qq --disable-pip-version-check --no-deps --no-build-isolation \
-			--config-settings editable_mode=compat -e .
+			--config-settings editable_mode=compat -e . -e web/client
 	@touch $@
 
 demo: setup ## one order from POST to verified webhook, against the sandbox provider

@@ -10,7 +10,7 @@ any product lives the same life.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -154,11 +154,27 @@ TRANSITIONS: Mapping[str, Transition] = {
 }
 
 
-_EVENTS = {t.target: t.event for t in TRANSITIONS.values() if t.event is not None}
+def events_by_state(transitions: Iterable[Transition]) -> dict[Status, EventType | None]:
+    """The webhook of each state that can be entered.
+
+    Raises ValueError for a row whose event could never be sent: one that stays in its state, or one that enters a state
+    in company of another event than the other rows do.
+    """
+    events: dict[Status, EventType | None] = {}
+    for one in transitions:
+        if one.target is None:
+            if one.event is not None:
+                raise ValueError(f"{one.name} stays in its state, so {one.event} would never be sent")
+        elif events.setdefault(one.target, one.event) is not one.event:
+            raise ValueError(f"{one.name} enters {one.target} with another event than the other transitions")
+    return events
+
+
+_EVENTS = events_by_state(TRANSITIONS.values())
 
 
 def caused_event(before: Order, after: Order) -> EventType | None:
-    """The webhook that a change causes: one per state entered, hence exactly one terminal one per order."""
+    """The webhook that a change causes: that of the state entered, hence exactly one terminal one per order."""
     return None if after.status is before.status else _EVENTS.get(after.status)
 
 

@@ -19,6 +19,7 @@ from worker.order import (
     Settlement,
     Status,
     caused_event,
+    events_by_state,
     rfc3339,
 )
 
@@ -334,3 +335,11 @@ def test_charged_means_that_a_number_is_known():
     assert order_in(W).charged
     assert not lost_order().charged
     assert not order().charged
+
+
+@pytest.mark.parametrize("change", [{"event": EventType.PING}, {"target": W, "event": EventType.PING}])
+def test_transition_whose_event_would_never_be_sent_is_refused(change):
+    """The table says what is sent: no event on a row that stays, none that others entering the state do not have."""
+    row = replace(TRANSITIONS["ask_cancel"], **change)
+    with pytest.raises(ValueError, match="ask_cancel"):
+        events_by_state([*TRANSITIONS.values(), row])

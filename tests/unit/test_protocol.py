@@ -278,10 +278,11 @@ def test_reasons_name_the_status_and_never_the_body():
         ("30", 30.0),
         ("0", 0.0),
         ("999999", 3600.0),
+        ("9" * 99, 3600.0),
         ("Sun, 22 Nov 2026 10:01:00 GMT", 60.0),
         ("Sun, 22 Nov 2026 09:00:00 -0000", 0.0),
         ("Sun, 22 Nov 2099 09:00:00 GMT", 3600.0),
-        *((nonsense, None) for nonsense in ["", "soon", "-5", "1.5", "٣٠", "9" * 99, "Sun, 99 Nov 2026"]),
+        *((nonsense, None) for nonsense in ["", "soon", "-5", "1.5", "٣٠", "Sun, 99 Nov 2026"]),
     ],
 )
 def test_429_is_throttling_with_its_retry_after(action, header, wait):

@@ -39,6 +39,10 @@ def up(
         bool, typer.Option("--sandbox", help="Use the sandbox provider even if a provider key is set.")
     ] = False,
     port: Port = None,
+    sandbox_port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, metavar="PORT", help="The sandbox provider's port; else 9000 or a free one."),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
 ) -> None:
     """Run the whole service on this machine until Ctrl-C.
@@ -47,7 +51,7 @@ def up(
     """
     from worker.local import up as running
 
-    raise typer.Exit(running.up(sandbox=sandbox, port=port, workers=workers))
+    raise typer.Exit(running.up(sandbox=sandbox, port=port, sandbox_port=sandbox_port, workers=workers))
 
 
 def sandbox(context: typer.Context) -> None:
