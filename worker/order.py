@@ -167,6 +167,7 @@ class Order:
     server: str
     type: str
     callback_url: str = field(repr=False)
+    """Where the webhooks go; empty when nobody is pushed and the events are read instead."""
     timeout: float
     created_at: float
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -345,7 +346,7 @@ class Order:
             "type": self.type,
             "number": self.number,
             "otp": self.otp,
-            "callback_url": self.callback_url,
+            "callback_url": self.callback_url or None,
             "metadata": self.metadata,
             "purpose": self.purpose,
             "settlement": self.settlement.value,
