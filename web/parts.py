@@ -14,6 +14,7 @@ from web.api.provider_servers import ProviderServers
 from web.api.rate_limits import RateLimits
 from web.request_state import request_state
 from worker.caller import Caller
+from worker.provider.products import Products
 from worker.settings import Settings
 from worker.store import Store
 
@@ -32,6 +33,7 @@ class Parts:
     waiting: LongPoll
     servers: ProviderServers
     clock: Callable[[], float]
+    products: Products
 
 
 def install(app: Flask, shared: Parts) -> None:
