@@ -582,6 +582,27 @@ class HeartbeatConformance:
         again = await stores.engine.claim_events(50, 20, "w1")
         assert [one.id for one in again] == [f"evt_{n}" for n in range(PER_HOST)]
 
+    async def test_webhook_whose_workers_die_is_handed_on_more_and_more_slowly(self, stores: Stores):
+        """At once the first time; a recorded attempt begins anew."""
+        pauses = [await self._died_with_evt_1(stores) for _ in range(4)]
+        assert pauses == [pytest.approx(pause, abs=2) for pause in (0, 4, 16, 64)]
+        stores.raw.zadd("rb:due:deliver", {"evt_1": 1})
+        (claimed,) = await stores.engine.claim_events(10, 20, "w1")
+        await stores.recorded(claimed, EventStatus.PENDING, False, due_at=stores.now() - 1)
+        assert await self._died_with_evt_1(stores) == pytest.approx(0, abs=2)
+
+    async def _died_with_evt_1(self, stores: Stores) -> float:
+        """A worker claims a webhook and dies; returns the seconds until it is due again."""
+        if stores.blocking.load_event("evt_1") is None:
+            stores.ping("evt_1")
+        stores.raw.zadd("rb:due:deliver", {"evt_1": 1})
+        await stores.engine.alive("w2", 20, 20)
+        assert len(await stores.engine.claim_events(10, 20, "w2")) == 1
+        assert await stores.engine.release("w2", 0) == 1
+        due = stores.due("deliver", "evt_1")
+        assert due is not None
+        return due - stores.now()
+
     async def test_who_is_heard_of_again_keeps_what_it_delivers(self, stores: Stores):
         """It stood still for a moment and was reported, but it is back before anything was taken from it."""
         stores.ping("evt_1")

@@ -88,14 +88,15 @@ class Outbox:
         if outcome.verdict is Verdict.gone:
             return event.tried(attempt, EventStatus.GONE)
         now = self._store.clock.now()
-        due = schedule.next_delivery(self._waits, event.tries + 1, now, outcome.retry_after, self._chance)
+        waits = () if event.type == EventType.PING else self._waits  # a ping that finds nobody says so at once
+        due = schedule.next_delivery(waits, event.tries + 1, now, outcome.retry_after, self._chance)
         if due is None:
             return event.tried(attempt, EventStatus.EXHAUSTED)
         return event.tried(attempt, EventStatus.PENDING, due_at=due)
 
     def _count(self, event: Event, outcome: Outcome) -> None:
         self._counters.add("deliveries", verdict=outcome.verdict.value)
-        if event.status is EventStatus.EXHAUSTED:
+        if event.status is EventStatus.EXHAUSTED and event.type != EventType.PING:
             self._counters.add("events_exhausted")
             self._gate.alert(Alert.EVENT_EXHAUSTED, event_id=event.id)
         if event.status is EventStatus.DELIVERED and event.type == EventType.OTP_RECEIVED and event.tries == 1:

@@ -175,6 +175,16 @@ async def test_client_error_is_a_host_that_answers(world: World, outbox: Outbox,
     assert failures == [None, b"1"]
 
 
+async def test_ping_is_tried_once(world: World, outbox: Outbox, sender: FakeSender):
+    """It asks whether somebody is there now; that nobody is needs no operator."""
+    world.blocking.add_event(event(order=None, type="webhook.ping"))
+    sender.answer(500)
+    after, _ = await outbox.deliver(await claimed(world))
+    assert after.status is EventStatus.EXHAUSTED
+    assert world.due("deliver", "evt_1") is None
+    assert world.alerts() == []
+
+
 async def test_acknowledged_ping_verifies_the_callback(world: World, outbox: Outbox, sender: FakeSender):
     """Remembered for `--verify-callback`; a failed one is not, and no caller is made up."""
     callers = Callers(world.blocking)

@@ -22,6 +22,7 @@ local written = 0
 if redis.call("HGET", KEYS[1], "v") == ARGV[2] then
   written = 1
   redis.call("HSET", KEYS[1], "v", ARGV[3], "s", ARGV[4])
+  redis.call("HDEL", KEYS[1], "r")
   redis.call("SET", KEYS[1] .. ":record", ARGV[5], "KEEPTTL")
   if ARGV[6] == "" then redis.call("ZREM", KEYS[2], ARGV[1]) else redis.call("ZADD", KEYS[2], ARGV[6], ARGV[1]) end
   if ARGV[8] ~= "" then redis.call("ZADD", KEYS[3], "LT", now + tonumber(ARGV[9]), ARGV[8]) end
