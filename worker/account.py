@@ -52,7 +52,8 @@ class Account:
         def old(what: str, every: float) -> bool:
             return now - int(known.get(f"{what}:asked", "0")) / 1000 >= every
 
-        probes = any(now >= pause.get("probe_at", now + 1) for pause in (await self._store.pauses()).values())
+        pauses = [*(await self._store.pauses()).values(), *(await self._store.item_pauses()).values()]
+        probes = any(now >= pause.get("probe_at", now + 1) for pause in pauses)
         due = ["balance"] if probes or "balance" in requested or old("balance", BALANCE_EVERY) else []
         servers = {f"servers:{type}" for type in TYPES if old(f"servers:{type}", SERVERS_EVERY)}
         return due + sorted(servers | {what for what in requested if what.startswith("servers:")})

@@ -69,7 +69,7 @@ async def build(settings: Settings) -> Services:
     """Everything, on the running loop. Nothing is sent yet."""
     vault = Vault(settings.vault_keys)
     counters = Counters()
-    floor = None if settings.min_balance is None else Decimal(str(settings.min_balance))
+    floor, cheapest = _money(settings.min_balance), _money(settings.cheap_price)
     store = AsyncStore(
         connect_async(settings.store_url),
         vault,
@@ -85,7 +85,7 @@ async def build(settings: Settings) -> Services:
         connections=POLLS_IN_FLIGHT,
     )
     sender = Sender(guard_of(settings), timeout=settings.webhook_timeout, version=_version())
-    gate = Gate(store, counters)
+    gate = Gate(store, counters, cheapest=cheapest)
     rules = Rules(
         poll_interval=settings.poll_interval,
         buy_deadline=settings.buy_deadline,
@@ -120,6 +120,10 @@ async def build(settings: Settings) -> Services:
             Lane.DELIVER: settings.webhook_timeout + DELIVERY_MARGIN,
         },
     )
+
+
+def _money(amount: float | None) -> Decimal | None:
+    return None if amount is None else Decimal(str(amount))
 
 
 def _version() -> str:

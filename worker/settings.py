@@ -77,6 +77,9 @@ class Settings(BaseSettings):
     min_balance: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
         None, description="stop buying below this balance"
     )
+    cheap_price: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        None, description="PKR that a cheap number counts against a spend cap, since the provider names no price"
+    )
 
     @field_validator(
         "encryption_keys",

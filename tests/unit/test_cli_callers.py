@@ -79,8 +79,11 @@ def test_limits_change_only_what_is_given(stage):
     caller = stage.caller()
     stage.json("caller", "limits", caller.id, "--max-in-flight", "9", "--orders-per-day", "50")
     shown = stage.json("caller", "limits", caller.id, "--orders-per-day", "none")
-    assert shown == {"id": caller.id, "max_in_flight": 9, "orders_per_minute": None, "orders_per_day": None}
-    assert stage.json("caller", "limits", caller.id) == shown
+    caps = {"max_in_flight": 9, "orders_per_minute": None, "orders_per_day": None}
+    assert shown == {"id": caller.id, **caps, "weight": 1}
+    assert stage.json("caller", "limits", caller.id, "--weight", "3")["weight"] == 3
+    assert stage.callers.get(caller.id).weight == 3
+    assert stage.json("caller", "limits", caller.id) == {**shown, "weight": 3}
 
 
 def test_rotated_secret_signs_beside_the_old_one(stage):

@@ -14,6 +14,7 @@ from web.api.requests import takes
 from web.api.responses import answer
 from web.parts import parts
 from worker.order import rfc3339
+from worker.pause import Pause
 
 REFRESH_WAIT = 5.0
 """Seconds to wait for a reading that was asked for."""
@@ -68,9 +69,13 @@ def _age(account: Mapping[str, str], what: str) -> dict[str, Any]:
 
 
 def _buying() -> dict[str, Any]:
-    pauses = parts().store.pauses()
-    reasons = [
-        {"reason": reason, "since": rfc3339(details.get("since")), "probe_at": rfc3339(details.get("probe_at"))}
-        for reason, details in sorted(pauses.items())
-    ]
-    return {"paused": bool(reasons), "reasons": reasons}
+    store = parts().store
+    pauses, items = store.pauses(), store.item_pauses()
+    reasons = [_reason(reason, None, details) for reason, details in sorted(pauses.items())]
+    reasons += [_reason(Pause.INSUFFICIENT_BALANCE, item, details) for item, details in sorted(items.items())]
+    return {"paused": bool(pauses), "reasons": reasons}
+
+
+def _reason(reason: str, item: str | None, details: Mapping[str, Any]) -> dict[str, Any]:
+    since, probe_at = rfc3339(details.get("since")), rfc3339(details.get("probe_at"))
+    return {"reason": reason, "item": item, "since": since, "probe_at": probe_at}

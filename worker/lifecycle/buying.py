@@ -11,7 +11,7 @@ from worker.alerts import Alert
 from worker.journal import Entry, line
 from worker.lifecycle.steps import Gone, Nothing, Outcome, Saved, Snooze, Steps, reply_name, unless_moved
 from worker.order import ErrorCode, Order, Status
-from worker.pause import Pause
+from worker.pause import Pause, item_of
 from worker.provider.protocol import Balance, Bought, BuyReply, Declined, Throttled, Unclear, Unreached, Word
 from worker.schedule import Lane, Wake
 from worker.store import Written
@@ -45,9 +45,11 @@ class Buying(Steps):
         now, ends = self.now(), self._budget_ends(order)
         if order.attempts and now > ends + LATE_ATTEMPT:
             return await self._reject(order, ErrorCode.NO_NUMBERS, "the buy budget was spent before the next attempt")
-        reason = await self.gate.closed() or await self._below_floor()
+        reason = await self.gate.closed(item_of(order)) or await self._below_floor()
         if reason is None:
             return None
+        if order.first_attempt_at is None:
+            return await self.writer.write(order, lambda o: o.hold_back(now), wake=Wake(Lane.BUY, min(now + 2.0, ends)))
         if now < ends:
             return Snooze(min(now + 2.0, ends), f"buying is paused: {reason}")
         return await self._reject(order, reason.error, f"buying was paused ({reason}) until the buy budget was spent")
@@ -85,7 +87,9 @@ class Buying(Steps):
     async def _bought(self, order: Order, reply: BuyReply) -> Outcome:
         match reply:
             case Bought():
-                return await self._assign(order, reply)
+                saved = await self._assign(order, reply)
+                await self.gate.sold(item_of(order))
+                return saved
             case Declined():
                 return await self._declined(order, reply)
             case Throttled():
@@ -146,7 +150,7 @@ class Buying(Steps):
         """The provider's whole answer was a rejection: nothing was bought."""
         if declined.word in (Word.NO_NUMBERS, Word.CHANNELS_LIMIT):
             return await self._put_off(order, declined)
-        reason = await self.gate.refused(declined)
+        reason = await self.gate.refused(declined, item_of(order))
         if reason is Pause.PROVIDER_BANNED and declined.until is not None and declined.until < self._budget_ends(order):
             return await self._put_off(order, declined)
         code = reason.error if reason else ErrorCode.PROVIDER_REJECTED
@@ -184,7 +188,8 @@ class Buying(Steps):
         return saved
 
     def _budget_ends(self, order: Order) -> float:
-        return (order.created_at if order.first_attempt_at is None else order.first_attempt_at) + self.rules.buy_budget
+        """The budget counts from an order's first turn: what it waits for others before that costs it nothing."""
+        return (self.now() if order.first_attempt_at is None else order.first_attempt_at) + self.rules.buy_budget
 
 
 def _spent(reply: BuyReply) -> tuple[ErrorCode, str]:

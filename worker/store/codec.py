@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from enum import StrEnum
 from typing import Any
-from urllib.parse import urlsplit
 
 from worker.caller import Caller, Caps, Secret
 from worker.event import Attempt, Event, EventStatus
@@ -124,18 +123,13 @@ def caller_call(before: Caller | None, after: Caller, vault: Vault) -> tuple[lis
         keys.api_key(before.key_hash) if before else "",
         keys.api_key(after.key_hash) if after.revoked_at is None else "",
     ]
-    return script_keys, [after.id, before.version if before else 0, after.version, pack_caller(after, vault)]
+    version = before.version if before else 0
+    return script_keys, [after.id, version, after.version, pack_caller(after, vault), after.weight]
 
 
 def _dumped(record: object) -> bytes:
     """Compact JSON. Half a surrogate pair, which a caller's JSON can spell and UTF-8 cannot, is kept all the same."""
     return json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
-
-
-def host_of(url: str) -> str:
-    """The receiving host by which deliveries are kept apart, with its port."""
-    parts = urlsplit(url)
-    return f"{(parts.hostname or '').lower()}:{parts.port or (80 if parts.scheme == 'http' else 443)}"
 
 
 def save_call(
@@ -161,6 +155,7 @@ def save_call(
         keys.JOURNAL,
         keys.ERASE,
         keys.activation(after.activation) if after.activation and before.activation is None else "",
+        keys.TURNS,
     ]
     arguments: list[Any] = [
         before.version, writer, after.id, after.version, after.status.value, after.activation or "",
@@ -170,7 +165,7 @@ def save_call(
         _erase_at(before, after, otp_ttl), len(events),
     ]  # fmt: skip
     for event in events:
-        arguments += [event.id, event.type, host_of(event.url), pack_event(event, vault)]
+        arguments += [event.id, event.type, event.host, event.endpoint, pack_event(event, vault)]
     if journal:
         arguments += flat({**journal, "order": after.id, "caller": after.caller, "status": after.status.value})
     return script_keys, arguments
@@ -181,6 +176,11 @@ def _erase_at(before: Order, after: Order, otp_ttl: float) -> str:
         return "0" if before.otp is not None else ""
     first = after.received_at or after.ended_at
     return str(ms(first + otp_ttl)) if first is not None and before.otp is None else ""
+
+
+def details(stored: Mapping[bytes, bytes]) -> dict[str, dict[str, Any]]:
+    """A hash of JSON objects by name."""
+    return {name.decode(): json.loads(value) for name, value in stored.items()}
 
 
 def flat(pairs: Mapping[str, str]) -> list[str]:

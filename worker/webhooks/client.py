@@ -1,4 +1,4 @@
-"""The HTTP client webhooks go out through: aiohttp, opened up at two places to let the guard in and at one to bound an answer's head.
+"""The HTTP client webhooks go out through: aiohttp, opened up to let the guard in, and to bound an answer's head.
 
 Names are resolved by the guard and sockets are made under its eyes, so every address is judged at the moment
 of connecting, while Host and the certificate's name stay those of the callback. What falls short elsewhere:
@@ -70,7 +70,7 @@ def _connector(guard: Guard, tls: ssl.SSLContext) -> aiohttp.TCPConnector:
         keepalive_timeout=KEEP_ALIVE,
         ttl_dns_cache=NAME_CACHE,
     )
-    # aiohttp has no setting for the protocol that reads answers; tests/integration/test_delivery.py notices if this ends.
+    # aiohttp has no setting for what reads answers; tests/integration/test_delivery.py notices when this ends.
     connector._factory = partial(BoundedHead, asyncio.get_running_loop())  # type: ignore[assignment]
     return connector
 

@@ -15,7 +15,11 @@ for i = 1, #claimed, 2 do
     local before = redis.call("HINCRBY", "rb:event:" .. id, "r", 1) - 1
     local pause = before > 0 and math.min(600000, 4000 * 4 ^ (before - 1)) or 0
     redis.call("ZADD", KEYS[3], now + pause, id)
-    redis.call("ZREM", "rb:host:" .. (redis.call("HGET", "rb:event:" .. id, "h") or ""), id)
+    local known = redis.call("HMGET", "rb:event:" .. id, "h", "p", "c")
+    local host, caller = "rb:host:" .. (known[1] or ""), known[3] or ""
+    for _, key in ipairs({
+      "rb:endpoint:" .. (known[2] or known[1] or ""), host, host .. ":" .. caller, "rb:caller:" .. caller .. ":delivering",
+    }) do redis.call("ZREM", key, id) end
     given = given + 1
   end
 end

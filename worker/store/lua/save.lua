@@ -1,10 +1,10 @@
 -- Save an order with the wake-up that follows from it, the webhooks that it causes and its line in the journal:
 -- all of it, or (when somebody else wrote in between) nothing.
 -- KEYS 1 order · 2 caller's open orders · 3 due:buy · 4 due:poll · 5 due:settle · 6 due:deliver · 7 caller's events
---      8 caller's sequence · 9 journal · 10 erase · 11 activation ("" unless newly assigned)
+--      8 caller's sequence · 9 journal · 10 erase · 11 activation ("" unless newly assigned) · 12 turns
 -- ARGV 1 expected version · 2 writer · 3 id · 4 new version · 5 status · 6 activation · 7 cancel_at ms · 8 sealed record
 --      9 wake lane ("" = none) · 10 wake at ms ("" = now) · 11 "1" = not before the poll already scheduled · 12 retention s ("" = open)
---      13 erase at ms ("" = leave, "0" = done) · 14 events n, then per event: id, type, host, sealed record · then journal pairs
+--      13 erase at ms ("" = leave, "0" = done) · 14 events n, then per event: id, type, host, endpoint, sealed record · then journal pairs
 -- Returns {"saved"} · {"conflict"} · {"missing"} · {"duplicate", owner}
 local time = redis.call("TIME")
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -29,6 +29,11 @@ if ARGV[6] ~= "" then redis.call("HSET", KEYS[1], "a", ARGV[6], "k", ARGV[7]) en
 
 local scheduled = redis.call("ZSCORE", KEYS[4], id) or redis.call("ZSCORE", KEYS[5], id)
 for lane = 3, 5 do redis.call("ZREM", KEYS[lane], id) end
+if redis.call("ZREM", KEYS[12], id) == 1 then
+  -- It left before its turn, which its caller has back.
+  local weight = tonumber(redis.call("HGET", "rb:turns:callers", caller .. ":weight") or "1")
+  redis.call("HINCRBYFLOAT", "rb:turns:callers", caller, -1 / weight)
+end
 if ARGV[9] ~= "" then
   local at = tonumber(ARGV[10]) or now
   if ARGV[11] == "1" and scheduled then at = math.max(at, tonumber(scheduled)) end
@@ -39,14 +44,14 @@ end
 
 local place, reply = 15, held[4] or ""
 for _ = 1, tonumber(ARGV[14]) do
-  local event_id, kind, host, record = ARGV[place], ARGV[place + 1], ARGV[place + 2], ARGV[place + 3]
+  local event_id, kind, host, endpoint, record = unpack(ARGV, place, place + 4)
   local event, sequence = "rb:event:" .. event_id, redis.call("INCR", KEYS[8])
-  redis.call("HSET", event, "v", 1, "s", "pending", "c", caller, "o", id, "t", kind, "h", host, "q", sequence)
+  redis.call("HSET", event, "v", 1, "s", "pending", "c", caller, "o", id, "t", kind, "h", host, "p", endpoint, "q", sequence)
   redis.call("SET", event .. ":record", record)
   redis.call("ZADD", KEYS[7], sequence, event_id)
   reply = reply .. event_id .. " "
   redis.call("ZADD", KEYS[6], now, event_id)
-  place = place + 4
+  place = place + 5
 end
 
 if reply ~= "" then redis.call("HSET", KEYS[1], "e", reply) end
