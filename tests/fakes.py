@@ -264,7 +264,8 @@ class World:
 
     def events(self, order_id: str = "ord_1") -> list[str]:
         """The types of an order's webhooks, oldest first."""
-        page, _ = self.blocking.events("cal_1", order=order_id, status=None, limit=100, before=None)
+        caller = self.see(order_id).caller
+        page, _ = self.blocking.events(caller, order=order_id, status=None, limit=100, before=None)
         return [event.type for event in reversed(page)]
 
     def journal(self) -> list[str]:
