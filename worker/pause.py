@@ -38,8 +38,8 @@ class Pause(StrEnum):
 
 
 def item_of(order: Order) -> str:
-    """What an order wants to buy, as pauses tell one from another: product, server and type."""
-    return f"cheap/{order.server}/{order.type}"
+    """What an order wants to buy, as pauses tell one from another: its product, and the product's fields by name."""
+    return "/".join([order.product, *(value for _, value in sorted(order.item.items()))])
 
 
 _ERRORS = {

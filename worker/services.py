@@ -7,18 +7,20 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from importlib.metadata import PackageNotFoundError, version
 
 from worker.account import Account
 from worker.gate import Gate
 from worker.housekeeping import Housekeeping
 from worker.lifecycle import Lifecycle, Rules
 from worker.metrics import Counters
+from worker.order import DEFAULT_PRODUCT
 from worker.outbox import Outbox
+from worker.provider import products
 from worker.provider.client import Provider
 from worker.schedule import Lane
 from worker.settings import Settings
 from worker.store import AsyncStore, Vault, connect_async
+from worker.version import version
 from worker.webhooks.delivery import Sender
 from worker.webhooks.guard import guard_of
 
@@ -69,7 +71,9 @@ async def build(settings: Settings) -> Services:
     """Everything, on the running loop. Nothing is sent yet."""
     vault = Vault(settings.vault_keys)
     counters = Counters()
-    floor, cheapest = _money(settings.min_balance), _money(settings.cheap_price)
+    floor = None if settings.min_balance is None else Decimal(str(settings.min_balance))
+    # Only where nothing else is sold is the one price that is set the cheapest of all.
+    cheapest = settings.cheap_price if settings.products == (DEFAULT_PRODUCT,) else None
     store = AsyncStore(
         connect_async(settings.store_url),
         vault,
@@ -77,14 +81,17 @@ async def build(settings: Settings) -> Services:
         otp_ttl=settings.otp_ttl,
         max_rps=settings.otpget_max_rps,
     )
+    table = products.load(settings.products_file)
     provider = Provider(
         settings.otpget_base_url,
         settings.otpget_api_key.get_secret_value() if settings.otpget_api_key else "",
+        table,
         poll_deadline=settings.status_deadline,
         buy_deadline=settings.buy_deadline,
         connections=POLLS_IN_FLIGHT,
+        counted={"cheap": settings.cheap_price},
     )
-    sender = Sender(guard_of(settings), timeout=settings.webhook_timeout, version=_version())
+    sender = Sender(guard_of(settings), timeout=settings.webhook_timeout, version=version())
     gate = Gate(store, counters, cheapest=cheapest)
     rules = Rules(
         poll_interval=settings.poll_interval,
@@ -109,7 +116,9 @@ async def build(settings: Settings) -> Services:
             waits=settings.webhook_schedule,
             chance=random.random,
         ),
-        account=Account(store, provider, gate, min_balance=floor),
+        account=Account(
+            store, provider, gate, {name: table[name] for name in settings.products if name in table}, min_balance=floor
+        ),
         housekeeping=Housekeeping(store, gate, counters, retention=settings.retention),
         counters=counters,
         queues_here=settings.broker == settings.store_url,
@@ -120,17 +129,6 @@ async def build(settings: Settings) -> Services:
             Lane.DELIVER: settings.webhook_timeout + DELIVERY_MARGIN,
         },
     )
-
-
-def _money(amount: float | None) -> Decimal | None:
-    return None if amount is None else Decimal(str(amount))
-
-
-def _version() -> str:
-    try:
-        return version("ringback")
-    except PackageNotFoundError:
-        return "unreleased"
 
 
 def secrets_of(store: AsyncStore) -> Callable[[str], Awaitable[Sequence[str]]]:

@@ -79,8 +79,8 @@ def test_limits_change_only_what_is_given(stage):
     caller = stage.caller()
     stage.json("caller", "limits", caller.id, "--max-in-flight", "9", "--orders-per-day", "50")
     shown = stage.json("caller", "limits", caller.id, "--orders-per-day", "none")
-    caps = {"max_in_flight": 9, "orders_per_minute": None, "orders_per_day": None}
-    assert shown == {"id": caller.id, **caps, "weight": 1}
+    others = dict.fromkeys(["orders_per_minute", "orders_per_day", "max_spend_per_day"])
+    assert shown == {"id": caller.id, "max_in_flight": 9, **others, "weight": 1}
     assert stage.json("caller", "limits", caller.id, "--weight", "3")["weight"] == 3
     assert stage.callers.get(caller.id).weight == 3
     assert stage.json("caller", "limits", caller.id) == {**shown, "weight": 3}

@@ -113,7 +113,7 @@ class StoreMetrics(Collector):
         yield _gauge(
             "paused_items", "Items paused because the balance is too low for them.", len(self._store.item_pauses())
         )
-        balance = self._store.account().get("balance")
+        balance = self._store.reading("balance").value
         if balance is not None:
             yield _gauge("balance_pkr", "The provider's balance as last read, in PKR.", float(balance))
         yield _gauge("workers", "Workers that live, by their heartbeats.", self._store.workers(LIFE))

@@ -22,6 +22,7 @@ from worker.event import Event, EventStatus
 from worker.journal import Entry, line
 from worker.logs import get_logger
 from worker.order import Order
+from worker.reading import Reading
 from worker.schedule import ORDER_LANES, Lane, Wake
 from worker.store import codec, keys
 from worker.store.codec import Written, ms
@@ -34,6 +35,8 @@ T = TypeVar("T")
 PASSING = (RedisConnectionError, RedisTimeout, ReadOnlyError, OSError)
 """What a store that is restarting, failing over or frozen raises: trying again is the answer."""
 
+READINGS_KEPT = 604_800
+"""Seconds for which the listing of a place is kept that nobody asks for any more."""
 PER_ENDPOINT = 8
 """Deliveries in flight to one endpoint, over all workers."""
 PER_HOST = 128
@@ -320,18 +323,22 @@ class AsyncStore:
         """Lift one reason for the pause."""
         await _reached(self._redis.hdel(keys.GATE, reason))
 
-    async def put_account(self, what: str, value: str | None) -> None:
-        """Store a reading of the account ("balance", "servers:1"); None marks the last good one as stale."""
+    async def put_reading(self, what: str, value: str | None) -> None:
+        """Store a reading (`worker.reading`); None marks the last good one as stale."""
         now = str(ms(self.clock.now()))
-        fields = {f"{what}:asked": now} if value is None else {what: value, f"{what}:at": now, f"{what}:asked": now}
-        await _reached(self._redis.hset(keys.ACCOUNT, mapping=fields))
+        stored, at, asked_at = keys.reading(what)
+        fields = {asked_at: now} if value is None else {stored: value, at: now, asked_at: now}
+        held = keys.readings(what)
+        await _reached(self._redis.hset(held, mapping=fields))
+        if held != keys.ACCOUNT:
+            await _reached(self._redis.expire(held, READINGS_KEPT))
 
-    async def account(self) -> dict[str, str]:
-        """The account as last read."""
-        return {k.decode(): v.decode() for k, v in (await _reached(self._redis.hgetall(keys.ACCOUNT))).items()}
+    async def reading(self, what: str) -> Reading:
+        """What was last read (`worker.reading` has the names)."""
+        return codec.reading(what, await _reached(self._redis.hmget(keys.readings(what), keys.reading(what))))
 
     async def request_refresh(self, what: str) -> None:
-        """Have "balance" or "servers:<type>" read anew soon."""
+        """Have something read anew soon."""
         await _reached(self._redis.hset(keys.REFRESH_REQUESTS, what, 1))
 
     async def take_refresh_requests(self) -> list[str]:
