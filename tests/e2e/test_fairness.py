@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ import pytest
 from tests.e2e.provider import buy
 from tests.e2e.receiver import Receiver
 from tests.e2e.stack import Stack, running_stack, wait_for
+from tests.flood import flooding
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -201,32 +200,3 @@ def silent_port(hosts: ExitStack) -> int:
     """A port that connections are made to and that never answers."""
     listening = hosts.enter_context(socket.create_server(("127.0.0.1", 0), backlog=16))
     return int(listening.getsockname()[1])
-
-
-@contextmanager
-def flooding() -> Iterator[int]:
-    """A receiver in a process of its own that answers 103 as fast as it can; yields its port."""
-    with subprocess.Popen([sys.executable, "-c", FLOOD], stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        try:
-            yield int(process.stdout.readline())
-        finally:
-            process.kill()
-
-
-FLOOD = """
-import socket, threading
-
-def answer(connection):
-    try:
-        connection.recv(65536)
-        while True:
-            connection.sendall(b"HTTP/1.1 103 Early Hints\\r\\n\\r\\n" * 10_000)
-    except OSError:
-        connection.close()
-
-server = socket.create_server(("127.0.0.1", 0), backlog=128)
-print(server.getsockname()[1], flush=True)
-while True:
-    threading.Thread(target=answer, args=(server.accept()[0],), daemon=True).start()
-"""

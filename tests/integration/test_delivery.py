@@ -6,12 +6,10 @@ import asyncio
 import gzip
 import logging
 import ssl
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.flood import flooding
 from worker.webhooks import answer_head, client
 from worker.webhooks.delivery import ANSWER_BYTES, Outcome, Sender, Verdict
 from worker.webhooks.guard import Guard
@@ -268,35 +267,6 @@ async def longest_turn(sender: Sender, url: str) -> float:
     await looking
     assert {one.error for one in outcomes} <= {None, "endless_head"}
     return longest
-
-
-@contextmanager
-def flooding() -> Iterator[int]:
-    """A receiver in a process of its own that answers 103 as fast as it can; yields its port."""
-    with subprocess.Popen([sys.executable, "-c", FLOOD], stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        try:
-            yield int(process.stdout.readline())
-        finally:
-            process.kill()
-
-
-FLOOD = """
-import socket, threading
-
-def answer(connection):
-    try:
-        connection.recv(65536)
-        while True:
-            connection.sendall(b"HTTP/1.1 103 Early Hints\\r\\n\\r\\n" * 10_000)
-    except OSError:
-        connection.close()
-
-server = socket.create_server(("127.0.0.1", 0), backlog=128)
-print(server.getsockname()[1], flush=True)
-while True:
-    threading.Thread(target=answer, args=(server.accept()[0],), daemon=True).start()
-"""
 
 
 async def test_silent_receiver_is_a_timeout():
