@@ -22,6 +22,8 @@ class EventStatus(StrEnum):
     """The receiver answered 410: nobody wants it there any more."""
     EXHAUSTED = "exhausted"
     """Every try of the schedule failed. It can be redelivered by hand."""
+    RECORDED = "recorded"
+    """Nobody is pushed: its order has no callback. It is there to be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One webhook. `body` holds the exact bytes that are signed; `order` is None for a ping."""
+    """One webhook. `body` holds the exact bytes that are signed; `order` is None for a ping.
+
+    `url` is empty where nobody is pushed: such an event is `recorded` from its beginning.
+    """
 
     id: str
     type: str
@@ -65,10 +70,16 @@ class Event:
     sequence: int = 0
 
     @property
+    def pushed(self) -> bool:
+        """Whether somebody is to be told; otherwise it is only there to be read."""
+        return self.url != ""
+
+    @property
     def host(self) -> str:
         """The receiving host (with scheme and port) as a digest: what cannot be reached is the same for all of it."""
         parts = urlsplit(self.url)
-        return _digest(f"{parts.scheme}://{(parts.hostname or '').lower()}:{parts.port or DEFAULT_PORTS[parts.scheme]}")
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme)
+        return _digest(f"{parts.scheme}://{(parts.hostname or '').lower()}:{port}")
 
     @property
     def endpoint(self) -> str:

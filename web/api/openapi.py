@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from web.api.problems import CODES
 from web.api.responses import encode
+from web.api.schemas import ORDER_EXAMPLES
 from worker.order import EventType
 from worker.version import version
 
@@ -36,6 +37,7 @@ _TOLD = {
     401: "No valid API key.",
     404: "No such thing, or somebody else's.",
     405: "The method does not exist here.",
+    410: "The event to go on from is no longer kept: compare with your orders, then read on with `after=` (empty).",
     409: "Something has to be done first; `code` says what.",
     413: "The body is over 64 KiB.",
     415: "The body is not declared as application/json.",
@@ -128,6 +130,8 @@ def describe(app: OpenAPI) -> dict[str, Any]:
             for status, response in operation["responses"].items():
                 if status in ("200", "202") and path.startswith("/v1"):
                     response.setdefault("headers", _HEADERS)
+    placed = spec["paths"]["/v1/orders"]["post"]["requestBody"]["content"]["application/json"]
+    placed["examples"] = {product: {"value": body} for product, body in ORDER_EXAMPLES.items()}
     spec["servers"] = [{"url": "/"}]
     spec["webhooks"] = {kind.value: {"post": _webhook(kind)} for kind in EventType}
     return spec

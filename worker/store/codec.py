@@ -201,7 +201,8 @@ def save_call(
         _erase_at(before, after, otp_ttl), spend_units(after.counted) - spend_units(before.counted), len(events),
     ]  # fmt: skip
     for event in events:
-        arguments += [event.id, event.type, event.host, event.endpoint, pack_event(event, vault)]
+        head = [event.id, event.type, event.status.value, event.host, event.endpoint]
+        arguments += [*head, pack_event(event, vault)]
     if journal:
         arguments += flat({**journal, "order": after.id, "caller": after.caller, "status": after.status.value})
     return script_keys, arguments
