@@ -310,7 +310,7 @@ class Stack:
         """A server that nobody has bought from."""
         return str(next(self._servers))
 
-    def post(self, server: str | None = None, **fields: Any) -> dict[str, Any]:
+    def post(self, server: str | None = None, /, **fields: Any) -> dict[str, Any]:
         """Post an order; its webhooks come to `/hook/<server>`. Returns the order."""
         server = server or self.new_server()
         body = {**PLACES[fields.get("product", "cheap")](server), "callback_url": self.hook(server), **fields}
