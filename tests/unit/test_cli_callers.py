@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 
 import pytest
 from cryptography.fernet import Fernet
@@ -72,6 +73,23 @@ def test_list_shows_no_secret(stage):
     for result in (stage.run("caller", "list"), stage.run("caller", "list", "--json")):
         assert caller.id in result.output
         assert not any(hidden in result.output for hidden in (api_key, secret, "hush", caller.key_hash))
+
+
+@pytest.mark.parametrize("amount", ["0", "-5", "abc", "1e400", "NaN", "1e12"])
+def test_a_spend_cap_is_an_amount(stage, amount):
+    """Anything else is a usage error, and nothing is created."""
+    assert stage.run("caller", "create", "shop", "--max-spend-per-day", amount).exit_code == 2
+    assert stage.callers.all() == []
+
+
+def test_a_spend_cap_is_set_shown_and_lifted(stage):
+    """An exact decimal, and the script that holds purchases against it knows at once."""
+    made = stage.json("caller", "create", "shop", "--max-spend-per-day", "37.50")
+    assert stage.callers.get(made["id"]).caps.max_spend_per_day == Decimal("37.50")
+    assert stage.redis.hget(f"rb:caller:{made['id']}", "m") == b"375000"
+    assert stage.json("caller", "limits", made["id"])["max_spend_per_day"] == "37.50"
+    assert stage.json("caller", "limits", made["id"], "--max-spend-per-day", "none")["max_spend_per_day"] is None
+    assert stage.redis.hget(f"rb:caller:{made['id']}", "m") is None
 
 
 def test_limits_change_only_what_is_given(stage):

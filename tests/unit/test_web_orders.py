@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -394,3 +395,74 @@ def test_unreachable_store_is_a_503(api, monkeypatch):
     answer = api.shop.order()
     assert code(answer) == (503, "store_unavailable")
     assert answer.headers["Retry-After"]
+
+
+# Products.
+
+SMS = {"product": "sms", "service": "tg", "country": "33", "type": "4"}
+EMAIL = {"product": "email", "service": "tg", "domain": "gmail.com"}
+NO_PRICES: list[Any] = [
+    "abc", "-1", "1e9999", "", "NaN", "Infinity", "1,5", " 5", "5\n", "\u0665", "0x1", "1" * 10, 50, 4.5, True, [],
+]  # fmt: skip
+
+
+def placed(api, body):
+    """An order without what all products share."""
+    return api.shop.post("/v1/orders", json={"callback_url": HOOK, **body})
+
+
+def test_an_order_of_a_product_shows_its_fields_and_no_others(api):
+    """What its product does not have is null; a price that is the most is kept to the letter."""
+    told = placed(api, {**SMS, "max_price": "50.00"}).json
+    assert {name: told[name] for name in ("product", "service", "country", "type", "max_price")} == {
+        **SMS, "max_price": "50.00",
+    }  # fmt: skip
+    assert [told[name] for name in ("server", "domain", "number", "address", "price")] == [None] * 5
+    kept = api.kept(told["id"])
+    assert (kept.product, kept.item, kept.max_price) == (
+        "sms", {"service": "tg", "country": "33", "type": "4"}, Decimal("50.00"),
+    )  # fmt: skip
+
+
+def test_a_product_that_is_off_is_named(api):
+    """422 with a code of its own, and the field."""
+    answer = placed(api, EMAIL)
+    assert code(answer) == (422, "product_disabled")
+    assert answer.json["errors"][0]["field"] == "product"
+
+
+def test_a_product_that_is_on_is_taken(clock):
+    """RINGBACK_PRODUCTS says which."""
+    api = Api(clock, RINGBACK_PRODUCTS="email")
+    assert placed(api, EMAIL).status_code == 202
+    assert code(placed(api, SMS)) == (422, "product_disabled")
+    assert code(placed(api, {"server": "1", "type": "1"})) == (422, "product_disabled")
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({"product": "fax"}, {"product"}),
+        ({"product": 7}, {"product"}),
+        ({"product": None}, {"product"}),
+        ({"product": "sms"}, {"service", "country", "type"}),
+        ({**SMS, "type": "7"}, {"type"}),
+        ({**SMS, "server": "1"}, {"server"}),
+        ({**SMS, "service": "a b"}, {"service"}),
+        ({"server": "1", "type": "1", "max_price": "5"}, {"max_price"}),
+        ({"server": "1", "type": "1", "service": "tg"}, {"service"}),
+        *[({**SMS, "max_price": bad}, {"max_price"}) for bad in NO_PRICES],
+    ],
+)  # fmt: skip
+def test_what_does_not_belong_to_a_product_is_named(api, body, fields):
+    """A wrong, missing or foreign field, and a price that is none."""
+    assert set(bad_fields(placed(api, body))) == fields
+
+
+def test_a_spend_cap_that_is_used_up_is_a_429(clock):
+    """Named, with the seconds until the next day; a cheap number counts what the setting says."""
+    api = Api(clock, RINGBACK_CHEAP_PRICE="10")
+    shop = api.new_caller("Capped", caps=Caps(max_spend_per_day=Decimal("9.99")))
+    answer = shop.order()
+    assert code(answer) == (429, "spend_per_day")
+    assert 0 < int(answer.headers["Retry-After"]) <= 86_400

@@ -64,7 +64,8 @@ def services() -> Response:
     asked = requests.query(schemas.ServicesQuery)
     place = _place(asked)
     reading = _listing(listing_name("services", asked.product, place), refresh=asked.refresh == "true")
-    return answer({"product": asked.product, "services": _listed(reading), **_age(reading)})
+    where = {"product": asked.product, "country": asked.country, "type": asked.type, "domain": asked.domain}
+    return answer({**where, "services": _listed(reading), **_age(reading)})
 
 
 def _place(asked: schemas.ServicesQuery) -> list[str]:

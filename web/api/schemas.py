@@ -459,6 +459,9 @@ class Services(BaseModel):
     """The services of one product at one place, as a worker last read them."""
 
     product: str
+    country: str | None
+    type: str | None
+    domain: str | None
     services: list[Service] | None = Field(description="null when they were never read")
     as_of: Moment | None
     stale: bool
