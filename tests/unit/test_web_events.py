@@ -57,6 +57,16 @@ def test_ping_to_a_private_address_is_refused(api):
     assert code(shop.post("/v1/events/ping")) == (409, "callback_refused")
 
 
+def test_attempts_do_not_tell_a_name_inside_from_one_that_is_none(api, pings):
+    """What a callback's name led to later is no list of internal names either."""
+    shop, (first, second, *_) = pings
+    for event_id, error in ((first, "blocked_address"), (second, "dns")):
+        before = api.store.load_event(event_id)
+        written(api, before.tried(Attempt(api.clock(), None, error, 0.1), EventStatus.PENDING, due_at=api.clock()))
+    shown = [shop.get(f"/v1/events/{one}").json["attempts"] for one in (first, second)]
+    assert shown[0] == shown[1]
+
+
 def test_event_shows_its_attempts(api, pings):
     """Each attempt is there with its time, its status or error, its duration and how the answer began."""
     shop, (first, *_) = pings

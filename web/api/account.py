@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 
 from web.api import openapi, requests, schemas
+from web.api.problems import CODES, Problem
 from web.api.requests import takes
 from web.api.responses import answer
-from web.parts import parts
+from web.client import has_left
+from web.parts import current_caller, parts
 from worker.order import rfc3339
 from worker.reading import Reading, listing_name
 
@@ -108,8 +111,13 @@ def _reading(what: str, *, refresh: bool) -> Reading:
     before = store.reading(what)
     if not refresh:
         return before
-    store.request_refresh(what)
-    parts().waiting.until(lambda: store.reading(what).asked_at != before.asked_at, REFRESH_WAIT)
+    caller, tried = current_caller(), store.peek([store.reading_of(what)])[0]
+    quota = parts().limits.refresh(caller.id, what)
+    if not quota.allowed:
+        raise Problem(429, "refresh_per_minute", CODES["refresh_per_minute"], retry_after=quota.reset)
+    with parts().waiting.place(caller.id, REFRESH_WAIT, partial(has_left, request.environ)) as wait:
+        store.request_refresh(what)
+        wait.until_changed(store.reading_of(what), tried)
     return store.reading(what)
 
 

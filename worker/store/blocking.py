@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -25,9 +26,12 @@ from worker.store.connection import Script
 from worker.store.scripts import source
 from worker.store.vault import Vault
 
-IDEMPOTENCY_TTL = 86_400
+DAY = 86_400
+IDEMPOTENCY_TTL = DAY
 """Seconds an idempotency key is remembered (contract.md)."""
 LOST_CURSOR = "the cursor is not (or no longer) in this list"
+Spot = tuple[str, str]
+"""A place in the store whose value changes: a hash and its field, or a string and ""."""
 MOST_WALKED = 2_000
 """Orders or events looked at for one page: one that fits may be rare among them."""
 
@@ -57,11 +61,15 @@ class Created:
 class Store:
     """All that the web and the command line ask of Redis. Methods raise StoreUnavailable when it cannot be reached."""
 
-    def __init__(self, client: redis.Redis, vault: Vault, *, retention: float, otp_ttl: float) -> None:
+    def __init__(
+        self, client: redis.Redis, vault: Vault, *, retention: float, otp_ttl: float, storage: int | None = None
+    ) -> None:
+        """`storage` is how many bytes one caller's orders and events may take within `retention` (seconds)."""
         self._redis: Any = client  # redis-py types replies as bytes or str; ours are bytes
         self._vault = vault
         self._retention = retention
         self._otp_ttl = otp_ttl
+        self._storage = storage
         self._create = Script(client, source("create"))
         self._save = Script(client, source("save"))
         self._add_event = Script(client, source("add_event"))
@@ -89,6 +97,7 @@ class Store:
             *(_or_none(cap) for cap in (caps.max_in_flight, caps.orders_per_minute, caps.orders_per_day)),
             "" if caps.max_spend_per_day is None else codec.spend_units(caps.max_spend_per_day),
             codec.spend_units(price),
+            _or_none(self._storage), math.ceil(self._retention / DAY),
         ]  # fmt: skip
         with _reaching():
             reply: list[Any] = self._create(keys=script_keys, args=arguments)
@@ -110,10 +119,28 @@ class Store:
         """The order, or None when there is none."""
         return self._load_many([order_id])[0]
 
-    def version(self, order_id: str) -> int:
-        """The order's version; 0 when there is none. The cheapest way to notice a change."""
+    @staticmethod
+    def version_of(order_id: str) -> Spot:
+        """Where an order's version stands: it changes whenever the order does."""
+        return keys.order(order_id), "v"
+
+    @staticmethod
+    def reading_of(what: str) -> Spot:
+        """Where it stands when a worker last tried to read something anew (`worker.reading` has the names)."""
+        return keys.readings(what), keys.reading(what)[-1]
+
+    @staticmethod
+    def last_event_of(caller_id: str) -> Spot:
+        """Where the number of a caller's newest event stands."""
+        return keys.caller(caller_id, "sequence"), ""
+
+    def peek(self, spots: Sequence[Spot]) -> list[bytes | None]:
+        """The values of many spots in one round trip: the cheapest way to notice changes."""
         with _reaching():
-            return int(self._redis.hget(keys.order(order_id), "v") or 0)
+            pipe = self._redis.pipeline(transaction=False)
+            for name, field in spots:
+                pipe.hget(name, field) if field else pipe.get(name)
+            return list(pipe.execute())
 
     def save(
         self,

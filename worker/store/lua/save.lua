@@ -47,7 +47,7 @@ else
   redis.call("ZREM", KEYS[2], id)
 end
 
-local place, reply = 16, held[4] or ""
+local place, reply, written = 16, held[4] or "", 0
 for _ = 1, tonumber(ARGV[15]) do
   local event_id, kind, status, host, record = unpack(ARGV, place, place + 4)
   local event, sequence = "rb:event:" .. event_id, redis.call("INCR", KEYS[8])
@@ -57,8 +57,10 @@ for _ = 1, tonumber(ARGV[15]) do
   reply = reply .. event_id .. " "
   -- What is only recorded is pushed to nobody: it waits to be read.
   if status == "pending" then redis.call("ZADD", KEYS[6], now, event_id) end
+  written = written + #record + 512
   place = place + 5
 end
+if written > 0 then redis.call("HINCRBY", "rb:caller:" .. caller .. ":bytes", math.floor(now / 86400000), written) end
 
 if reply ~= "" then redis.call("HSET", KEYS[1], "e", reply) end
 
