@@ -90,9 +90,10 @@ class Api:
         return waiting
 
     def due(self, lane: str) -> dict[str, float]:
-        """What is due in a lane, in epoch seconds."""
+        """What is due in a lane, in epoch seconds; what waits for its turn to be bought is due now."""
         held: list[Any] = self.raw.zrange(f"rb:due:{lane}", 0, -1, withscores=True)
-        return {one.decode(): at / 1000 for one, at in held}
+        turns: list[Any] = self.raw.zrange("rb:turns", 0, -1) if lane == Lane.BUY else []
+        return {one.decode(): at / 1000 for one, at in held} | {one.decode(): self.clock() for one in turns}
 
 
 class Asker:

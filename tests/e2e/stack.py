@@ -201,6 +201,10 @@ class Stack:
         )  # fmt: skip
         self.caller: dict[str, str] = {}
         self.posted: dict[str, str] = {}
+        self.others: list[httpx.Client] = []
+        """Further callers of the same web."""
+        self.owners: dict[str, httpx.Client] = {}
+        """Whose an order is, if not the first caller's."""
         self.web: Process
         self.workers: list[Process] = []
         self._count = workers
@@ -239,12 +243,18 @@ class Stack:
             process.start()
         self.caller = self.ringback("caller", "create", "e2e", "--callback-url", self.receiver.url + "/hook")
         self.receiver.secret = self.caller["webhook_secret"]
-        self.api = httpx.Client(
-            base_url=f"http://127.0.0.1:{self.port}",
-            headers={"Authorization": f"Bearer {self.caller['api_key']}"},
-            timeout=70,
-        )
+        self.api = self._client(self.caller)
         self.wait_until_ready()
+
+    def add_caller(self, name: str) -> httpx.Client:
+        """A further caller, whose webhooks the receiver verifies too."""
+        made = self.ringback("caller", "create", name, "--callback-url", f"{self.receiver.url}/hook")
+        self.receiver.secrets.append(made["webhook_secret"])
+        return self._client(made)
+
+    def _client(self, caller: Mapping[str, str]) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {caller['api_key']}"}
+        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers=headers, timeout=70)
 
     @property
     def processes(self) -> list[Process]:
@@ -255,8 +265,8 @@ class Stack:
         """End everything that was started."""
         for process in [*self.workers, *([self.web] if hasattr(self, "web") else [])]:
             process.stop()
-        if hasattr(self, "api"):
-            self.api.close()
+        for client in [*self.others, *([self.api] if hasattr(self, "api") else [])]:
+            client.close()
         self.provider.stop()
         self.receiver.stop()
         self.store.stop()
@@ -337,13 +347,13 @@ class Stack:
 
     def order(self, order_id: str) -> dict[str, Any]:
         """The order as the web shows it."""
-        answer = self._get(f"/v1/orders/{order_id}")
+        answer = self._get(f"/v1/orders/{order_id}", self.owners.get(order_id))
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
     def events(self, order_id: str) -> list[dict[str, Any]]:
         """The order's events, oldest first."""
-        answer = self._get("/v1/events", params={"order": order_id, "limit": 50})
+        answer = self._get("/v1/events", self.owners.get(order_id), params={"order": order_id, "limit": 50})
         assert answer.status_code == 200, answer.text
         return list(reversed(answer.json()["data"]))
 
@@ -389,10 +399,10 @@ class Stack:
     def _told(self, order_id: str) -> bool:
         return all(event["status"] != "pending" for event in self.events(order_id))
 
-    def _get(self, path: str, **kwargs: Any) -> httpx.Response:
+    def _get(self, path: str, client: httpx.Client | None = None, **kwargs: Any) -> httpx.Response:
         """GET; a web process that is not there is a 503."""
         try:
-            return self.api.get(path, **kwargs)
+            return (client or self.api).get(path, **kwargs)
         except httpx.TransportError:
             return httpx.Response(503)
 

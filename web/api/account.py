@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from web.api.responses import answer
 from web.client import has_left
 from web.parts import current_caller, parts
 from worker.order import rfc3339
+from worker.pause import Pause
 from worker.reading import Reading, listing_name
 
 REFRESH_WAIT = 5.0
@@ -126,9 +128,13 @@ def _age(reading: Reading) -> dict[str, Any]:
 
 
 def _buying() -> dict[str, Any]:
-    pauses = parts().store.pauses()
-    reasons = [
-        {"reason": reason, "since": rfc3339(details.get("since")), "probe_at": rfc3339(details.get("probe_at"))}
-        for reason, details in sorted(pauses.items())
-    ]
-    return {"paused": bool(reasons), "reasons": reasons}
+    store = parts().store
+    pauses, items = store.pauses(), store.item_pauses()
+    reasons = [_reason(reason, None, details) for reason, details in sorted(pauses.items())]
+    reasons += [_reason(Pause.INSUFFICIENT_BALANCE, item, details) for item, details in sorted(items.items())]
+    return {"paused": bool(pauses), "reasons": reasons}
+
+
+def _reason(reason: str, item: str | None, details: Mapping[str, Any]) -> dict[str, Any]:
+    since, probe_at = rfc3339(details.get("since")), rfc3339(details.get("probe_at"))
+    return {"reason": reason, "item": item, "since": since, "probe_at": probe_at}

@@ -384,6 +384,7 @@ class PauseReason(BaseModel):
     """Why buying is paused."""
 
     reason: str
+    item: str | None = Field(description="what alone is paused, its product and fields; null when everything is")
     since: Moment | None
     probe_at: Moment | None = Field(description="when it is next looked whether the reason is gone")
 
@@ -391,7 +392,7 @@ class PauseReason(BaseModel):
 class Buying(BaseModel):
     """Whether numbers are bought just now."""
 
-    paused: bool
+    paused: bool = Field(description="whether everything is; single items may be paused besides")
     reasons: list[PauseReason]
 
 

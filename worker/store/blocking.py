@@ -281,7 +281,8 @@ class Store:
             event.id,
             event.caller,
             event.type,
-            codec.host_of(event.url),
+            event.host,
+            event.endpoint,
             codec.pack_event(event, self._vault),
             int(self._retention) or 1,
         ]
@@ -294,7 +295,7 @@ class Store:
         script_keys = [
             keys.event(event.id),
             keys.due(Lane.DELIVER),
-            keys.host(codec.host_of(event.url)),
+            keys.endpoint(event.endpoint),
         ]
         arguments: list[Any] = [event.id, event.version, again.version, codec.pack_event(again, self._vault)]
         with _reaching():
@@ -315,8 +316,12 @@ class Store:
     def pauses(self) -> dict[str, dict[str, Any]]:
         """Why buying is paused: reason → details. Empty means that buying goes on."""
         with _reaching():
-            stored = self._redis.hgetall(keys.GATE)
-        return {reason.decode(): json.loads(details) for reason, details in stored.items()}
+            return codec.details(self._redis.hgetall(keys.GATE))
+
+    def item_pauses(self) -> dict[str, dict[str, Any]]:
+        """The items that are paused for want of money, as `product/server/type`: item → details."""
+        with _reaching():
+            return codec.details(self._redis.hgetall(keys.PAUSED_ITEMS))
 
     def pause(self, reason: str, details: Mapping[str, Any]) -> None:
         """Pause buying."""
@@ -383,7 +388,25 @@ class Store:
                 )
             late = max(0.0, now - first[0][1] / 1000) if first else 0.0
             reply[lane] = {"held": held, "due": due, "late": late}
+        waiting, late = self._turns(now)
+        buy = reply[Lane.BUY]
+        reply[Lane.BUY] = {"held": buy["held"] + waiting, "due": buy["due"] + waiting, "late": max(buy["late"], late)}
         return reply
+
+    def _turns(self, now: float) -> tuple[int, float]:
+        """How many orders wait for their turn to be bought, and for how many seconds nobody took the one that is next.
+
+        A long queue that moves is not late: whose turn is far off waits behind its own caller's orders.
+        """
+        with _reaching():
+            waiting = int(self._redis.zcard(keys.TURNS))
+            head = self._redis.zrange(keys.TURNS, 0, 0)
+            if not head:
+                return 0, 0.0
+            caller = self._redis.hget(keys.order(head[0].decode()), "c") or b""
+            accepted = self._redis.zscore(keys.caller(caller.decode(), "open"), head[0]) or 0
+            taken = int(self._redis.hget(keys.TURN_STATE, "at") or 0)
+        return waiting, max(0.0, now - max(accepted, taken) / 1000)
 
     def counters(self) -> dict[str, float]:
         """The counters of all workers, summed."""
