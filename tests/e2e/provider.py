@@ -18,8 +18,6 @@ from web.sandbox.handlers import CHEAP_HANDLER
 VENDOR_PLACES = {"server": "1", "country": "33", "domain": "gmail.com"}
 """What every stage is to the vendor's own rules, by the parameter that names it."""
 CANCEL, FINISH = "8", "3"
-STAGES = range(100, 1100)
-"""The servers that stages are set on."""
 MOMENTS = {
     "buyNumber": "buy", "getNumber": "buy", "buyEmail": "buy", "getStatus": "poll", "getEmailCode": "poll",
     "cancelEmail": "cancel", "getServices": "price", "getEmailServices": "price",
@@ -30,6 +28,8 @@ ACTIONS = {
     "email": {"buyNumber": "buyEmail", "getStatus": "getEmailCode", "price": "getEmailServices"},
 }
 """The actions of other products for those of cheap numbers."""
+STAGES = range(100, 1100)
+"""The servers that stages are set on."""
 
 Cue = Callable[[str], object]
 """Called with the provider's order id when a request comes in, before it is answered."""
