@@ -6,17 +6,20 @@ The provider is asked elsewhere (`worker.cli.provider_check`), so that a page ma
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from itertools import islice
+from typing import TypeVar
 
 from worker.alerts import Alert
-from worker.callers import Callers
 from worker.errors import RingbackError, SettingsInvalid
 from worker.pause import Pause
 from worker.schedule import LIFE
 from worker.settings import Settings
-from worker.store import Store, VaultLocked
+from worker.store import Store
+
+T = TypeVar("T")
 
 TICK_LATE = 10.0
 """Seconds since a worker's clock last ticked from which nothing counts as running (contract.md, /readyz)."""
@@ -24,8 +27,10 @@ LATE, VERY_LATE = 5.0, 60.0
 """Seconds by which the oldest entry of a lane may be late: more is a warning, then a failure."""
 SKEWED, BADLY_SKEWED = 2.0, 60.0
 """Seconds between this clock and the store's."""
-ORDERS_OPENED = 20
-"""Newest orders per caller that are opened to prove that the encryption keys fit."""
+RECORDS_AT_ONCE = 500
+"""Records that are read from the store in one call."""
+NAMED = 5
+"""Records that are named of those that cannot be opened."""
 
 
 class Level(StrEnum):
@@ -58,13 +63,13 @@ COUNTED: Mapping[str, str] = {
 }
 
 
-def examine(settings: Settings, store: Store, callers: Callers) -> list[Finding]:
+def examine(settings: Settings, store: Store) -> list[Finding]:
     """Everything, in the order in which to mend it. Raises StoreUnavailable when the store goes away meanwhile."""
     return [
         *check_settings(settings),
         *check_persistence(store),
         check_clocks(store.now(), time.time()),
-        *check_records(store, callers),
+        *check_records(store),
         check_workers(store),
         *check_lanes(store),
         *check_pauses(store),
@@ -162,23 +167,24 @@ def check_clocks(store_now: float, here: float) -> Finding:
     )  # fmt: skip
 
 
-def check_records(store: Store, callers: Callers) -> Iterator[Finding]:
-    """Whether callers and newest orders open with the encryption keys that are set here."""
-    try:
-        known = callers.all()
-        for caller in known:
-            store.orders(caller.id, status=None, limit=ORDERS_OPENED, before=None)
-    except VaultLocked as locked:
+def check_records(store: Store) -> Iterator[Finding]:
+    """Whether callers, open orders and webhooks that are owed open here: what is not yet done must be readable."""
+    looked, locked = 0, []
+    for waiting in batched(store.waiting_records(), RECORDS_AT_ONCE):
+        looked += len(waiting)
+        locked += store.unreadable(waiting)
+    if locked:
+        named = ", ".join(one for one, _ in locked[:NAMED])
         yield Finding(
-            Level.FAIL,
-            "encryption",
-            str(locked),
-            "add the key that sealed it to the end of RINGBACK_ENCRYPTION_KEYS, everywhere",
+            Level.FAIL, "encryption",
+            f"{len(locked)} of {looked} records cannot be opened here ({named}): {locked[0][1]}",
+            "set the keys that they need in RINGBACK_ENCRYPTION_KEYS everywhere; `ringback keys status` names them",
+        )  # fmt: skip
+    elif looked:
+        yield Finding(
+            Level.OK, "encryption", f"the records of all callers, open orders and owed webhooks open ({looked})"
         )
-        return
-    if known:
-        yield Finding(Level.OK, "encryption", f"the records of {len(known)} callers open")
-    else:
+    if not store.callers():
         yield Finding(
             Level.WARN, "callers", "there are none, so nobody can post an order", "ringback caller create NAME"
         )
@@ -246,6 +252,13 @@ def check_alerts(store: Store) -> Iterator[Finding]:
 
 
 _ADVICE = {kind.value: kind.advice for kind in Alert}
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in lists of up to `size`."""
+    walk = iter(items)
+    while batch := list(islice(walk, size)):
+        yield batch
 
 
 def _label(labels: str) -> str:

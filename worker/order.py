@@ -35,6 +35,7 @@ class Status(StrEnum):
     """Terminal: `error` says why. A number that turns up later is cancelled, which changes only `settlement`."""
 
 
+KNOWN = frozenset(Status)
 TERMINAL = frozenset({Status.RECEIVED, Status.EXPIRED, Status.CANCELLED, Status.FAILED})
 
 
@@ -63,6 +64,8 @@ class ErrorCode(StrEnum):
     PROVIDER_REJECTED = "provider_rejected"
     PURCHASE_UNKNOWN = "purchase_unknown"
     ORDER_LOST = "order_lost"
+    PROVIDER_UNREACHABLE = "provider_unreachable"
+    """No connection came about until the buy budget was spent: nothing was bought."""
 
 
 class EventType(StrEnum):
@@ -199,11 +202,18 @@ class Order:
     """When an order without a code begins to be cancelled."""
     received_at: float | None = None
     ended_at: float | None = None
+    beyond: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Fields of a newer version, kept and written back."""
 
     @property
     def ended(self) -> bool:
         """Whether the order is in a terminal state."""
         return self.status in TERMINAL
+
+    @property
+    def understood(self) -> bool:
+        """Whether its state is one that this version knows: what a newer one does with it is not ours to end."""
+        return self.status in KNOWN
 
     @property
     def charged(self) -> bool:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing, suppress
 from functools import partial
 from typing import Any
 
 from celery import Celery
 from celery.worker.consumer import Consumer
 
-from worker.errors import SettingsInvalid
+from worker.errors import SettingsInvalid, StoreTooNew, StoreUnavailable
 from worker.settings import Settings, load
-from worker.store import broker_options
+from worker.store import Store, Vault, broker_options, connect
 
 HINT_EXPIRES = 2.0
 """Seconds after which a hint that nobody took is worthless."""
@@ -79,7 +80,19 @@ def __getattr__(name: str) -> Celery:
     if name != "app":
         raise AttributeError(name)
     try:
-        globals()["app"] = made = make_app(load("worker"))
-    except SettingsInvalid as problems:
+        settings = load("worker")
+        join(settings)
+    except (SettingsInvalid, StoreTooNew) as problems:
         sys.exit(f"ringback: {problems}")
+    globals()["app"] = made = make_app(settings)
     return made
+
+
+def join(settings: Settings) -> None:
+    """Note on the store that this version works with it; one that is away is met again once it is back.
+
+    Raises StoreTooNew where a newer version has worked.
+    """
+    client = connect(settings.store_url)
+    with suppress(StoreUnavailable), closing(client):
+        Store(client, Vault(), retention=settings.retention, otp_ttl=settings.otp_ttl).adopt_format()

@@ -67,7 +67,7 @@ class Services:
 
 async def build(settings: Settings) -> Services:
     """Everything, on the running loop. Nothing is sent yet."""
-    vault = Vault(settings.vault_keys)
+    vault = Vault(settings.vault_keys, migrating=settings.sealing_migration)
     counters = Counters()
     floor = None if settings.min_balance is None else Decimal(str(settings.min_balance))
     store = AsyncStore(
@@ -110,7 +110,9 @@ async def build(settings: Settings) -> Services:
             chance=random.random,
         ),
         account=Account(store, provider, gate, min_balance=floor),
-        housekeeping=Housekeeping(store, gate, counters, retention=settings.retention),
+        housekeeping=Housekeeping(
+            store, gate, counters, retention=settings.retention, journal_retention=settings.journal_retention
+        ),
         counters=counters,
         queues_here=settings.broker == settings.store_url,
         lease={

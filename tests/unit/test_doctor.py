@@ -124,14 +124,14 @@ def test_records_that_do_not_open_are_a_failure(stage):
     stage.store._vault = Vault([Fernet.generate_key().decode()])
     stage.caller()
     stage.store._vault = Vault()
-    findings = list(doctor.check_records(stage.store, stage.callers))
+    findings = list(doctor.check_records(stage.store))
     assert [finding.level for finding in findings] == [Level.FAIL]
     assert "RINGBACK_ENCRYPTION_KEYS" in findings[0].advice
 
 
 def test_no_caller_is_a_warning(stage):
     """A service that nobody can use says how to create a caller."""
-    assert [f.advice for f in doctor.check_records(stage.store, stage.callers)] == ["ringback caller create NAME"]
+    assert [f.advice for f in doctor.check_records(stage.store)] == ["ringback caller create NAME"]
 
 
 SERVERS = Servers((Server("1", "One"),))

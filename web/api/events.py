@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 
 from web.api import openapi, requests, schemas
 from web.api.problems import CODES, Problem, not_found
 from web.api.requests import takes
-from web.api.responses import answer
+from web.api.responses import answer, unreadable
 from web.middleware import about
 from web.parts import current_caller, parts
 from worker import announce
@@ -35,10 +37,16 @@ def index() -> Response:
     asked = requests.query(schemas.EventsQuery)
     if asked.after is not None:
         return _after(asked.cursor or asked.after, asked)
+    skipped: list[str] = []
     found, cursor = parts().store.events(
-        current_caller().id, order=asked.order, status=asked.status, limit=asked.limit, before=asked.cursor
+        current_caller().id,
+        order=asked.order,
+        status=asked.status,
+        limit=asked.limit,
+        before=asked.cursor,
+        skipped=skipped,
     )
-    return _page(found, cursor)
+    return _page(found, cursor, skipped)
 
 
 def _after(event_id: str, asked: schemas.EventsQuery) -> Response:
@@ -49,8 +57,8 @@ def _after(event_id: str, asked: schemas.EventsQuery) -> Response:
     return _page(fitting, walked[-1].id if len(walked) == asked.limit else None)
 
 
-def _page(found: list[Event], cursor: str | None) -> Response:
-    return answer({"data": [event.public() for event in found], "next_cursor": cursor})
+def _page(found: list[Event], cursor: str | None, skipped: Sequence[str] = ()) -> Response:
+    return answer({"data": [event.public() for event in found], "next_cursor": cursor, **unreadable(skipped)})
 
 
 @takes(path=schemas.EventPath)

@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 from web.api import openapi, requests, schemas
 from web.api.problems import CODES, Problem, not_found
 from web.api.requests import takes
-from web.api.responses import Answer, answer, encode
+from web.api.responses import Answer, answer, encode, unreadable
 from web.middleware import about
 from web.parts import Parts, current_caller, parts
 from worker.announce import announced
@@ -141,10 +141,11 @@ def show(order_id: str) -> Response:
 def index() -> Response:
     """List orders, newest first."""
     asked = requests.query(schemas.OrdersQuery)
+    skipped: list[str] = []
     found, cursor = parts().store.orders(
-        current_caller().id, status=asked.status, limit=asked.limit, before=asked.cursor
+        current_caller().id, status=asked.status, limit=asked.limit, before=asked.cursor, skipped=skipped
     )
-    return answer({"data": [order.public() for order in found], "next_cursor": cursor})
+    return answer({"data": [order.public() for order in found], "next_cursor": cursor, **unreadable(skipped)})
 
 
 def _own(order_id: str) -> Order:
@@ -164,6 +165,8 @@ def cancel(order_id: str) -> Response:
     """Cancel an order."""
     for _ in range(MOST_TRIES):
         before = _own(order_id)
+        if not before.understood:
+            raise Problem(503, "busy", CODES["busy"], retry_after=5)
         after = before.ask_cancel(parts().clock())
         if after is before or _save(before, after):
             return answer(after.public(), 202)

@@ -186,6 +186,7 @@ class Orders(BaseModel):
 
     data: list[Order]
     next_cursor: OrderId | None
+    unreadable: list[OrderId] | None = Field(None, description="left out: their records cannot be opened at present")
 
 
 class Attempt(BaseModel):
@@ -215,6 +216,7 @@ class Events(BaseModel):
 
     data: list[Event]
     next_cursor: EventId | None
+    unreadable: list[EventId] | None = Field(None, description="left out: their records cannot be opened at present")
 
 
 class PauseReason(BaseModel):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +13,7 @@ from worker.cli.context import (
     AsJson,
     Context,
     complain,
+    name_skipped,
     open_context,
     option,
     say,
@@ -105,7 +105,11 @@ def list_(as_json: AsJson = False) -> None:
 
     Example: ringback caller list
     """
-    callers = open_context().callers.all()
+    skipped: list[str] = []
+    callers = open_context().callers.all(skipped)
+    name_skipped(skipped)
+    if skipped and not callers:
+        raise typer.Exit(1)
     if as_json:
         return show_json([_public(caller) for caller in callers])
     rows = [
@@ -131,10 +135,8 @@ def limits(
     callers = open_context().callers
     asked = {"max_in_flight": max_in_flight, "orders_per_minute": orders_per_minute, "orders_per_day": orders_per_day}
     changes = {name: value or None for name, value in asked.items() if value is not None}
-    caps = replace(callers.get(id).caps, **changes)
-    if changes:
-        callers.limit(id, caps)
-    _payload({"id": id, **asdict(caps)}, as_json)
+    caller = callers.change_caps(id, **changes) if changes else callers.get(id)
+    _payload({"id": id, **caller.caps.public()}, as_json)
 
 
 @app.command("rotate-secret")
@@ -190,17 +192,6 @@ def ping(id: Id, as_json: AsJson = False) -> None:
     _payload({"id": id, "event": event.id}, as_json, "The ping is on its way: ringback events show " + event.id)
 
 
-@app.command()
-def reseal(as_json: AsJson = False) -> None:
-    """Seal all callers anew with the first of RINGBACK_ENCRYPTION_KEYS, so that an old key can go.
-
-    Example: ringback caller reseal
-    """
-    callers = open_context().callers
-    sealed = [callers.limit(caller.id, caller.caps).id for caller in callers.all()]
-    _payload({"resealed": len(sealed)}, as_json)
-
-
 def _payload(fields: dict[str, Any], as_json: bool, note: str = "") -> None:
     show: Callable[[Any], None] = show_json if as_json else show_fields
     show(fields)
@@ -211,7 +202,7 @@ def _payload(fields: dict[str, Any], as_json: bool, note: str = "") -> None:
 def _public(caller: Caller) -> dict[str, Any]:
     return {
         "id": caller.id, "name": caller.name, "state": _standing(caller), "created_at": rfc3339(caller.created_at),
-        "callback_url": without_query(caller.callback_url), "caps": asdict(caller.caps),
+        "callback_url": without_query(caller.callback_url), "caps": caller.caps.public(),
         "secrets": len(caller.secrets), "revoked_at": rfc3339(caller.revoked_at),
     }  # fmt: skip
 
@@ -223,4 +214,4 @@ def _standing(caller: Caller) -> str:
 
 
 def _caps(caps: Caps) -> str:
-    return ", ".join(f"{name} {value}" for name, value in asdict(caps).items() if value is not None)
+    return ", ".join(f"{name} {value}" for name, value in caps.public().items() if value is not None)

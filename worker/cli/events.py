@@ -10,6 +10,7 @@ from worker.cli.context import (
     AsJson,
     Context,
     Reveal,
+    name_skipped,
     open_context,
     say,
     show_fields,
@@ -113,8 +114,10 @@ def _newest(
     if order is not None and caller is None and (known := context.store.load(order)):
         caller = known.caller
     found: list[Event] = []
+    skipped: list[str] = []
     for one in context.chosen(caller):
-        found += context.store.events(one.id, order=order, status=status, limit=limit, before=None)[0]
+        found += context.store.events(one.id, order=order, status=status, limit=limit, before=None, skipped=skipped)[0]
+    name_skipped(skipped)
     return sorted(found, key=lambda event: event.created_at, reverse=True)[:limit]
 
 

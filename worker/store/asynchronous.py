@@ -12,9 +12,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 import redis.asyncio
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ReadOnlyError, RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeout
+from redis.exceptions import RedisError
 
 from worker.caller import Caller
 from worker.errors import StoreUnavailable
@@ -24,16 +22,14 @@ from worker.logs import get_logger
 from worker.order import Order
 from worker.schedule import ORDER_LANES, Lane, Wake
 from worker.store import codec, keys
+from worker.store.answers import meaning
 from worker.store.codec import Written, ms
 from worker.store.scripts import source
-from worker.store.vault import Vault, VaultLocked
+from worker.store.vault import Unreadable, Vault
 
 log = get_logger(__name__)
 
 T = TypeVar("T")
-PASSING = (RedisConnectionError, RedisTimeout, ReadOnlyError, OSError)
-"""What a store that is restarting, failing over or frozen raises: trying again is the answer."""
-
 PER_HOST = 8
 """Deliveries in flight to one receiving host, over all workers."""
 PROBE_AFTER = 5
@@ -157,11 +153,11 @@ class AsyncStore:
         return [event for i in range(1, len(reply), 3) if (event := self._opened(*reply[i : i + 3])) is not None]
 
     def _opened(self, event_id: bytes, stored: list[bytes], sealed: bytes) -> Event | None:
-        """A claimed event, or None for one sealed with a key that is no longer listed: it must not stop the others."""
+        """A claimed event, or None for one that cannot be opened here: it must not stop the others."""
         try:
             return codec.unpack_event(event_id.decode(), codec.paired(stored), sealed, self._vault)
-        except VaultLocked as locked:
-            log.error("event_locked", event_id=event_id.decode(), why=str(locked))
+        except Unreadable as why:
+            log.error("event_locked", event_id=event_id.decode(), why=str(why))
             return None
 
     # Orders.
@@ -256,6 +252,10 @@ class AsyncStore:
             self._redis.zrange(keys.ERASE, "-inf", ms(self.clock.now()), byscore=True, offset=0, num=most)
         )
         return [order_id.decode() for order_id in due]
+
+    async def put_off_erasure(self, order_id: str, seconds: float) -> None:
+        """Look at an order for its code's sake so many seconds from now."""
+        await _reached(self._redis.zadd(keys.ERASE, {order_id: ms(self.clock.now() + seconds)}, xx=True))
 
     async def forget_erasure(self, order_id: str) -> None:
         """Take an order off the list of codes to erase."""
@@ -423,14 +423,11 @@ class AsyncStore:
 async def _reached(call: Awaitable[T]) -> T:
     try:
         return await call
-    except PASSING as error:
-        raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from None
-    except ResponseError as error:
-        if str(error).split(" ")[0] in {"LOADING", "MASTERDOWN", "TRYAGAIN", "BUSY", "MISCONF"}:
-            raise StoreUnavailable(f"the store is not ready ({str(error).split(' ')[0]})") from None
-        raise
-    except RedisError as error:
-        raise StoreUnavailable(f"the store failed ({type(error).__name__})") from None
+    except (RedisError, OSError) as error:
+        known = meaning(error)
+        if known is None:
+            raise
+        raise known from None
 
 
 async def _patiently(call: Callable[[], Awaitable[T]], patience: float) -> T:

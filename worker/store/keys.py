@@ -1,5 +1,6 @@
 """The dictionary of Redis keys. Only `worker.store` knows them; scores are milliseconds of the server's clock.
 
+rb:format                int   the newest format of records that a version has written here
 rb:order:<id>            hash  v version · s status · c caller · a activation · k cancel_at · w writer · e event ids
 rb:order:<id>:record     str   its sealed record; beside the hash, so that the hash stays small enough for a list pack
 rb:order:<id>:missing    int   "no such activation" answers in a row
@@ -48,6 +49,12 @@ CLOCK = PREFIX + "clock"
 TICK = PREFIX + "clock:tick"
 CHORES = PREFIX + "chores"
 JOURNAL = PREFIX + "journal"
+FORMAT = PREFIX + "format"
+NEVER_THERE = PREFIX + "never_there"
+RECORDS = f"{PREFIX}*:record"
+"""A pattern of all sealed records but those of idempotency keys."""
+ANSWERS = f"{PREFIX}idem:*"
+"""A pattern of the records of idempotency keys."""
 
 
 def order(order_id: str) -> str:
