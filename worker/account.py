@@ -8,12 +8,23 @@ from typing import Protocol
 
 from worker.gate import Gate
 from worker.journal import Entry
-from worker.provider.protocol import Balance, BalanceReply, Declined, Servers, ServersReply, Throttled
+from worker.provider.protocol import (
+    Balance,
+    BalanceReply,
+    Declined,
+    Servers,
+    ServersReply,
+    Throttled,
+    Unclear,
+    Unreached,
+)
 from worker.store import AsyncStore
 
 BALANCE_EVERY = 60.0
 """Seconds between two readings of the balance that nobody asked for."""
 SERVERS_EVERY = 600.0
+PROVIDER_UNREACHABLE = "provider_unreachable"
+"""What a reading says that got no answer, with the reason behind it."""
 TYPES = ("1", "2")
 """The provider's two kinds of servers (vendor's page)."""
 
@@ -66,10 +77,25 @@ class Account:
         balance = reply.amount if isinstance(reply, Balance) else None
         if balance is not None and (await self._store.account()).get("balance") != str(balance):
             await self._store.journal(Entry.BALANCE, balance=str(balance))
-        await self._store.put_account("balance", None if balance is None else str(balance))
+        await self._store.put_account("balance", None if balance is None else str(balance), _why(reply))
         await self._gate.observe_balance(balance, self._floor)
 
     async def _read_servers(self, type: str) -> None:
         reply = await self._provider.servers(type)
         listed = [{"id": one.id, "name": one.name} for one in reply.servers] if isinstance(reply, Servers) else None
-        await self._store.put_account(f"servers:{type}", None if listed is None else json.dumps(listed))
+        await self._store.put_account(f"servers:{type}", None if listed is None else json.dumps(listed), _why(reply))
+
+
+def _why(reply: object) -> str:
+    """Why a reading failed, in a word: the provider's own, or what became of the call; "" for a good one."""
+    match reply:
+        case Balance() | Servers():
+            return ""
+        case Unreached():
+            return f"{PROVIDER_UNREACHABLE} ({reply.reason})"
+        case Unclear():
+            return f"unreadable ({reply.reason})"
+        case Declined():
+            return reply.word.value
+        case _:
+            return "throttled"

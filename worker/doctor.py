@@ -73,6 +73,7 @@ def examine(settings: Settings, store: Store) -> list[Finding]:
         check_workers(store),
         *check_lanes(store),
         *check_pauses(store),
+        check_account(store),
         *check_alerts(store),
     ]
 
@@ -235,6 +236,23 @@ def check_pauses(store: Store) -> Iterator[Finding]:
         yield Finding(level, "buying", f"is paused: {reason}{why}", reason.advice)
     if not pauses:
         yield Finding(Level.OK, "buying", "is on")
+
+
+def check_account(store: Store) -> Finding:
+    """Whether the workers reach the provider, and how old their last good reading of the balance is."""
+    account, now = store.account(), store.now()
+    advice = "look at the provider's own pages; then DNS, the firewall and TLS from where the workers run"
+    if away := account.get("provider:away"):
+        since, why = now - int(away) / 1000, account.get("provider:why") or "no answer"
+        return Finding(Level.FAIL, "provider", f"the workers have not reached it for {since:.0f} s ({why})", advice)
+    at, asked = int(account.get("balance:at", 0)), int(account.get("balance:asked", 0))
+    if asked > at:
+        why = account.get("balance:why") or "no answer"
+        good = f"the last good one is {now - at / 1000:.0f} s old" if at else "there never was a good one"
+        return Finding(Level.WARN, "balance", f"the last reading failed ({why}); {good}", advice)
+    if not at:
+        return Finding(Level.OK, "balance", "no worker has read it yet")
+    return Finding(Level.OK, "balance", f"{account.get('balance')} PKR, read {max(0.0, now - at / 1000):.0f} s ago")
 
 
 def check_alerts(store: Store) -> Iterator[Finding]:

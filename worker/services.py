@@ -16,6 +16,7 @@ from worker.lifecycle import Lifecycle, Rules
 from worker.metrics import Counters
 from worker.outbox import Outbox
 from worker.provider.client import Provider
+from worker.reachability import Reachability
 from worker.schedule import Lane
 from worker.settings import Settings
 from worker.store import AsyncStore, Vault, connect_async
@@ -54,6 +55,7 @@ class Services:
     account: Account
     housekeeping: Housekeeping
     counters: Counters
+    reachability: Reachability
     lease: dict[Lane, float]
     queues_here: bool
     """Whether the broker's queues lie in the store's database."""
@@ -77,12 +79,14 @@ async def build(settings: Settings) -> Services:
         otp_ttl=settings.otp_ttl,
         max_rps=settings.otpget_max_rps,
     )
+    reachability = Reachability(store)
     provider = Provider(
         settings.otpget_base_url,
         settings.otpget_api_key.get_secret_value() if settings.otpget_api_key else "",
         poll_deadline=settings.status_deadline,
         buy_deadline=settings.buy_deadline,
         connections=POLLS_IN_FLIGHT,
+        heard=reachability.heard,
     )
     sender = Sender(guard_of(settings), timeout=settings.webhook_timeout, version=_version())
     gate = Gate(store, counters)
@@ -114,6 +118,7 @@ async def build(settings: Settings) -> Services:
             store, gate, counters, retention=settings.retention, journal_retention=settings.journal_retention
         ),
         counters=counters,
+        reachability=reachability,
         queues_here=settings.broker == settings.store_url,
         lease={
             Lane.BUY: BUY_LEASE,

@@ -60,11 +60,14 @@ def _account(what: str, *, refresh: bool) -> Mapping[str, str]:
 
 
 def _age(account: Mapping[str, str], what: str) -> dict[str, Any]:
-    """When it was read, and whether that is too long ago or a later attempt failed."""
+    """When it was read, whether that is too long ago or a later attempt failed, and why it failed."""
+    why = "provider_unreachable" if "provider:away" in account else account.get(f"{what}:why", "").partition(" ")[0]
+    reason = {"reason": why} if why else {}
     if f"{what}:at" not in account:
-        return {"as_of": None, "stale": True}
+        return {"as_of": None, "stale": True, **reason}
     at, asked = int(account[f"{what}:at"]), int(account.get(f"{what}:asked", 0))
-    return {"as_of": rfc3339(at / 1000), "stale": asked > at or parts().clock() - at / 1000 > STALE_AFTER}
+    old = asked > at or parts().clock() - at / 1000 > STALE_AFTER
+    return {"as_of": rfc3339(at / 1000), "stale": old or bool(why), **reason}
 
 
 def _buying() -> dict[str, Any]:

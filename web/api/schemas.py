@@ -241,6 +241,7 @@ class Balance(BaseModel):
     currency: Literal["PKR"]
     as_of: Moment | None
     stale: bool = Field(description="older than five minutes, or the last attempt to read it failed")
+    reason: str | None = Field(None, description="why it failed: `provider_unreachable`, `unreadable`, or its own word")
     buying: Buying
 
 
@@ -258,6 +259,7 @@ class Servers(BaseModel):
     servers: list[Server] | None = Field(description="null when they were never read")
     as_of: Moment | None
     stale: bool
+    reason: str | None = None
 
 
 class FieldError(BaseModel):

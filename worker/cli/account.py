@@ -74,7 +74,11 @@ def _reading(context: Context, what: str, refresh: bool) -> dict[str, Any]:
     known = context.store.account()
     at, asked = int(known.get(f"{what}:at", 0)), int(known.get(f"{what}:asked", 0))
     old = context.now() - at / 1000 > STALE_AFTER[what.partition(":")[0]]
-    return {what: known.get(what), "as_of": rfc3339(at / 1000) if at else None, "stale": asked > at or old}
+    why = "provider_unreachable" if "provider:away" in known else known.get(f"{what}:why") or None
+    stale = asked > at or old or why is not None
+    return {what: known.get(what), "as_of": rfc3339(at / 1000) if at else None, "stale": stale} | (
+        {"reason": why} if why else {}
+    )
 
 
 def _refreshed(context: Context, what: str, *, sleep: Callable[[float], None] = time.sleep) -> bool:

@@ -133,10 +133,11 @@ class Engine:
             self._chores.discard(name)
 
     async def _report(self) -> None:
-        """Hand the counters over to the store, again and again."""
+        """Hand the counters over to the store, and what calls show of the provider, again and again."""
         while not self._stopping.is_set():
             await asyncio.sleep(REPORT)
             with contextlib.suppress(StoreUnavailable):
+                await self.services.reachability.tell()
                 await self._flush()
 
     async def _flush(self) -> None:

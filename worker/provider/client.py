@@ -34,6 +34,8 @@ from worker.provider.replies import Unclear, Unreached
 from worker.provider.transport import Answer, Fresh, Transport
 from worker.provider.wire import Wire
 
+Heard = Callable[[str, str, str], None]
+"""Told of every call: the action, the class of its reply in lower case, and the reason of one without an answer."""
 Observe = Callable[[str, str, float], None]
 """Told of every call: the action, the class of its reply in lower case, and the seconds it took."""
 
@@ -69,6 +71,7 @@ class Provider:
         buy_deadline: float,
         connections: int = 1000,
         observe: Observe | None = None,
+        heard: Heard = lambda _action, _reply, _why: None,
         clock: Callable[[], float] = time.time,
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -79,7 +82,7 @@ class Provider:
         self._credentials = urlencode({"api_key": api_key})
         self._status_query = f"{self._credentials}&action=getStatus&id="
         self._poll_deadline, self._deadline = poll_deadline, buy_deadline
-        self._observe, self._clock = observe or _ignore, clock
+        self._observe, self._heard, self._clock = observe or _ignore, heard, clock
         # Answers may be cached on the way, so no two queries are alike, not even across restarts.
         self._nonces = itertools.count(time.time_ns())
 
@@ -123,7 +126,9 @@ class Provider:
         started = time.perf_counter()
         answer = await transport.fetch(f"{query}&_={next(self._nonces)}", deadline)
         reply = self._read(answer, read) if isinstance(answer, Answer) else answer
-        self._observe(name, type(reply).__name__.lower(), time.perf_counter() - started)
+        kind = type(reply).__name__.lower()
+        self._observe(name, kind, time.perf_counter() - started)
+        self._heard(name, kind, reply.reason if isinstance(reply, (Unreached, Unclear)) else "")
         return reply
 
     def _read(self, answer: Answer, read: Reader[R_co]) -> R_co:

@@ -30,6 +30,8 @@ from worker.store.vault import Unreadable, Vault
 log = get_logger(__name__)
 
 T = TypeVar("T")
+PROVIDER_AWAY, PROVIDER_WHY = "provider:away", "provider:why"
+"""Fields of the account: since when the provider cannot be reached, and why."""
 PER_HOST = 8
 """Deliveries in flight to one receiving host, over all workers."""
 PROBE_AFTER = 5
@@ -289,10 +291,26 @@ class AsyncStore:
         """Lift one reason for the pause."""
         await _reached(self._redis.hdel(keys.GATE, reason))
 
-    async def put_account(self, what: str, value: str | None) -> None:
-        """Store a reading of the account ("balance", "servers:1"); None marks the last good one as stale."""
+    async def provider_went(self, why: str) -> bool:
+        """Note that the provider cannot be reached; True for the first to say so."""
         now = str(ms(self.clock.now()))
-        fields = {f"{what}:asked": now} if value is None else {what: value, f"{what}:at": now, f"{what}:asked": now}
+        first = bool(await _reached(self._redis.hsetnx(keys.ACCOUNT, PROVIDER_AWAY, now)))
+        if first:
+            await _reached(self._redis.hset(keys.ACCOUNT, PROVIDER_WHY, why))
+        return first
+
+    async def provider_came(self) -> float | None:
+        """Note that the provider answers: for how many seconds it was away, None when it was not."""
+        since = await _reached(self._redis.hget(keys.ACCOUNT, PROVIDER_AWAY))
+        if since is None or not await _reached(self._redis.hdel(keys.ACCOUNT, PROVIDER_AWAY)):
+            return None
+        return max(0.0, self.clock.now() - int(since) / 1000)
+
+    async def put_account(self, what: str, value: str | None, why: str = "") -> None:
+        """Store a reading of the account ("balance", "servers:1"); None marks the last good one as stale, with why."""
+        now = str(ms(self.clock.now()))
+        fields = {what: value, f"{what}:at": now} if value is not None else {}
+        fields |= {f"{what}:asked": now, f"{what}:why": why}
         await _reached(self._redis.hset(keys.ACCOUNT, mapping=fields))
 
     async def account(self) -> dict[str, str]:
