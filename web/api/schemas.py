@@ -152,6 +152,14 @@ class ServersQuery(Refresh):
     type: Literal["1", "2"] = Field("1", description="the provider's type of number")
 
 
+class Ready(Incoming):
+    """What is asked of readiness."""
+
+    workers: Literal["true", "false"] = Field(
+        "false", description="also ask whether a worker's clock ticked in the last 10 seconds"
+    )
+
+
 class OrderError(BaseModel):
     """Why an order failed."""
 
