@@ -13,7 +13,7 @@ from itertools import islice
 from typing import TypeVar
 
 from worker.alerts import Alert
-from worker.errors import RingbackError, SettingsInvalid
+from worker.errors import RingbackError, SettingsInvalid, StoreTooNew
 from worker.pause import Pause
 from worker.schedule import LIFE
 from worker.settings import Settings
@@ -25,6 +25,10 @@ TICK_LATE = 10.0
 """Seconds since a worker's clock last ticked from which nothing counts as running (contract.md, /readyz)."""
 LATE, VERY_LATE = 5.0, 60.0
 """Seconds by which the oldest entry of a lane may be late: more is a warning, then a failure."""
+LONG_PAST = 86_400.0
+"""Seconds after which an alert that was not repeated is no finding any more."""
+NEARLY_FULL, MB = 0.8, 1e6
+"""Share of maxmemory from which the store is nearly full; bytes of a megabyte."""
 SKEWED, BADLY_SKEWED = 2.0, 60.0
 """Seconds between this clock and the store's."""
 RECORDS_AT_ONCE = 500
@@ -84,6 +88,8 @@ def explained(error: RingbackError) -> Finding:
         return Finding(
             Level.FAIL, "settings", str(error), "correct these in the environment; docs/configuration.md lists all"
         )
+    if isinstance(error, StoreTooNew):
+        return Finding(Level.FAIL, "store", str(error), "docs/upgrading.md says how to go on, and how to go back")
     return Finding(Level.FAIL, "store", str(error), "without it nothing is accepted, and nothing accepted is lost")
 
 
@@ -109,10 +115,30 @@ def check_persistence(store: Store) -> Iterator[Finding]:
     """Whether the store keeps what it acknowledged: nothing evicted, everything on disk."""
     info = store.info()
     yield Finding(Level.OK, "store", f"answers ({info.get('version') or 'version unknown'})")
+    yield from _room(info)
+    if info.get("role") in ("slave", "replica"):
+        yield Finding(
+            Level.FAIL, "store", "is a replica, which takes no writes: nothing is accepted, polled or cancelled",
+            "set RINGBACK_REDIS_URL to the primary, or to Sentinel, which knows it",
+        )  # fmt: skip
     yield _eviction(info)
     yield _append_only(info)
     if info.get("aof_last_write_status", "ok") != "ok" or info.get("rdb_last_bgsave_status", "ok") != "ok":
         yield Finding(Level.FAIL, "store", "its last write to disk failed", "look at its disk space and log")
+
+
+def _room(info: Mapping[str, str]) -> Iterator[Finding]:
+    """How full it is, where it has a bound."""
+    used, most = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
+    if not most or used < NEARLY_FULL * most:
+        return
+    full = used >= most
+    state = "full" if full else "nearly full"
+    yield Finding(
+        Level.FAIL if full else Level.WARN, "store memory",
+        f"{state}: {used / MB:.0f} MB of {most / MB:.0f} MB; once full, new orders are refused (503 store_full)",
+        "raise its maxmemory (docs/operations.md, Memory), or lower RINGBACK_RETENTION and RINGBACK_JOURNAL_RETENTION",
+    )  # fmt: skip
 
 
 def _eviction(info: Mapping[str, str]) -> Finding:
@@ -256,17 +282,22 @@ def check_account(store: Store) -> Finding:
 
 
 def check_alerts(store: Store) -> Iterator[Finding]:
-    """What the workers have counted that somebody should know."""
+    """What the workers have counted of late that somebody should know."""
     counted = {name: count for name, count in store.counters().items() if count > 0}
-    shown = 0
+    at, now = store.counted_at(), store.now()
+    shown = past = 0
     for name, count in sorted(counted.items()):
         kind, _, label = name.partition("{")
         advice = _ADVICE.get(_label(label), "the log line says more") if kind == "alerts" else COUNTED.get(kind)
-        if advice:
+        ago = now - at.get(name, now)
+        if advice and ago > LONG_PAST:
+            past += 1
+        elif advice:
             shown += 1
-            yield Finding(Level.WARN, "counted", f"{name}: {count:.0f} so far", advice)
+            last = f", the last one {ago / 3600:.1f} h ago" if name in at else ""
+            yield Finding(Level.WARN, "counted", f"{name}: {count:.0f} so far{last}", advice)
     if not shown:
-        yield Finding(Level.OK, "counted", "no alert so far")
+        yield Finding(Level.OK, "counted", "no alert in the last day" + (f" ({past} kinds before)" if past else ""))
 
 
 _ADVICE = {kind.value: kind.advice for kind in Alert}

@@ -22,6 +22,9 @@ NAMES = {
 }
 """Every counter and what it counts; shown as `ringback_<name>_total`."""
 
+NEEDS_A_PERSON = frozenset({"alerts", "mended", "failures"})
+"""Counters of which it is kept when they last counted: what is long past is no finding."""
+
 
 class Counters:
     """Counters of one process. A key is the name with its labels: `polls{reply="Waiting"}`."""

@@ -19,12 +19,13 @@ from worker.errors import StoreUnavailable
 from worker.event import Event, EventStatus
 from worker.journal import Entry, line
 from worker.logs import get_logger
+from worker.metrics import NEEDS_A_PERSON
 from worker.order import Order
 from worker.schedule import ORDER_LANES, Lane, Wake
 from worker.store import codec, keys
 from worker.store.answers import meaning
 from worker.store.codec import Written, ms
-from worker.store.scripts import source
+from worker.store.scripts import source_of_work
 from worker.store.vault import Unreadable, Vault
 
 log = get_logger(__name__)
@@ -114,7 +115,7 @@ class AsyncStore:
             "reconcile",
             "save_caller",
         )
-        self._scripts = {name: client.register_script(source(name)) for name in names}
+        self._scripts = {name: client.register_script(source_of_work(name)) for name in names}
 
     async def _run(self, script: str, script_keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         return await _reached(self._scripts[script](keys=list(script_keys), args=list(arguments)))
@@ -427,6 +428,8 @@ class AsyncStore:
         pipe = self._redis.pipeline(transaction=False)
         for name, amount in counts.items():
             pipe.hincrbyfloat(keys.COUNTERS, name, amount)
+            if amount and name.partition("{")[0] in NEEDS_A_PERSON:
+                pipe.hset(keys.COUNTED_AT, name, ms(self.clock.now()))
         await _reached(pipe.execute())
 
     async def depths(self) -> dict[str, int]:

@@ -461,6 +461,11 @@ class Store:
         with _reaching():
             return {k.decode(): float(v) for k, v in self._redis.hgetall(keys.COUNTERS).items()}
 
+    def counted_at(self) -> dict[str, float]:
+        """When what needs a person was last counted, in epoch seconds."""
+        with _reaching():
+            return {k.decode(): int(v) / 1000 for k, v in self._redis.hgetall(keys.COUNTED_AT).items()}
+
     # Callers.
 
     def callers(self) -> list[str]:
@@ -533,7 +538,7 @@ def _cut(events: list[Event], limit: int, before: str | None) -> tuple[list[Even
 _INFO = frozenset(
     (
         "version aof_enabled appendfsync aof_last_write_status rdb_last_bgsave_status "
-        "maxmemory maxmemory_policy used_memory"
+        "maxmemory maxmemory_policy used_memory role"
     ).split()
 )
 

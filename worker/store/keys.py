@@ -30,7 +30,7 @@ rb:account               hash  balance, servers:<type>, each with …:at, …:as
 rb:refresh_requests      hash  readings of the account that somebody asked for
 rb:clock                 str   the worker whose clock ticks;  rb:clock:tick  ms of the last tick
 rb:chores                hash  chore → ms when it is next due
-rb:counters              hash  counters of all workers, summed
+rb:counters              hash  counters of all workers, summed;  rb:counters:at  hash  counter → ms of its last count
 rb:journal               stream  every intent, purchase, cancel, finish and refund
 """
 
@@ -45,6 +45,7 @@ LIMIT = PREFIX + "limit"
 ACCOUNT = PREFIX + "account"
 REFRESH_REQUESTS = PREFIX + "refresh_requests"
 COUNTERS = PREFIX + "counters"
+COUNTED_AT = PREFIX + "counters:at"
 CLOCK = PREFIX + "clock"
 TICK = PREFIX + "clock:tick"
 CHORES = PREFIX + "chores"
