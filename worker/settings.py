@@ -239,7 +239,7 @@ def _is_known(name: str) -> bool:
 
 def _misspelt(name: str) -> str:
     names = [PREFIX + known.upper() for known in Settings.model_fields]
-    close = get_close_matches(name, names, 1)
+    close = get_close_matches(name, names, 1, cutoff=0.8)
     return f"{name} is set, and is no setting" + (f"; is {close[0]} meant?" if close else ": nothing reads it.")
 
 

@@ -305,6 +305,11 @@ class Store:
         with _reaching():
             return {k.decode(): v.decode() for k, v in self._redis.hgetall(keys.ACCOUNT).items()}
 
+    def remember(self, what: str, value: str) -> None:
+        """Keep something that was learnt about the account."""
+        with _reaching():
+            self._redis.hset(keys.ACCOUNT, what, value)
+
     def request_refresh(self, what: str) -> None:
         """Ask the workers to read "balance" or "servers:<type>" anew."""
         with _reaching():

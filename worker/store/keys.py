@@ -26,7 +26,7 @@ rb:worker:<name>:deliveries  zset  deliveries that a worker claimed of late, by 
 rb:erase                 zset  orders whose code is to be erased when
 rb:gate                  hash  why buying is paused: reason → JSON
 rb:limit                 hash  hold · rate · since · next: the provider's limiter
-rb:account               hash  balance, servers:<type>, each with …:at, …:asked and …:why · provider:away, provider:why
+rb:account               hash  balance, servers:<type>, each with …:at, …:asked and …:why · provider:away, …:why · price
 rb:refresh_requests      hash  readings of the account that somebody asked for
 rb:clock                 str   the worker whose clock ticks;  rb:clock:tick  ms of the last tick
 rb:chores                hash  chore → ms when it is next due
