@@ -8,14 +8,14 @@ READY := .venv/.ready
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; do \
 	if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$name; break; fi; done)
 
-.PHONY: help setup demo up test check fix lock bench guard chaos clean
+.PHONY: help setup demo up unit test check fix lock bench guard chaos clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{printf "%-15s %s\n", $$1, $$2}'
 
 setup: $(READY) ## .venv/ with everything in it, locked
 
-$(READY): pyproject.toml requirements/dev.txt
+$(READY): pyproject.toml requirements/dev.txt web/client/pyproject.toml
 	@test -n "$(PYTHON)" || { echo "ringback needs Python 3.11 or newer, and none is on the PATH." >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv >/dev/null 2>&1 || { rm -rf .venv; \
 		$(PYTHON) -m venv --without-pip .venv && $(PYTHON) -m pip --version >/dev/null 2>&1; } || { rm -rf .venv; \
@@ -26,7 +26,7 @@ $(READY): pyproject.toml requirements/dev.txt
 		else pip="$(PYTHON) -m pip --python $(BIN)/python"; fi; \
 		$$pip install -qq --disable-pip-version-check --require-hashes -r requirements/dev.txt && \
 		$$pip install -qq --disable-pip-version-check --no-deps --no-build-isolation \
-			--config-settings editable_mode=compat -e .
+			--config-settings editable_mode=compat -e . -e web/client
 	@touch $@
 
 demo: setup ## one order from POST to verified webhook, against the sandbox provider
@@ -35,10 +35,14 @@ demo: setup ## one order from POST to verified webhook, against the sandbox prov
 up: setup ## all processes on this machine, until Ctrl-C
 	@$(BIN)/ringback up
 
-test: setup ## unit, integration and end-to-end tests
-	$(BIN)/python -m pytest -m "not chaos and not bench"
+unit: setup ## unit tests alone, half a minute
+	$(BIN)/python -m pytest -q -p no:schemathesis tests/unit
 
-check: setup ## lint, format, types, layers
+test: setup ## unit, contract, integration and end-to-end tests, with a floor for coverage
+	$(BIN)/coverage run -m pytest -m "not chaos and not bench"
+	$(BIN)/coverage report
+
+check: setup ## lint, format, types, layers; `pre-commit install` runs them before each commit
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -63,5 +67,5 @@ chaos: setup ## kills processes under load and checks the money
 	$(BIN)/python -m pytest -m chaos tests/chaos
 
 clean: ## away with what was made here, the data in .ringback/ excepted
-	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,7 +6,6 @@ import logging
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
 from flask import Flask
 from flask_openapi3.openapi import OpenAPI
@@ -63,16 +62,8 @@ def create_app(
     )
 
 
-class _Application(OpenAPI):
-    """Flask without the look at every function whether it is a coroutine's: none is."""
-
-    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """The function as it is."""
-        return func
-
-
 def _assembled(shared: Parts) -> Flask:
-    app = _Application(
+    app = OpenAPI(
         "web.api",
         info=openapi.info(),
         security_schemes=openapi.SECURITY,

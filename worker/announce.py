@@ -19,7 +19,7 @@ def event_id(kind: EventType, order: Order) -> str:
     Derived, so that a store that lost its last writes announces the same thing under the same id, and receivers that
     know it already are not told twice.
     """
-    subject = f"{order.id} {order.activation or ''} {kind.value}"
+    subject = f"{order.id} {order.handle} {kind.value}"
     return "evt_" + hashlib.sha256(subject.encode()).hexdigest()[: 2 * ID_BYTES]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from decimal import Decimal
 from typing import Any
 
 KEY_PREFIX = "rbk_"
@@ -33,6 +34,8 @@ class Caps:
     max_in_flight: int | None = None
     orders_per_minute: int | None = None
     orders_per_day: int | None = None
+    max_spend_per_day: Decimal | None = None
+    """PKR that its purchases of a day (UTC) may cost; refunds give back."""
     beyond: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def public(self) -> dict[str, int | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from worker.alerts import Alert
@@ -11,7 +12,7 @@ from worker.metrics import Counters
 from worker.order import Order, Refused, Settlement
 from worker.schedule import Lane, Wake
 from worker.store import AsyncStore, Unreadable, Written
-from worker.webhooks.message import spellings, without_code
+from worker.webhooks.message import spellings, without_personal
 
 JOURNAL_KEPT = 90 * 86_400.0
 """Seconds for which the journal of money is kept unless RINGBACK_JOURNAL_RETENTION says otherwise."""
@@ -52,15 +53,16 @@ class Housekeeping:
 
     async def _erase(self, order_id: str) -> bool:
         order = await self._store.load(order_id)
-        if order is None or order.otp is None:
+        if order is None or not order.personal:
             await self._store.forget_erasure(order_id)
             return False
-        return await self._erased(order, order.otp)
+        return await self._erased(order)
 
-    async def _erased(self, order: Order, code: str) -> bool:
+    async def _erased(self, order: Order) -> bool:
         """The webhooks first, the order last: whatever is cut off in between is taken up again."""
+        secrets = [text for text in (order.otp, order.purchase and order.purchase.address) if text]
         for event in await self._store.events_of(order.id):
-            without = _without(event, code)
+            without = _without(event, secrets)
             if without != event and not await self._store.rewrite_event(event, without.rewritten()):
                 return False
         try:
@@ -94,8 +96,13 @@ class Housekeeping:
         await self._store.trim_journal(self._journal_retention)
 
 
-def _without(event: Event, code: str) -> Event:
-    """The event without the code: in its body, and in what receivers answered, however they spelled it."""
-    spelled = spellings(code)
-    attempts = tuple(replace(one, excerpt=spelled.sub(ERASED, one.excerpt)) for one in event.attempts)
-    return replace(event, body=without_code(event.body), attempts=attempts)
+def _without(event: Event, secrets: Sequence[str]) -> Event:
+    """The event without them: in its body, and in what receivers answered, however they spelled it."""
+
+    def erased(text: str) -> str:
+        for secret in secrets:
+            text = spellings(secret).sub(ERASED, text)
+        return text
+
+    attempts = tuple(replace(one, excerpt=erased(one.excerpt)) for one in event.attempts)
+    return replace(event, body=without_personal(event.body), attempts=attempts)

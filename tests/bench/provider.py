@@ -52,6 +52,7 @@ class Context:
         self.arrivals = Arrivals()
         self.codes = Codes()
         self.sold = 0
+        self.cancels: list[int] = []
         self.delay = 0.0
         self.silent = 0.0
 
@@ -73,8 +74,10 @@ class Context:
         return answer(b"STATUS_OK:%06d" % (hash(activation) % 1_000_000))
 
     def settle(self, activation: bytes, status: bytes) -> bytes:
-        """Finish or cancel."""
+        """Finish or cancel. A cancel is noted by the polls of this window that came before it."""
         self.arrivals.forget(activation)
+        if status == b"8":
+            self.cancels.append(self.arrivals.polls)
         return answer(b"ACCESS_CANCEL" if status == b"8" else b"ACCESS_FINISH")
 
     def hook(self, body: bytes, now: float) -> bytes:
@@ -91,7 +94,7 @@ class Context:
         now = time.monotonic()
         if path == "/bench/window":
             self.arrivals.window(now)
-            self.codes.waits, self.codes.hooks = [], 0
+            self.codes.waits, self.codes.hooks, self.cancels = [], 0, []
         elif path == "/bench/codes":
             waiting = [key for key in self.arrivals.last if key.startswith(b"ORDER_ID_")]
             chosen = random.sample(waiting, min(int(asked["count"]), len(waiting)))
@@ -99,7 +102,7 @@ class Context:
         elif path == "/bench/mode":
             self.delay, self.silent = float(asked.get("delay", 0)), float(asked.get("silent", 0))
         figures = self.arrivals.figures(now, late_after=float(asked.get("late_after", 6)))
-        figures |= {"sold": self.sold, "hooks": self.codes.hooks, "waits": self.codes.waits}
+        figures |= {"sold": self.sold, "hooks": self.codes.hooks, "waits": self.codes.waits, "cancels": self.cancels}
         return answer(json.dumps(figures).encode(), b"application/json")
 
 

@@ -17,7 +17,7 @@ RECORD = ROOT / "docs" / "plots" / "figures.json"
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """How the clock ticked when the figures were taken, in seconds; `batch` in orders. See `worker/clock.py`."""
+    """How the clock ticked when the figures were taken, in seconds; `batch` in orders. See `worker/engine/clock.py`."""
 
     batch: int
     tick: float

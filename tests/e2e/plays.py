@@ -44,7 +44,7 @@ class Play:
     also: Callable[[Run], None] | None = None
     """What else has to hold in the end."""
 
-    within: float = 30.0
+    within: float = 60.0
     slow: bool = False
 
 

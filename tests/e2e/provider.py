@@ -11,6 +11,7 @@ from typing import Any
 
 from web.sandbox import Order, Rules, Sandbox, Seen
 from web.sandbox.answers import Answer
+from web.sandbox.handlers import CHEAP_HANDLER
 
 VENDOR_SERVER = "1"
 """What every stage is to the vendor's own rules."""
@@ -87,16 +88,16 @@ class Theatre(Sandbox):
         stage = self._stages[server]
         self._stages[server] = replace(stage, cues={**stage.cues, moment: cue})
 
-    def answer(self, query: Mapping[str, str]) -> Answer:
+    def answer(self, query: Mapping[str, str], handler: str = CHEAP_HANDLER) -> Answer:
         """Let the request's stage rule. All requests are answered on the one thread of the sandbox's loop."""
         server = query.get("server") or self._stage_of.get(query.get("id", ""), "")
         stage = self._stages.get(server)
         if stage is None:
-            return super().answer(query)
+            return super().answer(query, handler)
         if cue := stage.cues.get(moment(query)):
             cue(query.get("id", ""))
         before, self.ledger.rules = self.ledger.newest_id(), stage.rules
-        answer = super().answer({**query, "server": VENDOR_SERVER, "stage": server})
+        answer = super().answer({**query, "server": VENDOR_SERVER, "stage": server}, handler)
         self.ledger.rules = self._house
         if (bought := self.ledger.newest_id()) != before:
             self._sold(server, stage, bought)

@@ -57,7 +57,7 @@ class NotInTime(AssertionError):
     """What a test waited for did not happen."""
 
 
-def wait_for(look: Callable[[], T | None], seconds: float = 15.0, what: str = "it") -> T:
+def wait_for(look: Callable[[], T | None], seconds: float = 30.0, what: str = "it") -> T:
     """Look until what is seen is true, and give it. Raises NotInTime."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
@@ -104,6 +104,10 @@ class Process:
         if how in (signal.SIGKILL, signal.SIGTERM) and self.popen is not None:
             self.popen.wait(60)
 
+    def signal(self, number: int) -> None:
+        """Send a signal to it alone, as a supervisor does."""
+        os.kill(self.pid, number)
+
     def stop(self) -> None:
         """End it in good order, else at once."""
         if not self.alive:
@@ -118,6 +122,54 @@ def procfile() -> dict[str, str]:
     """The lines of the Procfile by name."""
     lines = (line.partition(":") for line in (ROOT / "Procfile").read_text().splitlines() if line.strip())
     return {name: line.strip() for name, _, line in lines}
+
+
+class WebAlone:
+    """The web alone, on a store that others may use, and the key of one caller."""
+
+    def __init__(self, folder: Path, store_url: str) -> None:
+        self.port = free_port()
+        self.web = Process(
+            "web",
+            procfile()["web"],
+            {
+                "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+                "HOME": str(folder),
+                "RINGBACK_REDIS_URL": store_url,
+                "PORT": str(self.port),
+                "RINGBACK_BIND": "127.0.0.1",
+                **FAST,
+            },
+            folder / "web.log",
+        )
+        self.api_key = ""
+
+    def __enter__(self) -> WebAlone:
+        created = subprocess.run(
+            [BIN / "ringback", "caller", "create", "e2e", "--callback-url", "http://127.0.0.1:9/hook", "--json"],
+            env=dict(self.web.env), cwd=self.web.log.parent, capture_output=True, text=True, timeout=60, check=True,
+        )  # fmt: skip
+        self.api_key = json.loads(created.stdout)["api_key"]
+        self.web.start()
+        try:
+            wait_for(self._answers, 40, "GET /healthz answering 200")
+        except NotInTime:
+            self.web.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.web.stop()
+
+    def children(self) -> set[int]:
+        """The ids of the processes that serve."""
+        return {pid for pid in _processes() if pid != self.web.pid and _group(pid) == self.web.pid}
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"http://127.0.0.1:{self.port}/healthz", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
 
 
 class Stack:
@@ -203,7 +255,7 @@ class Stack:
         self.receiver.stop()
         self.store.stop()
 
-    def wait_until_ready(self, seconds: float = 40.0) -> None:
+    def wait_until_ready(self, seconds: float = 60.0) -> None:
         """Wait until the web answers, reaches the store and has seen a worker's clock tick."""
         wait_for(
             lambda: self._get("/readyz?workers=true").status_code == 200, seconds, "/readyz?workers=true being 200"
@@ -305,10 +357,9 @@ class Stack:
     def children(self) -> list[int]:
         """The ids of all processes of web and workers, their children included."""
         groups = {process.pid for process in self.processes if process.alive}
-        found = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-        return [pid for pid in found if _group(pid) in groups]
+        return [pid for pid in _processes() if _group(pid) in groups]
 
-    def until(self, order_id: str, status: str | tuple[str, ...], seconds: float = 20.0) -> dict[str, Any]:
+    def until(self, order_id: str, status: str | tuple[str, ...], seconds: float = 40.0) -> dict[str, Any]:
         """Wait until the order has a status; returns the order."""
         wanted = (status,) if isinstance(status, str) else status
 
@@ -318,7 +369,7 @@ class Stack:
 
         return wait_for(look, seconds, f"order {order_id} becoming {' or '.join(wanted)}")
 
-    def until_settled(self, order_id: str, settlement: str, seconds: float = 30.0) -> dict[str, Any]:
+    def until_settled(self, order_id: str, settlement: str, seconds: float = 60.0) -> dict[str, Any]:
         """Wait until the order has ended, its money is settled and its terminal event has been delivered."""
 
         def look() -> dict[str, Any] | None:
@@ -340,6 +391,10 @@ class Stack:
             return self.api.get(path, **kwargs)
         except httpx.TransportError:
             return httpx.Response(503)
+
+
+def _processes() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 
 
 def _group(pid: int) -> int:

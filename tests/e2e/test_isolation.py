@@ -22,13 +22,13 @@ STUCK = 1_000
 """Webhooks for a receiver that never answers."""
 PER_HOST = 8
 """Attempts that may be in flight at one receiving host, over all workers."""
-TIMEOUT = 2.0
+TIMEOUT = 4.0
 """Seconds for one delivery attempt here, so that a test sees several rounds of hanging attempts."""
 ROUNDS, EACH, PAUSE = 16, 8, 0.5
 """The neighbour's webhooks: so many, so often, so many seconds apart."""
-SLACK = 1.0
-"""Seconds by which others' trouble may delay a webhook at most."""
-ORDERS, SLOW, LOST = 1_000, 3.0, 0.1
+SLACK = TIMEOUT / 2
+"""Seconds by which a webhook may come later than without the others' trouble: it waits for none of their attempts."""
+ORDERS, SLOW, LOST = 1_000, TIMEOUT, 0.1
 
 
 class Hanging:
@@ -109,6 +109,8 @@ class Street:
         self.victim = Neighbour.beside(engine, hanging.url)
         self.neighbour = Neighbour.beside(engine, receiver.url + "/hook")
         self._stuck = False
+        engine.seed(ORDERS)
+        self.usual_polls = engine.window(seconds=2 * INTERVAL, warm=INTERVAL)
         self.usual = self.slowest_webhook()
 
     def stick(self) -> None:
@@ -120,14 +122,15 @@ class Street:
         until(lambda: self.hanging.came > came, "an attempt at the hanging receiver")
 
     def slowest_webhook(self) -> float:
-        """Seconds from an event to its arrival, for the slowest of the neighbour's webhooks over some seconds."""
+        """Seconds from an event to its arrival: what all but one in twenty of the neighbour's webhooks keep within."""
         before = len(self.receiver.deliveries())
         for _ in range(ROUNDS):
             self.neighbour.ping(EACH)
             time.sleep(PAUSE)
         wanted = before + ROUNDS * EACH
-        until(lambda: len(self.receiver.deliveries()) >= wanted, "the neighbour's webhooks")
-        return max(age(came) for came in self.receiver.deliveries()[before:])
+        until(lambda: len(self.receiver.deliveries()) >= wanted, "the neighbour's webhooks", seconds=60)
+        ages = sorted(age(came) for came in self.receiver.deliveries()[before:])
+        return ages[len(ages) * 19 // 20]
 
 
 def age(came: Delivery) -> float:
@@ -159,15 +162,13 @@ def test_a_thousand_stuck_webhooks_delay_nobody_elses(street: Street) -> None:
 def test_a_slow_receiver_delays_no_poll(street: Street) -> None:
     """With all those webhooks stuck, orders are polled on time."""
     street.stick()
-    street.engine.seed(ORDERS)
-    seen = street.engine.window(seconds=2 * INTERVAL, warm=INTERVAL)
-    assert seen.late_share <= 0.01, f"{seen.late_share:.1%} of the polls were more than a second late"
-    assert seen.rate >= 0.9 * seen.orders / INTERVAL
+    usual, seen = street.usual_polls, street.engine.window(seconds=2 * INTERVAL, warm=INTERVAL)
+    assert seen.late_share - usual.late_share <= 0.02, f"{seen.late_share:.1%} late, {usual.late_share:.1%} before"
+    assert seen.rate >= 0.9 * usual.rate, f"{seen.rate:.0f} polls a second, {usual.rate:.0f} before"
 
 
 def test_a_slow_provider_delays_no_webhook(street: Street) -> None:
     """With every poll hanging for seconds and some forever, webhooks go out as they always do."""
-    street.engine.seed(ORDERS)
     street.engine.stage.ask(f"/bench/mode?delay={SLOW}&silent={LOST}")
     time.sleep(INTERVAL)
     slowest = street.slowest_webhook()

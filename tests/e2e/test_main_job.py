@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -17,10 +18,13 @@ from tests.e2e.invariants import check_order, check_stack, checked_stack
 from tests.e2e.provider import buy, finish, poll
 from tests.e2e.stack import BUY_DEADLINE, ROOT, Process, Stack, procfile, wait_for
 from worker.schedule import LIFE_RESERVE
+from worker.services import BUY_LEASE, DELIVERY_MARGIN
 
 pytestmark = pytest.mark.e2e
 
 SMS = "Acme: 09:41:07 is your code; mail help@acme.example: it's valid 10 min"
+LONGEST_WAIT = 60
+"""Seconds that a reader may have its answer held."""
 GRACE = BUY_DEADLINE + 5.0
 """Seconds after which a purchase that nobody recorded is given up as unknown."""
 
@@ -32,7 +36,7 @@ def home(real_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     yield from checked_stack(tmp_path_factory.mktemp("home"), fsync="always", settings=settings)
 
 
-def done(stack: Stack, order: dict[str, Any], status: str, settlement: str, seconds: float = 30.0) -> dict[str, Any]:
+def done(stack: Stack, order: dict[str, Any], status: str, settlement: str, seconds: float = 60.0) -> dict[str, Any]:
     """Wait for the end of an order, and hold it against the invariants."""
     ended = stack.until_settled(order["id"], settlement, seconds)
     assert ended["status"] == status, ended
@@ -68,13 +72,14 @@ def test_an_order_becomes_a_verified_webhook(home: Stack) -> None:
 
 
 def test_a_waiting_reader_learns_of_the_code_at_once(home: Stack) -> None:
-    """`?wait=` holds the answer until the order changes."""
-    order = home.play(sms=("002468", 1.5))
+    """`?wait=` holds the answer until the order changes, and not until the wait is over."""
+    order = home.play()
     home.until(order["id"], "waiting")
+    home.provider.arrive(home.provider.bought(order["server"])[0].id, "002468", 1.5)
     begun = time.monotonic()
-    read = home.api.get(f"/v1/orders/{order['id']}", params={"wait": 20}).json()
+    read = home.api.get(f"/v1/orders/{order['id']}", params={"wait": LONGEST_WAIT}).json()
     assert (read["status"], read["otp"]) == ("received", "002468")
-    assert 0.3 < time.monotonic() - begun < 6
+    assert time.monotonic() - begun < LONGEST_WAIT / 2
     done(home, order, "received", "finished")
 
 
@@ -143,7 +148,7 @@ def killed_at(stack: Stack, moment: str, age: float = 0.0, **play: Any) -> dict[
     server = stack.new_server()
     stack.provider.stage(server, sms=play.pop("sms", None), cues={moment: kill})
     order = stack.post(server, **play)
-    assert killed.wait(20), f"there was no {moment}"
+    assert killed.wait(60), f"there was no {moment}"
     worker.start()
     return order
 
@@ -151,7 +156,7 @@ def killed_at(stack: Stack, moment: str, age: float = 0.0, **play: Any) -> dict[
 def test_killed_between_purchase_and_record(home: Stack) -> None:
     """The worker dies while the purchase is answered: unknown after the restart, and never bought again."""
     order = killed_at(home, "buy")
-    assert done(home, order, "failed", "unconfirmed", GRACE + 15)["error"]["code"] == "purchase_unknown"
+    assert done(home, order, "failed", "unconfirmed", GRACE + 30)["error"]["code"] == "purchase_unknown"
     assert len(home.provider.seen(order["server"], "buy")) == 1
 
 
@@ -173,7 +178,10 @@ def test_killed_in_the_middle_of_a_call(
 def test_killed_while_looking_before_the_cancel(home: Stack) -> None:
     """The worker dies at the look right before a cancel: the cancel still goes out within the reserve kept for it."""
     order = killed_at(home, "poll", age=2.9, timeout=3)
-    wait_for(lambda: home.provider.seen(order["server"], "cancel"), LIFE_RESERVE - 8, "the cancel")
+    wait_for(lambda: home.provider.seen(order["server"], "cancel"), 2 * LIFE_RESERVE, "the cancel")
+    bought, sent = home.provider.bought(order["server"])[0], home.provider.seen(order["server"], "cancel")[0]
+    died = next(row for row in home.provider.seen(order["server"], "poll") if row.at - bought.charged_at > 2.9)
+    assert sent.at - died.at < LIFE_RESERVE
     done(home, order, "expired", "refunded")
 
 
@@ -193,9 +201,9 @@ def test_killed_in_the_middle_of_a_delivery(home: Stack) -> None:
 
     home.receiver.take = kill_first  # type: ignore[method-assign]
     home.provider.arrive(home.provider.bought(order["server"])[0].id, "987610")
-    assert taken.wait(20)
+    assert taken.wait(60)
     worker.start()
-    done(home, order, "received", "finished", 40)
+    done(home, order, "received", "finished")
     assert len(home.deliveries(order["id"], "order.otp_received")) == 2
 
 
@@ -235,7 +243,7 @@ def delivered_by_one(stack: Stack, act: Callable[[], object]) -> dict[str, Any]:
     wait_for(lambda: stack.deliveries(order["id"]), what="the first webhook")
     with standing_still(stack.workers[1]), at_the_first_code(stack, act) as taken:
         stack.provider.arrive(stack.provider.bought(order["server"])[0].id, "756839")
-        assert taken.wait(20)
+        assert taken.wait(60)
     return order
 
 
@@ -249,7 +257,7 @@ def test_what_a_killed_worker_was_delivering_another_delivers_at_once(playhouse:
         playhouse.restart(dies)
     first, second = playhouse.deliveries(order["id"], "order.otp_received")
     assert first.id == second.id
-    assert second.at - first.at < 5.0
+    assert second.at - first.at < DELIVERY_MARGIN, "the lease was waited for"
 
 
 def test_what_a_stopping_worker_still_delivers_no_other_does(playhouse: Stack) -> None:
@@ -272,8 +280,8 @@ def test_a_purchase_answered_after_it_was_given_up_is_adopted_and_given_back(pla
         wait_for(lambda: playhouse.provider.seen(order["server"], "buy"), what="the purchase")
         buyer.kill(signal.SIGSTOP)
     with standing_still(buyer):
-        assert playhouse.until(order["id"], "failed", GRACE + 10)["error"]["code"] == "purchase_unknown"
-    ended = done(playhouse, order, "failed", "refunded", 40)
+        assert playhouse.until(order["id"], "failed", GRACE + 30)["error"]["code"] == "purchase_unknown"
+    ended = done(playhouse, order, "failed", "refunded")
     assert ended["bought_at"] is not None
     assert len(playhouse.provider.seen(order["server"], "buy")) == 1
 
@@ -290,13 +298,20 @@ def test_a_worker_told_to_stop_ends_what_it_began(home: Stack) -> None:
 
 
 def test_any_of_two_workers_may_die(playhouse: Stack) -> None:
-    """With one of two workers killed, whichever it is, a new order is bought within seconds."""
+    """With one of two workers killed, whichever it is, a new order is bought about as soon as with both."""
+    usual = seconds_to_purchase(playhouse, playhouse.play(sms=("701408", 0.2)))
     for worker in playhouse.workers:
         worker.kill()
         order = playhouse.play(sms=("701408", 0.2))
-        playhouse.until(order["id"], ("waiting", "received"), 6)
+        assert seconds_to_purchase(playhouse, order) < usual + 2 * BUY_LEASE
         assert done(playhouse, order, "received", "finished")["otp"] == "701408"
         worker.start()
+
+
+def seconds_to_purchase(stack: Stack, order: dict[str, Any]) -> float:
+    """From the order's acceptance to the provider's sight of its purchase."""
+    bought = wait_for(lambda: stack.provider.seen(order["server"], "buy"), 60, "the purchase")
+    return bought[0].at - datetime.fromisoformat(order["created_at"]).timestamp()
 
 
 def test_killing_the_web_process_loses_nothing(home: Stack) -> None:

@@ -27,6 +27,8 @@ from worker.store import keys
 pytestmark = pytest.mark.e2e
 
 CODE = "771204"
+OUTAGE = 8.0
+"""Seconds; a cancel comes due in the first half of them."""
 PAGE = "<html><body>ACCESS_BALANCE:99.00</body></html>"
 
 
@@ -98,10 +100,10 @@ def test_low_balance_pauses_buying_until_it_rises(treasury: Stack) -> None:
     asked_at = time.time()
     waiting = treasury.play(sms=(CODE, 0.5))
     probes = treasury.provider.requests
-    wait_for(lambda: [row for row in probes("getBalance") if row.at > asked_at], 10, "a probe by a free call")
+    wait_for(lambda: [row for row in probes("getBalance") if row.at > asked_at], 30, "a probe by a free call")
     assert not treasury.provider.seen(waiting["server"], "buy"), "bought while buying was paused"
     treasury.provider.set_balance("500")
-    assert treasury.until_settled(waiting["id"], "finished", 25)["otp"] == CODE
+    assert treasury.until_settled(waiting["id"], "finished")["otp"] == CODE
     assert pauses(treasury) == []
     _alerted(treasury, "buying_paused", "insufficient_balance")
     for order in (poor, waiting):
@@ -118,7 +120,7 @@ def test_a_bad_key_pauses_buying_until_a_free_call_passes(treasury: Stack, statu
     _alerted(treasury, "buying_paused", "provider_auth")
     if status == 200:
         order = treasury.play(sms=(CODE, 0.5))
-        assert treasury.until_settled(order["id"], "finished", 25)["otp"] == CODE
+        assert treasury.until_settled(order["id"], "finished")["otp"] == CODE
         assert len(treasury.provider.seen(order["server"], "buy")) == 1
 
 
@@ -126,12 +128,12 @@ def test_a_ban_pauses_buying_until_its_date(treasury: Stack) -> None:
     """BANNED with a date: nobody buys before it, polling goes on, and the order is bought after it."""
     polled = treasury.play(timeout=60)
     treasury.until(polled["id"], "waiting")
-    until = datetime.now(UTC) + timedelta(seconds=7)
+    until = datetime.now(UTC) + timedelta(seconds=10)
     date = f"{until.year}-{until.month}-{until.day} {until:%H-%M-%S}"
     order = treasury.play(buy("banned", body=date), sms=(CODE, 0.5))
     wait_for(lambda: pauses(treasury) == ["provider_banned"], what="the pause")
     (banned,) = treasury.provider.seen(order["server"], "buy")
-    assert treasury.until_settled(order["id"], "finished", 30)["otp"] == CODE
+    assert treasury.until_settled(order["id"], "finished")["otp"] == CODE
     again = treasury.provider.seen(order["server"], "buy")[1]
     assert again.at >= until.timestamp() - 1
     assert [row for row in treasury.provider.seen(polled["server"], "poll") if banned.at < row.at < again.at]
@@ -150,9 +152,9 @@ def test_being_told_to_slow_down_slows_everybody(treasury: Stack, fault: Script,
     treasury.until(polled["id"], "waiting")
     order = treasury.play(fault, sms=(CODE, 0.5))
     told = wait_for(lambda: treasury.provider.seen(order["server"], "buy"), what="the purchase")[0]
-    assert treasury.until_settled(order["id"], "finished", 30)["otp"] == CODE
-    rows = [row for row in treasury.provider.requests() if told.arrived + 0.8 < row.arrived < told.arrived + hold - 0.1]
-    assert not rows, f"called in the {hold} s after it: {rows}"
+    assert treasury.until_settled(order["id"], "finished")["otp"] == CODE
+    rows = [row for row in treasury.provider.requests() if told.arrived < row.arrived < told.arrived + hold - 0.1]
+    assert len(rows) <= 1, f"besides a poll under way, called in the {hold} s after it: {rows}"
     assert len(treasury.provider.seen(order["server"], "buy")) == 2
     _give_back(treasury, polled)
     check_order(treasury, order["id"])
@@ -161,7 +163,7 @@ def test_being_told_to_slow_down_slows_everybody(treasury: Stack, fault: Script,
 def test_a_cancel_that_is_told_to_slow_down_is_made_up_for(treasury: Stack) -> None:
     """A 429 on a cancel is obeyed, and the cancel is sent again well before the number expires."""
     order = treasury.play(cancel("rate_limited", headers={"Retry-After": "2"}), timeout=2)
-    ended = treasury.until_settled(order["id"], "refunded", 30)
+    ended = treasury.until_settled(order["id"], "refunded")
     assert ended["status"] == "expired"
     first, second = treasury.provider.seen(order["server"], "cancel")
     assert second.arrived - first.arrived >= 2
@@ -171,7 +173,7 @@ def test_a_cancel_that_is_told_to_slow_down_is_made_up_for(treasury: Stack) -> N
 def test_a_wait_that_runs_past_the_number_s_life_is_not_obeyed(treasury: Stack) -> None:
     """Told on a cancel to wait longer than the number lives: the cancel goes out before the money is gone."""
     order = treasury.play(cancel("rate_limited", headers={"Retry-After": "600"}), rules={"life": 12}, timeout=2)
-    ended = treasury.until_settled(order["id"], "refunded", 30)
+    ended = treasury.until_settled(order["id"], "refunded")
     assert ended["status"] == "expired"
     check_order(treasury, order["id"])
 
@@ -187,7 +189,7 @@ def test_with_a_floor_an_unknown_balance_buys_nothing(treasury: Stack) -> None:
     assert (refused.status_code, refused.json()["code"]) == (503, "balance_below_floor")
     assert not treasury.provider.seen(held["server"], "buy")
     treasury.provider.clear_faults()
-    assert treasury.until_settled(held["id"], "finished", 30)["otp"] == CODE
+    assert treasury.until_settled(held["id"], "finished")["otp"] == CODE
     treasury.restart(worker, RINGBACK_MIN_BALANCE="")
     check_order(treasury, held["id"])
 
@@ -198,18 +200,18 @@ def test_with_a_floor_an_unknown_balance_buys_nothing(treasury: Stack) -> None:
 @pytest.mark.parametrize("kind", ["reset", "hang"])
 def test_an_outage_loses_nothing(treasury: Stack, kind: str) -> None:
     """After a total outage the cancel that came due in it goes out at once, and codes that came in it are delivered."""
-    due = treasury.play(timeout=2)
-    coded = treasury.play(sms=(CODE, 2.0), timeout=60)
+    due, coded = treasury.play(timeout=4), treasury.play(timeout=60)
     for order in (due, coded):
         treasury.until(order["id"], "waiting")
-    treasury.provider.outage(5.0, kind)
-    over = time.time() + 5.0
-    time.sleep(4.0)
+    treasury.provider.outage(OUTAGE, kind)
+    over = time.time() + OUTAGE
+    treasury.provider.arrive(treasury.provider.bought(coded["server"])[0].id, CODE)
+    time.sleep(OUTAGE / 2)
     assert treasury.order(coded["id"])["status"] == "waiting"
     assert treasury.until_settled(due["id"], "refunded")["status"] == "expired"
     assert treasury.until_settled(coded["id"], "finished")["otp"] == CODE
     sent = next(row for row in treasury.provider.seen(due["server"], "cancel") if row.at >= over)
-    assert sent.at - over < 6.0, "the cancel that was due came late"
+    assert sent.at - over < OUTAGE, "the cancel that was due was held up longer than the outage lasted"
     for order in (due, coded):
         check_order(treasury, order["id"])
 
@@ -295,7 +297,7 @@ def _certificate(folder: Path) -> Path:
 def _give_back(stack: Stack, order: dict[str, Any]) -> None:
     """End an order that only served to be polled."""
     stack.cancel(order["id"])
-    stack.until_settled(order["id"], "refunded", 30)
+    stack.until_settled(order["id"], "refunded")
 
 
 def _alerted(stack: Stack, kind: str, reason: str) -> None:

@@ -55,9 +55,9 @@ def number_told_first(run: Run) -> None:
 
 
 def budget_spent(run: Run) -> None:
-    """It asked until the budget was spent, with waits that grow."""
+    """It asked until the budget was spent, with waits that grow; not past it is I2."""
     times = [row.arrived for row in run.seen("buy")]
-    assert BUY_BUDGET - 1.5 <= times[-1] - times[0] <= BUY_BUDGET + 1.5
+    assert times[-1] - times[0] >= BUY_BUDGET / 2
     assert times[1] - times[0] >= 0.9
 
 
@@ -127,7 +127,7 @@ def test_buying(play: Play, begun: Callable[[Play], Run]) -> None:
 
 def test_a_number_of_another_order_is_held_back(playhouse: Stack) -> None:
     """An order id that already belongs to another order is adopted by neither, and its code reaches one caller only."""
-    first = playhouse.play(sms=("553311", 4.0), timeout=60)
+    first = playhouse.play(timeout=60)
     bought = wait_for(lambda: playhouse.provider.bought(first["server"]), what="the first purchase")[0]
     playhouse.until(first["id"], "waiting")
     body = f"{bought.id},{bought.number},900"
@@ -135,6 +135,7 @@ def test_a_number_of_another_order_is_held_back(playhouse: Stack) -> None:
     ended = playhouse.until_settled(second["id"], "unconfirmed")
     assert (ended["error"]["code"], ended["otp"]) == ("purchase_unknown", None)
     assert "duplicate_activation" in ended["flags"]
+    playhouse.provider.arrive(bought.id, "553311")
     got = playhouse.until_settled(first["id"], "finished")
     assert got["otp"] == "553311"
     for order in (first, second):
@@ -145,5 +146,7 @@ def test_one_order_s_odd_answer_stops_nobody_else(playhouse: Stack) -> None:
     """After a purchase of unknown outcome the next order is bought at once."""
     spoiled = playhouse.play(buy("empty", charged=True))
     playhouse.until(spoiled["id"], "failed")
+    assert playhouse.api.get("/v1/balance").json()["buying"]["reasons"] == []
     order = playhouse.play(sms=(CODE, 0.5))
-    assert playhouse.until(order["id"], "received", 6.0)["otp"] == CODE
+    assert playhouse.until(order["id"], "received")["otp"] == CODE
+    assert playhouse.order(spoiled["id"])["status"] == "failed"

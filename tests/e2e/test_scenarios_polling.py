@@ -116,11 +116,11 @@ PLAYS = [
     ),
     Play(
         name="NO_ACTIVATION for ever", faults=(poll("no_activation", times=-1),), timeout=100, status="failed",
-        error="order_lost", settlement="refunded", cancels=(1, 3), also=lost, within=60, slow=True,
+        error="order_lost", settlement="refunded", cancels=(1, 3), also=lost, slow=True,
     ),
     Play(
         name="BAD_KEY in the middle", faults=(poll("word", body="BAD_KEY", skip=1),), sms=("318204", 2.0), timeout=100,
-        status="received", settlement="finished", otp="318204", also=asked_slowly, within=60, slow=True,
+        status="received", settlement="finished", otp="318204", also=asked_slowly, slow=True,
     ),
 ]  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
+from statistics import median
 from typing import Any
 
 import pytest
@@ -65,7 +66,7 @@ def cancel_when(*statuses: str, times: int = 1) -> Callable[[Run], None]:
     """The caller cancels as soon as the order has one of these statuses."""
 
     def then(run: Run) -> None:
-        run.stack.until(run.id, statuses, 10)
+        run.stack.until(run.id, statuses)
         for _ in range(times):
             run.stack.cancel(run.id)
 
@@ -91,13 +92,13 @@ def cancel_after_the_end(run: Run) -> None:
 def spaced(run: Run) -> None:
     """Cancels are repeated at the retry's pace, not faster."""
     times = [row.arrived for row in run.seen("cancel")]
-    assert all(b - a >= CANCEL_RETRY - 0.2 for a, b in pairwise(times)), times
+    assert all(b - a >= CANCEL_RETRY / 2 for a, b in pairwise(times)), times
 
 
 def given_back_at_once(run: Run) -> None:
-    """Bought after its cancel was asked for: cancelled as soon as the provider allows it."""
+    """Bought after its cancel was asked for: cancelled when the provider allows it, long before its own deadline."""
     (bought,) = run.charged
-    assert run.seen("cancel")[0].at - bought.charged_at < EARLIEST_CANCEL + 3
+    assert run.seen("cancel")[0].at - bought.charged_at < (EARLIEST_CANCEL + run.play.timeout) / 3
 
 
 def looked_around(run: Run) -> None:
@@ -204,5 +205,6 @@ def test_settling(play: Play, begun: Callable[[Play], Run]) -> None:
 def test_polls_keep_their_distance(playhouse: Stack) -> None:
     """Over all scenarios so far, polls of one order come no closer than the interval, but for what the machine owes."""
     found = gaps(playhouse.provider.requests("getStatus"))
-    early = [gap for gap in found if gap < POLL_INTERVAL - JITTER]
+    early = [gap for gap in found if gap < 0.8 * POLL_INTERVAL]
+    assert median(found) >= POLL_INTERVAL - JITTER
     assert len(early) <= len(found) / 20, f"{len(early)} of {len(found)} polls came early: {sorted(early)[:10]}"

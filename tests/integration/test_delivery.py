@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import logging
 import ssl
-import time
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -29,6 +29,8 @@ BODY = b'{"type":"webhook.ping"}'
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 NOW = 1795341600.0  # Sun, 22 Nov 2026 10:00:00 GMT
 
+HANG = 30.0
+"""Seconds after which what does not happen counts as never happening."""
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -107,7 +109,7 @@ def local_guard(**options: object) -> Guard:
 
 @asynccontextmanager
 async def sending(
-    guard: Guard | None = None, timeout: float = 5, tls: ssl.SSLContext | None = None
+    guard: Guard | None = None, timeout: float = HANG, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Sender]:
     sender = Sender(guard or local_guard(), timeout=timeout, version="1.2.3", tls=tls, clock=lambda: NOW)
     try:
@@ -116,9 +118,9 @@ async def sending(
         await sender.aclose()
 
 
-async def outcome_of(answer: Answer | bytes, timeout: float = 5) -> Outcome:
+async def outcome_of(answer: Answer | bytes, timeout: float = HANG) -> Outcome:
     """What a sender makes of one answer."""
-    async with receiving(answer) as receiver, sending(timeout=timeout) as sender:
+    async with asyncio.timeout(2 * HANG), receiving(answer) as receiver, sending(timeout=timeout) as sender:
         return await sender.send(receiver.url(), HEADERS, BODY)
 
 
@@ -184,10 +186,10 @@ async def test_slow_drip_is_cut_at_the_deadline():
             writer.write(b".")
             await asyncio.sleep(0.02)
 
-    outcome = await outcome_of(drip, timeout=0.3)
+    outcome = await outcome_of(drip, timeout=1)
     assert (outcome.verdict, outcome.status, outcome.error) == (Verdict.retry, 200, "timeout")
     assert outcome.excerpt.startswith(".")
-    assert 0.29 <= outcome.duration < 2
+    assert outcome.duration >= 0.99
 
 
 async def test_endless_interim_answers_are_cut_at_the_deadline():
@@ -198,7 +200,7 @@ async def test_endless_interim_answers_are_cut_at_the_deadline():
             writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n")
             await asyncio.sleep(0.02)
 
-    outcome = await outcome_of(interim, timeout=0.3)
+    outcome = await outcome_of(interim, timeout=1)
     assert (outcome.verdict, outcome.status, outcome.error) == (Verdict.retry, None, "timeout")
 
 
@@ -208,7 +210,7 @@ async def test_silent_receiver_is_a_timeout():
     async def silence(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         await reader.read()
 
-    assert (await outcome_of(silence, timeout=0.2)).error == "timeout"
+    assert (await outcome_of(silence, timeout=1)).error == "timeout"
 
 
 @pytest.mark.filterwarnings("ignore:Sending a large body directly")
@@ -221,26 +223,30 @@ async def test_receiver_that_does_not_read_is_a_timeout():
 
     writers: list[asyncio.StreamWriter] = []
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    async with sending(timeout=0.3) as sender:
+    async with asyncio.timeout(HANG), sending(timeout=1) as sender:
         port = server.sockets[0].getsockname()[1]
         outcome = await sender.send(f"http://127.0.0.1:{port}/", HEADERS, b"x" * 16_000_000)
     server.close()
     for writer in writers:
         writer.transport.abort()
-    assert (outcome.error, outcome.duration < 2) == ("timeout", True)
+    assert outcome.error == "timeout"
 
 
 async def test_look_up_counts_inside_the_deadline():
-    """A slow name server costs an attempt its deadline and not a second more."""
+    """A slow name server costs an attempt its deadline: the attempt ends while the name is still looked up."""
+    answers = threading.Event()
 
     def slow(_: str) -> list[str]:
-        time.sleep(0.5)
+        answers.wait(HANG)
         return ["127.0.0.1"]
 
     async with receiving(OK) as receiver, sending(local_guard(resolve=slow), timeout=0.1) as sender:
-        outcome = await sender.send(receiver.url(host="hooks.test"), HEADERS, BODY)
+        try:
+            async with asyncio.timeout(HANG / 2):
+                outcome = await sender.send(receiver.url(host="hooks.test"), HEADERS, BODY)
+        finally:
+            answers.set()
     assert (outcome.error, outcome.status) == ("connect_timeout", None)
-    assert outcome.duration < 0.4
 
 
 async def test_compressed_answer_is_not_decoded():
@@ -433,7 +439,7 @@ async def test_cancelled_attempt_leaves_no_connection():
         attempt.cancel()
         with pytest.raises(asyncio.CancelledError):
             await attempt
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(HANG):
             await gone.wait()
 
 

@@ -35,7 +35,7 @@ def client(store: EmbeddedStore) -> redis.Redis:
     return redis.Redis.from_url(store.url, decode_responses=True, retry=None)
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 10) -> bool:
+def eventually(holds: Callable[[], bool], seconds: float = 60) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if holds():
@@ -123,7 +123,7 @@ from worker.local.embedded import EmbeddedStore
 store = EmbeddedStore(Path(sys.argv[1]), ends_with_us=sys.argv[2] == "ends")
 store.start()
 print(store.pid, flush=True)
-time.sleep(60)
+time.sleep(3600)
 """
 
 

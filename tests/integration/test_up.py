@@ -24,12 +24,14 @@ from worker.local.up import Ports, PortTaken, service, up
 
 pytestmark = pytest.mark.integration
 
-SLEEP = "import time; print('up', flush=True); time.sleep(60)"
+HANG = 60.0
+"""Seconds after which what does not happen counts as never happening."""
+SLEEP = "import time; print('up', flush=True); time.sleep(3600)"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SLEEP
 PARENT_OF_ONE = """
 import subprocess, sys, time
-print(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]).pid, flush=True)
-time.sleep(60)
+print(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"]).pid, flush=True)
+time.sleep(3600)
 """
 
 
@@ -47,10 +49,11 @@ def running(*children: Child, **kwargs: object) -> Iterator[tuple[Supervisor, io
         yield running, out
     finally:
         running.stop()
-        thread.join()
+        thread.join(HANG)
+    assert not thread.is_alive(), "it does not stop"
 
 
-def eventually(holds: Callable[[], object], seconds: float = 10) -> bool:
+def eventually(holds: Callable[[], object], seconds: float = HANG) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if holds():
@@ -92,17 +95,13 @@ def test_a_child_that_will_not_stop_is_killed():
     """After its grace a child is killed."""
     with running(python("stubborn", STUBBORN, stop_grace=0.3)) as (_, out):
         assert eventually(lambda: "up" in out.getvalue())
-        begun = time.monotonic()
-    assert time.monotonic() - begun < 5
 
 
 def test_a_second_stop_does_not_wait():
-    """Asked twice, it waits for nobody."""
-    with running(python("stubborn", STUBBORN)) as (one, out):
+    """Asked twice, it waits for nobody's grace."""
+    with running(python("stubborn", STUBBORN, stop_grace=10 * HANG)) as (one, out):
         assert eventually(lambda: "up" in out.getvalue())
         one.stop()
-        begun = time.monotonic()
-    assert time.monotonic() - begun < 5
 
 
 def test_readiness_is_told_once():
@@ -122,7 +121,7 @@ def test_readiness_is_told_once():
 def test_env_is_added_and_taken_away(monkeypatch):
     """A child gets our environment, plus what it is given, less what is None."""
     monkeypatch.setenv("TAKEN", "1")
-    code = "import os, time; print(os.environ.get('GIVEN'), os.environ.get('TAKEN'), flush=True); time.sleep(60)"
+    code = "import os, time; print(os.environ.get('GIVEN'), os.environ.get('TAKEN'), flush=True); time.sleep(3600)"
     with running(python("a", code, env={"GIVEN": "yes", "TAKEN": None})) as (_, out):
         assert eventually(lambda: "a | yes None" in out.getvalue())
 
@@ -130,7 +129,7 @@ def test_env_is_added_and_taken_away(monkeypatch):
 PARENT = """
 import sys
 from worker.local.children import Child, run
-code = "import os, time; print('pid', os.getpid(), flush=True); time.sleep(60)"
+code = "import os, time; print('pid', os.getpid(), flush=True); time.sleep(3600)"
 run([Child("a", [sys.executable, "-u", "-c", code])])
 """
 
@@ -141,7 +140,7 @@ def test_ctrl_c_stops_everything():
         assert parent.stdout
         child = int(parent.stdout.readline().split()[-1])
         parent.send_signal(signal.SIGINT)
-        assert parent.wait(10) == 0
+        assert parent.wait(HANG) == 0
     assert not is_running(child)
 
 
@@ -163,12 +162,7 @@ def procfile() -> dict[str, list[str]]:
 def test_up_runs_what_the_procfile_says():
     """`ringback up` starts web and worker with the Procfile's own arguments."""
     web, worker = service(Ports(8000, None), {})
-    assert list(web.argv[2:]) == [
-        *procfile()["web"][:1],
-        "--config",
-        str(ROOT / "deploy/gunicorn.conf.py"),
-        "web.app:create_app()",
-    ]
+    assert list(web.argv[2:]) == procfile()["web"]
     assert list(worker.argv[2:-2]) == procfile()["worker"]
 
 

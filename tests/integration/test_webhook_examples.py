@@ -27,7 +27,7 @@ pytestmark = pytest.mark.integration
 PAGE = Path(__file__).parents[2] / "docs" / "webhooks.md"
 SECRET, OTHER_SECRET = new_secret(), new_secret()
 BODY = render("order.otp_received", 1_795_341_600.0, {"id": "ord_1", "otp": "001234"})
-PATIENCE = 15.0
+PATIENCE = 60.0
 NPM_PACKAGES = ("express@5", "standardwebhooks@1")
 
 
@@ -50,7 +50,7 @@ def running(command: Sequence[str], folder: Path, port: int) -> Iterator[Path]:
             yield printed
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(PATIENCE)
 
 
 def _wait_until_it_answers(port: int, process: subprocess.Popen[bytes], printed: Path) -> None:
@@ -131,7 +131,7 @@ def test_curl_example_signs_as_ringback_does(tmp_path: Path, secret: str, answer
         sent = subprocess.run(
             ["/bin/sh", "send.sh", f"http://127.0.0.1:{port}/ringback"],
             cwd=tmp_path, env={**os.environ, "RINGBACK_WEBHOOK_SECRET": secret, "no_proxy": "*"},
-            capture_output=True, text=True, timeout=30, check=True,
+            capture_output=True, text=True, timeout=PATIENCE, check=True,
         )  # fmt: skip
     assert sent.stdout.strip() == answer
 

@@ -7,11 +7,12 @@ from decimal import Decimal
 
 import pytest
 
-from tests.builders import NOW
+from tests.builders import CHEAP, NOW
 from tests.fakes import World
 from worker.account import Account
 from worker.pause import Pause
 from worker.provider.replies import Balance, Declined, Throttled, Unclear, Word
+from worker.reading import Reading
 
 pytestmark = pytest.mark.anyio
 EVERYTHING = ["balance", "servers:1", "servers:2"]
@@ -19,16 +20,16 @@ EVERYTHING = ["balance", "servers:1", "servers:2"]
 
 @pytest.fixture
 async def account(world: World) -> Account:
-    return Account(world.store, world.provider, world.gate, min_balance=None)
+    return Account(world.store, world.provider, world.gate, {"cheap": CHEAP}, min_balance=None)
 
 
 async def test_everything_is_read_at_first(world: World, account: Account):
     """Balance and both kinds of servers, stored with the time for the web."""
     assert await account.refresh() == EVERYTHING
-    stored = world.blocking.account()
-    assert stored["balance"] == "500.00"
-    assert json.loads(stored["servers:2"]) == [{"id": "1", "name": "Server of type 2"}]
-    assert int(stored["balance:at"]) == int(stored["servers:1:at"]) == NOW * 1000
+    balance, servers = world.blocking.reading("balance"), world.blocking.reading("servers:2")
+    assert balance.value == "500.00"
+    assert json.loads(servers.value or "") == [{"id": "1", "name": "One of servers of 2"}]
+    assert balance.at == servers.at == NOW
 
 
 async def test_nothing_is_read_before_it_is_old(world: World, account: Account):
@@ -42,13 +43,13 @@ async def test_nothing_is_read_before_it_is_old(world: World, account: Account):
     assert await account.refresh() == EVERYTHING
 
 
-@pytest.mark.parametrize("wish", EVERYTHING)
-async def test_wish_is_granted_once(world: World, account: Account, wish: str):
+@pytest.mark.parametrize("what", EVERYTHING)
+async def test_refresh_request_is_served_once(world: World, account: Account, what: str):
     """`?refresh=true` asks a worker."""
     await account.refresh()
     world.clock.advance(5)
-    world.blocking.request_refresh(wish)
-    assert await account.refresh() == [wish]
+    world.blocking.request_refresh(what)
+    assert await account.refresh() == [what]
     assert await account.refresh() == []
 
 
@@ -59,10 +60,8 @@ async def test_unreadable_answer_keeps_the_last_good_one(world: World, account: 
     world.provider.answer("balance", Unclear("NaN"))
     world.provider.answer("servers", Unclear("html"), times=2)
     await account.refresh()
-    stored = world.blocking.account()
-    assert (stored["balance"], int(stored["balance:at"])) == ("500.00", NOW * 1000)
-    assert int(stored["balance:asked"]) == (NOW + 600) * 1000
-    assert json.loads(stored["servers:1"])[0]["id"] == "1"
+    assert world.blocking.reading("balance") == Reading("balance", "500.00", NOW, NOW + 600, "unreadable (NaN)")
+    assert json.loads(world.blocking.reading("servers:1").value or "")[0]["id"] == "1"
 
 
 async def test_balances_are_written_into_the_journal_when_they_change(world: World, account: Account):
@@ -98,7 +97,7 @@ async def test_throttled_reading_holds_everyone(world: World, account: Account):
 
 async def test_unknown_balance_with_a_floor_closes_the_gate(world: World):
     """And the next good one opens it."""
-    account = Account(world.store, world.provider, world.gate, min_balance=Decimal(100))
+    account = Account(world.store, world.provider, world.gate, {"cheap": CHEAP}, min_balance=Decimal(100))
     world.provider.answer("balance", Unclear("empty"), Balance(Decimal("100.00")))
     await account.refresh()
     assert await world.gate.closed() is Pause.BELOW_MIN_BALANCE

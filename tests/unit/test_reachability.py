@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from tests.builders import order
+from tests.builders import CHEAP, order
 from tests.fakes import World
 from tests.unit.cli_stage import Stage
 from worker import doctor, reachability
@@ -81,7 +81,7 @@ async def test_one_worker_without_a_way_out_does_not_flap(workers: list[Reachabi
 
 async def test_doctor_says_since_when_and_why(world: World, workers: list[Reachability]):
     """And that the last reading of the balance failed, before and after."""
-    account = Account(world.store, world.provider, world.gate, min_balance=None)
+    account = Account(world.store, world.provider, world.gate, {"cheap": CHEAP}, min_balance=None)
     await account.refresh()
     assert doctor.check_account(world.blocking).level is Level.OK
     world.clock.advance(60)

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.api_stage import Api, bad_fields
+from worker.reading import BALANCE_EVERY, LISTING_EVERY
 from worker.store.codec import ms
 
 
@@ -35,10 +36,18 @@ def test_balance_is_the_decimal_that_was_read(api):
     assert (told["balance"], told["as_of"], told["stale"]) == ("500.00", "2026-11-22T10:00:00.000Z", False)
 
 
-def test_old_balance_is_stale(api):
-    """Five minutes are long."""
-    read(api, "balance", "500.00", ago=301)
-    assert api.shop.get("/v1/balance").json["stale"]
+@pytest.mark.parametrize(("ago", "stale"), [(3 * BALANCE_EVERY - 1, False), (3 * BALANCE_EVERY + 1, True)])
+def test_balance_is_stale_once_three_readings_of_it_are_missing(api, ago, stale):
+    """By its own interval."""
+    read(api, "balance", "500.00", ago=ago)
+    assert api.shop.get("/v1/balance").json["stale"] is stale
+
+
+@pytest.mark.parametrize(("ago", "stale"), [(LISTING_EVERY - 1, False), (3 * LISTING_EVERY + 1, True)])
+def test_servers_are_fresh_until_three_readings_of_them_are_missing(api, ago, stale):
+    """They are read more seldom than the balance, and a healthy system says so at any moment."""
+    read(api, "servers:1", "[]", ago=ago)
+    assert api.shop.get("/v1/servers?type=1").json["stale"] is stale
 
 
 def test_balance_is_stale_after_a_failed_reading(api):

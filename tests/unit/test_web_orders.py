@@ -37,8 +37,8 @@ def test_order_has_the_contracts_fields(api):
     assert (
         list(api.shop.order().json)
         == (
-            "id status server type number otp callback_url metadata purpose settlement error flags "
-            "created_at bought_at expires_at received_at ended_at"
+            "id product status server type service country domain number address price max_price otp "
+            "callback_url metadata purpose settlement error flags created_at bought_at expires_at received_at ended_at"
         ).split()
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from flask import Response
@@ -14,11 +13,10 @@ from web.api.requests import takes
 from web.api.responses import answer
 from web.parts import parts
 from worker.order import rfc3339
+from worker.reading import Reading
 
 REFRESH_WAIT = 5.0
 """Seconds to wait for a reading that was asked for."""
-STALE_AFTER = 300.0
-"""Seconds after which a reading is old."""
 
 
 def routes() -> APIBlueprint:
@@ -32,42 +30,34 @@ def routes() -> APIBlueprint:
 @takes(query=schemas.Refresh)
 def balance() -> Response:
     """Read the balance, and whether buying is paused."""
-    account = _account("balance", refresh=requests.query(schemas.Refresh).refresh == "true")
-    payload = {"balance": account.get("balance"), "currency": "PKR", **_age(account, "balance"), "buying": _buying()}
-    return answer(payload)
+    reading = _reading("balance", refresh=requests.query(schemas.Refresh).refresh == "true")
+    return answer({"balance": reading.value, "currency": "PKR", **_age(reading), "buying": _buying()})
 
 
 @takes(query=schemas.ServersQuery)
 def servers() -> Response:
     """List the provider's servers."""
     asked = requests.query(schemas.ServersQuery)
-    what = f"servers:{asked.type}"
-    account = _account(what, refresh=asked.refresh == "true")
-    known = json.loads(account[what]) if what in account else None
-    return answer({"type": asked.type, "servers": known, **_age(account, what)})
+    reading = _reading(f"servers:{asked.type}", refresh=asked.refresh == "true")
+    known = None if reading.value is None else json.loads(reading.value)
+    return answer({"type": asked.type, "servers": known, **_age(reading)})
 
 
-def _account(what: str, *, refresh: bool) -> Mapping[str, str]:
-    """The account; with `refresh` after a worker has tried to read `what` anew, if one does in time."""
+def _reading(what: str, *, refresh: bool) -> Reading:
+    """The last reading; with `refresh` after a worker has tried to read it anew, if one does in time."""
     store = parts().store
-    account = store.account()
+    before = store.reading(what)
     if not refresh:
-        return account
-    tried = account.get(f"{what}:asked")
+        return before
     store.request_refresh(what)
-    parts().waiting.until(lambda: store.account().get(f"{what}:asked") != tried, REFRESH_WAIT)
-    return store.account()
+    parts().waiting.until(lambda: store.reading(what).asked_at != before.asked_at, REFRESH_WAIT)
+    return store.reading(what)
 
 
-def _age(account: Mapping[str, str], what: str) -> dict[str, Any]:
-    """When it was read, whether that is too long ago or a later attempt failed, and why it failed."""
-    why = "provider_unreachable" if "provider:away" in account else account.get(f"{what}:why", "").partition(" ")[0]
-    reason = {"reason": why} if why else {}
-    if f"{what}:at" not in account:
-        return {"as_of": None, "stale": True, **reason}
-    at, asked = int(account[f"{what}:at"]), int(account.get(f"{what}:asked", 0))
-    old = asked > at or parts().clock() - at / 1000 > STALE_AFTER
-    return {"as_of": rfc3339(at / 1000), "stale": old or bool(why), **reason}
+def _age(reading: Reading) -> dict[str, Any]:
+    """When it was read, whether it can still be relied on, and why the last attempt failed, if it did."""
+    told: dict[str, Any] = {"as_of": rfc3339(reading.at), "stale": reading.stale(parts().clock())}
+    return told | ({"reason": reading.why.partition(" ")[0]} if reading.why else {})
 
 
 def _buying() -> dict[str, Any]:

@@ -110,7 +110,7 @@ class StoreMetrics(Collector):
         for reason in self._store.pauses():
             paused.add_metric([reason], 1)
         yield paused
-        balance = self._store.account().get("balance")
+        balance = self._store.reading("balance").value
         if balance is not None:
             yield _gauge("balance_pkr", "The provider's balance as last read, in PKR.", float(balance))
         yield _gauge("workers", "Workers that live, by their heartbeats.", self._store.workers(LIFE))

@@ -90,7 +90,7 @@ def _new(asked: schemas.NewOrder, shared: Parts, caller: Caller) -> Order:
     if caller.verify_callback and caller.verified_at is None:
         raise Problem(409, "callback_unverified", "send a ping (POST /v1/events/ping) and acknowledge it first")
     return Order(
-        id="ord_" + secrets.token_hex(12), caller=caller.id, server=asked.server, type=asked.type,
+        id="ord_" + secrets.token_hex(12), caller=caller.id, item={"server": asked.server, "type": asked.type},
         callback_url=asked.callback_url or "", metadata=asked.metadata, purpose=asked.purpose,
         timeout=shared.settings.order_timeout if asked.timeout is None else asked.timeout, created_at=shared.clock(),
     )  # fmt: skip
@@ -176,7 +176,7 @@ def cancel(order_id: str) -> Response:
 def _save(before: Order, after: Order) -> bool:
     """Write the cancel; False when the order changed meanwhile, and is to be read anew."""
     shared, settings, now = parts(), parts().settings, parts().clock()
-    wake = after_caller_cancel(after, now, buy_deadline=settings.buy_deadline, earliest_cancel=settings.earliest_cancel)
+    wake = after_caller_cancel(after, now, buy_deadline=settings.buy_deadline)
     journal = line(Entry.CALLER_CANCEL)
     written = shared.store.save(before, after, wake=wake, events=announced(before, after, now), journal=journal)
     return written is Written.SAVED

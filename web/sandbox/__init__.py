@@ -3,9 +3,11 @@
 Run it with `python -m web.sandbox --port 9000`, or start a `Sandbox` inside a test. Everything is kept in
 memory.
 
-Reading order: `orders` and `ledger` (the money), `vendor` (the provider's words), `faults` and `kinds` (what
-can go wrong), `stage` (all of that behind one lock), `server` and `wire` (the same on a port), `control` and
-`page` (the director's chair under /sandbox/).
+Reading order: `orders` and `ledger` (the money), `catalogue` and `shop` (what is for sale), then the provider's
+words: `vendor` (cheap numbers), `sms`, `email`, `rental`, with `envelope` and `shapes` for JSON, and `handlers` as
+the table of them all. What can go wrong: `faults` and `kinds`; whole courses of events: `stories` and `plays`.
+`backstage` holds all of that behind one lock, `stage` answers from it, `server` and `wire` put it on a port.
+`control`, `calls` and `page` are the director's chair under /sandbox/. docs/sandbox.md tells how to use it.
 """
 
 from __future__ import annotations

@@ -42,11 +42,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     parser.add_argument("--port", type=int, default=9000, help="0 takes a free one (default %(default)s)")
+    parser.add_argument(
+        "--allow-host", dest="hosts", action="append", default=[], metavar="NAME", help="a name it may be directed by"
+    )
     parser.add_argument("--balance", default="500", help="PKR in the account (default %(default)s)")
     parser.add_argument("--price", default="10", help="PKR for a number (default %(default)s)")
     parser.add_argument("--code-after", type=_seconds_or_never, default=8.0, help="seconds to the code, or 'never'")
     parser.add_argument("--cancel-after", type=float, default=120.0, help="seconds before a cancel is allowed")
     parser.add_argument("--life", type=float, default=900.0, help="seconds that a number lives")
+    parser.add_argument("--sms-life", type=float, default=1200.0, help="seconds that an SMS OTP number lives")
+    parser.add_argument("--email-life", type=float, default=1200.0, help="seconds that an address lives")
+    parser.add_argument("--rental-seconds", type=float, help="seconds that a rental lasts; the hours priced by default")
+    parser.add_argument("--message-every", type=float, help="seconds between a rental's messages; none by default")
+    parser.add_argument("--story-pace", type=float, default=2.0, help="seconds from a story's purchase to its code")
+    parser.add_argument(
+        "--no-stories", dest="stories", action="store_false", help="sell nothing that is named after a story"
+    )
     parser.add_argument("--no-code-share", type=float, default=0.0, help="share of orders without a code, 0 to 1")
     parser.add_argument("--seed", type=int, help="makes ids, numbers and codes the same on every run")
     parser.add_argument("--api-key", help="the only key taken; any by default")

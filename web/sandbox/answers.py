@@ -68,14 +68,9 @@ class Answer:
         return {"Content-Length": str(promised)}
 
 
-def text_answer(text: str) -> Answer:
-    """A plain 200, as the provider sends it on a good day."""
-    return Answer(encoded(text))
-
-
-def json_answer(value: Any, status: int = 200) -> Answer:
+def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
     """An answer of the control face."""
-    return Answer(json.dumps(value).encode(), status, {"Content-Type": "application/json"})
+    return Answer(json.dumps(value).encode(), status, {"Content-Type": "application/json", **(headers or {})})
 
 
 def encoded(text: str) -> bytes:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from web.sandbox.handlers import HANDLERS, KNOWN_ACTIONS
 from web.sandbox.kinds import BODY_REQUIRED, GENUINE, KINDS
-from web.sandbox.rules import seconds
+from web.sandbox.values import seconds
 
 MAX_ENTRIES = 10_000
 ALWAYS = -1
@@ -20,6 +21,8 @@ class Fault:
     kind: str
     action: str = "*"
     """The provider's action it waits for; `*`: any."""
+    handler: str = "*"
+    """The handler it waits at, where several know the action; `*`: any."""
     times: int = 1
     """How many requests it spoils; -1: for ever."""
     skip: int = 0
@@ -41,6 +44,7 @@ class Fault:
 
     def __post_init__(self) -> None:
         self._check_kind()
+        self._check_target()
         self._check_numbers()
         self._check_mappings()
 
@@ -49,22 +53,27 @@ class Fault:
         """Whether the ledger does what the request asks before the fault spoils the answer."""
         return self.kind in GENUINE if self.charged is None else self.charged
 
-    def matches(self, query: Mapping[str, str]) -> bool:
+    def matches(self, query: Mapping[str, str], handler: str = "*") -> bool:
         """Whether a request is one that this entry waits for."""
-        wanted = self.action in ("*", query.get("action", ""))
+        wanted = self.action in ("*", query.get("action", "")) and self.handler in ("*", handler)
         return wanted and all(query.get(name) == value for name, value in self.match.items())
 
     def _check_kind(self) -> None:
-        if self.kind not in KINDS:
+        if not isinstance(self.kind, str) or self.kind not in KINDS:
             raise ValueError(f"unknown kind; known: {', '.join(sorted(KINDS))}")
-        if not all(isinstance(text, str) for text in (self.action, self.body or "")):
-            raise ValueError("action and body are strings")
+        if not isinstance(self.body, str | None):
+            raise ValueError("body is a string")
         if self.charged not in (None, True, False):
             raise ValueError("charged is true, false or null")
         if self.kind in BODY_REQUIRED and self.body is None:
             raise ValueError(f"{self.kind} needs a body")
         if self.kind in GENUINE and not self.executes and self.body is None:
             raise ValueError(f"{self.kind} spoils the true answer: it needs charged=true, or a body")
+
+    def _check_target(self) -> None:
+        for name, value, known in (("action", self.action, KNOWN_ACTIONS), ("handler", self.handler, HANDLERS)):
+            if not isinstance(value, str) or (value != "*" and value not in known):
+                raise ValueError(f"unknown {name}; known: *, {', '.join(sorted(known))}")
 
     def _check_numbers(self) -> None:
         whole = (self.times, self.skip, self.status or 0, self.size or 0)
@@ -98,11 +107,16 @@ def read_faults(entries: object) -> list[Fault]:
 def _read_fault(position: int, entry: object) -> Fault:
     if isinstance(entry, Fault):
         return entry
-    if not isinstance(entry, dict):
+    if not isinstance(entry, Mapping):
         raise ValueError(f"fault {position}: not an object")
+    known = {field.name for field in fields(Fault)}
     try:
+        if unknown := sorted(set(map(str, entry)) - known):
+            raise ValueError(f"unknown: {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+        if "kind" not in entry:
+            raise ValueError(f"kind is missing; known: {', '.join(sorted(KINDS))}")
         return Fault(**entry)
-    except (TypeError, ValueError) as problem:
+    except ValueError as problem:
         raise ValueError(f"fault {position}: {problem}") from None
 
 
@@ -139,10 +153,10 @@ class Script:
         """Forget all entries."""
         self._cues.clear()
 
-    def take(self, query: Mapping[str, str]) -> Fault | None:
+    def take(self, query: Mapping[str, str], handler: str = "*") -> Fault | None:
         """The fault that this request runs into; spends it."""
         for cue in self._cues:
-            if cue.fault.matches(query) and cue.fires():
+            if cue.fault.matches(query, handler) and cue.fires():
                 if not cue.times:
                     self._cues.remove(cue)
                 return cue.fault

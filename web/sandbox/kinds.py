@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from web.sandbox.answers import Answer, Manner, encoded
+from web.sandbox.sold import Sold, read, rewritten
 
 if TYPE_CHECKING:
     from web.sandbox.faults import Fault
@@ -79,27 +80,15 @@ def _no_plus(text: str, _scene: Scene) -> str:
     return text.replace(",+", ",", 1)
 
 
-def _purchase(rewrite: Callable[[str, str, str], str]) -> Callable[[str, Scene], str]:
-    """A rewrite of `id,number,seconds` only; every other text stays as it is."""
-
-    def rewritten(text: str, _scene: Scene) -> str:
-        parts = text.split(",")
-        return rewrite(*parts) if len(parts) == 3 and "{" not in text else text
-
-    return rewritten
-
-
-def _sibling_text(order_id: str, number: str, _left: str) -> str:
-    return f"ACCESS_NUMBER:{order_id}:{number.removeprefix('+')}"
-
-
-def _sibling_json(order_id: str, number: str, _left: str) -> str:
-    return json.dumps({"activationId": order_id, "phoneNumber": number.removeprefix("+")})
+def _purchase(rewrite: Callable[[Sold], str]) -> Callable[[str, Scene], str]:
+    """A rewrite of purchases only; every other text stays as it is."""
+    return lambda text, _scene: rewritten(rewrite)(text)
 
 
 def _duplicate_id(text: str, scene: Scene) -> str:
-    _own, comma, rest = text.partition(",")
-    return f"{scene.earlier_id}{comma}{rest}" if comma and scene.earlier_id else text
+    """The purchase under the id of an earlier one."""
+    sold = read(text)
+    return text.replace(sold.id, scene.earlier_id) if sold and scene.earlier_id else text
 
 
 def _banned(fault: Fault, scene: Scene) -> str:
@@ -114,8 +103,9 @@ def _wait_retry(fault: Fault, _scene: Scene) -> str:
 
 
 def _huge(fault: Fault, scene: Scene) -> str:
-    prefix = "STATUS_OK:" if scene.action == "getStatus" else ""
-    return prefix + "7" * (HUGE if fault.size is None else fault.size)
+    code = "7" * (HUGE if fault.size is None else fault.size)
+    forms = {"getStatus": f"STATUS_OK:{code}", "getEmailCode": json.dumps({"status": "200", "code": code})}
+    return forms.get(scene.action, code)
 
 
 REWRITES: Mapping[str, Callable[[str, Scene], str]] = {
@@ -123,11 +113,11 @@ REWRITES: Mapping[str, Callable[[str, Scene], str]] = {
     "bom_crlf": lambda text, _scene: f"\ufeff{text}\r\n",
     "quoted": lambda text, _scene: f'"{text}"',
     "no_plus": _no_plus,
-    "sibling_text": _purchase(_sibling_text),
-    "sibling_json": _purchase(_sibling_json),
-    "bad_seconds": _purchase(lambda order_id, number, _left: f"{order_id},{number},soon"),
-    "extra_fields": _purchase(lambda order_id, number, left: f"{order_id},{number},{left},PK,1"),
-    "missing_id": _purchase(lambda _order_id, number, left: f",{number},{left}"),
+    "sibling_text": _purchase(Sold.as_text),
+    "sibling_json": _purchase(Sold.as_json),
+    "bad_seconds": _purchase(Sold.with_bad_seconds),
+    "extra_fields": _purchase(Sold.with_extra_fields),
+    "missing_id": _purchase(Sold.without_id),
     "duplicate_id": _duplicate_id,
 }
 

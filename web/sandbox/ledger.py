@@ -13,11 +13,14 @@ from dataclasses import asdict, replace
 from decimal import Decimal
 from typing import Any
 
-from web.sandbox.orders import Entry, Order, Sms, State
+from web.sandbox.orders import CHEAP, EMAIL, RENTAL, SMS, Entry, Message, Order, Sale, Sms, State
 from web.sandbox.rules import Rules
 
 MAX_ORDERS = 200_000
 """Orders kept in memory; past it the provider has no numbers."""
+
+_IDS = {CHEAP: "ORDER_ID_{:012d}", SMS: "{:010x}", EMAIL: "{:012d}", RENTAL: "{:012d}"}
+"""What an id looks like; all are opaque."""
 
 
 class Refused(Exception):
@@ -49,33 +52,40 @@ class Ledger:
         self._chance = chance
 
     def buy(self, server: str, kind: str) -> Order:
-        """Charge the price and hand out a number; raises Refused with `LOW_BALANCE` or `NO_NUMBERS`."""
-        if self.balance < self.rules.price:
-            raise Refused("LOW_BALANCE")
+        """Sell a cheap number; see `sell`."""
+        item = {"server": server, "type": kind}
+        return self.sell(Sale(CHEAP, item, self.rules.price, self.rules.life))
+
+    def sell(self, sale: Sale) -> Order:
+        """Charge the price and hand out a number or an address.
+
+        Raises Refused with `LOW_BALANCE` or `NO_NUMBERS`.
+        """
+        self._afford(sale.price)
         if len(self._orders) >= MAX_ORDERS:
             raise Refused("NO_NUMBERS")
-        order = self._new_order(server, kind)
-        self.balance -= order.price
-        self._write("charge", order)
+        order = self._new_order(sale)
+        self._charge(order, sale.price)
         return self._keep(order)
 
-    def status(self, order_id: str) -> str:
+    def status(self, order_id: str, product: str = CHEAP) -> str:
         """What the provider says about an order; raises Refused with `NO_ACTIVATION`.
 
-        A number that ran out is no activation any more, and running out refunds nothing.
+        A number that ran out is no activation any more, and running out refunds nothing. A code that came after
+        the end shows all the same.
         """
-        order = self._known(order_id)
-        if order.state is State.WAITING:
-            return "STATUS_WAIT_CODE"
+        order = self.known(order_id, product)
+        if order.code is not None:
+            return f"STATUS_OK:{order.code}"
         if order.state is State.CANCELLED:
             return "STATUS_CANCEL"
         if order.state is State.EXPIRED:
             raise Refused("NO_ACTIVATION")
-        return f"STATUS_OK:{order.code}"
+        return "STATUS_WAIT_CODE"
 
-    def finish(self, order_id: str) -> str:
+    def finish(self, order_id: str, product: str = CHEAP) -> str:
         """Confirm a code, again if need be; raises Refused with `BAD_STATUS` or `NO_ACTIVATION`."""
-        order = self._known(order_id)
+        order = self.known(order_id, product)
         if order.state is State.EXPIRED:
             raise Refused("NO_ACTIVATION")
         if order.state not in (State.RECEIVED, State.FINISHED):
@@ -83,27 +93,60 @@ class Ledger:
         self._keep(replace(order, state=State.FINISHED, coming=None))
         return "ACCESS_FINISH"
 
-    def cancel(self, order_id: str) -> str:
+    def cancel(self, order_id: str, product: str = CHEAP) -> str:
         """Cancel and refund, once; raises Refused when it is too early, too late, or has a code."""
-        order = self._known(order_id)
+        order = self.known(order_id, product)
         if order.state is State.CANCELLED:
             return "ACCESS_CANCEL_ALREADY"
         self._refuse_cancel(order)
         self.balance += order.price
-        self._write("refund", order)
-        self._keep(replace(order, state=State.CANCELLED, coming=None, refunded_at=self._clock()))
+        self._write("refund", order, order.price)
+        now = self._clock()
+        cancelled = replace(order, state=State.CANCELLED, coming=None, refunded_at=now)
+        self._keep(cancelled.with_late_text(now))
         return "ACCESS_CANCEL"
 
-    def arrive(self, order_id: str | None, text: str, after: float = 0.0) -> Order:
+    def renew(self, order_id: str, price: Decimal, life: float) -> Order:
+        """Charge a running rental again and let it last `life` seconds longer.
+
+        Raises Refused with `LOW_BALANCE`, or `NO_ACTIVATION` for one that has ended.
+        """
+        order = self.known(order_id, RENTAL)
+        if order.state is State.ENDED:
+            raise Refused("NO_ACTIVATION")
+        self._afford(price)
+        self._charge(order, price)
+        return self._keep(replace(order, price=order.price + price, expires_at=order.expires_at + life))
+
+    def arrive(self, order_id: str | None, text: str, after: float = 0.0, *, late: bool = False) -> Order:
         """Send `text` to an order (`None`: the newest waiting) in `after` seconds.
 
-        It takes the place of any other on its way. Raises NoSuchOrder, or OrderEnded for one that takes no
-        text any more.
+        It takes the place of any other on its way. `late`: it shows as soon as the order has ended without one,
+        at once if it has; neither money nor state change by it. Raises NoSuchOrder, or OrderEnded for one that
+        takes no text any more.
         """
         order = self.order(order_id) if order_id is not None else self._newest_waiting()
+        if late:
+            return self._arrive_late(order, text)
         if not order.open:
-            raise OrderEnded(f"order {order.id} is {order.state}")
+            raise OrderEnded(f"order {order.id} is {order.state}; only a late text can reach it")
         return self._keep(replace(order, coming=Sms(text, self._clock() + after))).as_of(self._clock())
+
+    def silence(self, order_id: str) -> None:
+        """Let no text come to a fresh order by itself; raises KeyError."""
+        self._keep(replace(self._orders[order_id], coming=None, every=None))
+
+    def tell(self, order_id: str | None, *messages: Message) -> Order:
+        """Send messages to a rental (`None`: the newest that is running).
+
+        Raises NoSuchOrder, or OrderEnded for one that has run out.
+        """
+        order = self._newest(State.RENTED) if order_id is None else self.order(order_id)
+        if order.product != RENTAL:
+            raise NoSuchOrder(f"order {order.id} is no rental")
+        if not order.open:
+            raise OrderEnded(f"rental {order.id} has ended; nothing reaches its number any more")
+        return self._keep(replace(order, messages=(*order.messages, *messages)))
 
     def set_balance(self, balance: Decimal) -> None:
         """Make the balance `balance`, as if the account had been opened with that much more or less."""
@@ -122,9 +165,9 @@ class Ledger:
         now = self._clock()
         return tuple(order.as_of(now) for order in tuple(self._orders.values()))
 
-    def newest_id(self) -> str:
-        """The id handed out last, or an empty string."""
-        return next(reversed(self._orders), "")
+    def newest_id(self, product: str | None = None) -> str:
+        """The id handed out last, of one product if asked; or an empty string."""
+        return next((order.id for order in reversed(self._orders.values()) if product in (None, order.product)), "")
 
     def charges(self) -> Decimal:
         """The sum of all charges."""
@@ -145,11 +188,27 @@ class Ledger:
             "journal": [_plain(entry) for entry in self.journal],
         }
 
-    def _known(self, order_id: str) -> Order:
-        try:
-            return self.order(order_id)
-        except NoSuchOrder:
-            raise Refused("NO_ACTIVATION") from None
+    def known(self, order_id: str, product: str) -> Order:
+        """One order of a product as of now; raises Refused with `NO_ACTIVATION`."""
+        order = self._orders.get(order_id)
+        if order is None or order.product != product:
+            raise Refused("NO_ACTIVATION")
+        return order.as_of(self._clock())
+
+    def _afford(self, price: Decimal) -> None:
+        if self.balance < price:
+            raise Refused("LOW_BALANCE")
+
+    def _charge(self, order: Order, price: Decimal) -> None:
+        self.balance -= price
+        self._write("charge", order, price)
+
+    def _arrive_late(self, order: Order, text: str) -> Order:
+        if order.state is State.FINISHED or order.product == RENTAL:
+            raise OrderEnded(f"order {order.id} is {order.state}, where no text is late")
+        ended = order.state in (State.CANCELLED, State.EXPIRED)
+        told = replace(order, late=text, coming=None)
+        return self._keep(told.with_late_text(self._clock()) if ended else told)
 
     def _refuse_cancel(self, order: Order) -> None:
         if order.state is State.EXPIRED:
@@ -159,22 +218,27 @@ class Ledger:
         if self._clock() - order.charged_at < self.rules.cancel_after:
             raise Refused("EARLY_CANCEL_DENIED")
 
-    def _new_order(self, server: str, kind: str) -> Order:
-        now = self._clock()
+    def _new_order(self, sale: Sale) -> Order:
+        now, product = self._clock(), sale.product
+        order_id, digits = self._new_id(product), self._chance.randrange(10**7)
         return Order(
-            id=self._new_id(),
-            number=f"+92300{self._chance.randrange(10**7):07d}",
-            server=server,
-            type=kind,
-            price=self.rules.price,
+            id=order_id,
+            number="" if product == EMAIL else f"+92300{digits:07d}",
+            address=f"sandbox.{digits:07d}@{sale.item.get('domain', '')}" if product == EMAIL else "",
+            product=product,
+            item=sale.item,
+            name=sale.name,
+            price=sale.price,
             charged_at=now,
-            expires_at=now + self.rules.life,
-            coming=self._expected_sms(now),
+            expires_at=now + sale.life,
+            state=State.RENTED if product == RENTAL else State.WAITING,
+            coming=None if product == RENTAL else self._expected_sms(now),
+            every=self.rules.message_every if product == RENTAL else None,
         )
 
-    def _new_id(self) -> str:
+    def _new_id(self, product: str) -> str:
         """Drawn, not counted: an id must not come back after a restart with fresh books."""
-        while (drawn := f"ORDER_ID_{self._chance.randrange(10**12):012d}") in self._orders:
+        while (drawn := _IDS[product].format(self._chance.randrange(10**12))) in self._orders:
             pass
         return drawn
 
@@ -185,25 +249,32 @@ class Ledger:
         return Sms(code, now + self.rules.code_after)
 
     def _newest_waiting(self) -> Order:
+        return self._newest(State.WAITING)
+
+    def _newest(self, state: State) -> Order:
         now = self._clock()
         for order in reversed(self._orders.values()):
-            if order.as_of(now).state is State.WAITING:
+            if order.as_of(now).state is state:
                 return order
-        raise NoSuchOrder("no order is waiting")
+        raise NoSuchOrder(f"no order is {state}")
 
     def _keep(self, order: Order) -> Order:
         self._orders[order.id] = order
         return order
 
-    def _write(self, kind: str, order: Order) -> None:
-        self.journal.append(Entry(self._clock(), order.id, kind, order.price))
+    def _write(self, kind: str, order: Order, amount: Decimal) -> None:
+        self.journal.append(Entry(self._clock(), order.id, kind, amount))
 
     def _total(self, kind: str) -> Decimal:
         return sum((entry.amount for entry in self.journal if entry.kind == kind), Decimal("0.00"))
 
 
 def _plain(value: Order | Entry) -> dict[str, Any]:
-    """A dataclass as JSON-ready fields; a text still on its way is not shown."""
-    shown = {name: str(item) if isinstance(item, Decimal) else item for name, item in asdict(value).items()}
-    shown.pop("coming", None)
-    return shown
+    """A dataclass as JSON-ready fields, an order's item among them; a text still on its way is not shown."""
+    shown: dict[str, Any] = {
+        name: str(item) if isinstance(item, Decimal) else item for name, item in asdict(value).items()
+    }
+    for hidden in ("coming", "late", "every"):
+        shown.pop(hidden, None)
+    item = shown.pop("item", {})
+    return {**item, **shown}

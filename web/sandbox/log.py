@@ -33,6 +33,8 @@ class Seen:
     fault: str | None = None
     status: int | None = None
     """The HTTP status sent, if any."""
+    handler: str = ""
+    """The vendor's page that was asked."""
 
 
 def masked(query: Mapping[str, str]) -> dict[str, str]:

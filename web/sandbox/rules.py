@@ -1,36 +1,15 @@
-"""How the sandbox provider behaves, and how its amounts and spans of time are read."""
+"""How the sandbox provider behaves."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
-from decimal import Decimal, InvalidOperation
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
-MOST_MONEY = 10**12
-"""PKR; a bound, so that no sum loses a paisa."""
+from web.sandbox.values import Reader, changed, choice, flag, money, optional, seconds, share, text, whole
 
-
-def money(value: object) -> Decimal:
-    """Read an amount of PKR, to the paisa; raises ValueError unless it lies between 0 and `MOST_MONEY`."""
-    try:
-        amount = Decimal(str(value))
-    except InvalidOperation:
-        raise ValueError("not an amount of money") from None
-    if not amount.is_finite() or not 0 <= amount <= MOST_MONEY:
-        raise ValueError(f"an amount of money lies between 0 and {MOST_MONEY}")
-    return amount.quantize(Decimal("0.01"))
-
-
-def seconds(value: object) -> float:
-    """Read a span of time; raises ValueError unless it is a finite number that is not negative."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError("not a number of seconds")
-    span = float(value)
-    if not math.isfinite(span) or span < 0:
-        raise ValueError("a number of seconds is finite and not negative")
-    return span
+BOTH = "both"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,36 +17,62 @@ class Rules:
     """How this provider behaves; times in seconds. `Rules().changed(...)` makes one, and checks it."""
 
     price: Decimal = Decimal("10.00")
+    """PKR for a cheap number; the catalogue prices the other products."""
     code_after: float | None = 8.0
     """From the purchase to the code; `None`: codes come only when somebody sends one."""
     cancel_after: float = 120.0
-    """No cancel before this age: the family refuses the first minutes."""
+    """No cancel before this age: the vendor's 2 minutes, of all products that can be cancelled."""
     life: float = 900.0
+    """How long a cheap number lives."""
+    sms_life: float = 1200.0
+    """How long an SMS OTP number lives."""
+    email_life: float = 1200.0
+    """How long an address lives."""
     no_code_share: float = 0.0
     """The share of orders, 0 to 1, that never get a code by themselves."""
     late_cancel: str = "OTP_RECEIVED"
     """The word for a cancel after the code; others of the family say `BAD_STATUS`."""
+    price_guard: bool = False
+    """Whether a purchase at a price that has moved since it was last listed is refused with `PRICE_CHANGED`."""
+    rental_seconds: float | None = None
+    """How long a rental lasts and a renewal adds; `None`: the hours that were priced."""
+    rental_path: str = BOTH
+    """Which handler knows the rental actions: `rental-handler.php`, `handler_api.php`, or `both`."""
+    message_every: float | None = None
+    """From one message of a rental to the next; `None`: messages come only when somebody sends one."""
+    message_order: str = "oldest"
+    """Which message is listed first: the `oldest`, the `newest`, or any (`shuffled`)."""
+    message_limit: int | None = None
+    """Lists only so many messages, the latest; `None`: all. Lower it, and the list shrinks."""
+    earlier_messages: int = 0
+    """Messages that a rented number has from earlier tenants, dated before the purchase."""
+    stories: bool = False
+    """Whether the catalogue lists a server, a service and a rental for each story."""
+    story_pace: float = 2.0
+    """A story's unit of time: its code comes one after the purchase, an outage lasts three."""
 
     def changed(self, **changes: Any) -> Rules:
         """A copy with some rules changed; raises ValueError for an unknown name or a bad value."""
-        unknown = sorted(set(changes) - {rule.name for rule in fields(self)})
-        if unknown:
-            raise ValueError(f"unknown rules: {', '.join(unknown)}")
-        return replace(self, **{name: _READ[name](value) for name, value in changes.items()})
+        return changed(self, changes, READERS)
 
 
-def _share(value: object) -> float:
-    share = seconds(value)
-    if share > 1:
-        raise ValueError("a share lies between 0 and 1")
-    return share
-
-
-_READ: Mapping[str, Callable[[Any], Any]] = {
+READERS: Mapping[str, Reader] = {
     "price": money,
-    "code_after": lambda value: None if value is None else seconds(value),
+    "code_after": optional(seconds),
     "cancel_after": seconds,
     "life": seconds,
-    "no_code_share": _share,
-    "late_cancel": str,
+    "sms_life": seconds,
+    "email_life": seconds,
+    "no_code_share": share,
+    "late_cancel": text,
+    "price_guard": flag,
+    "rental_seconds": optional(seconds),
+    "rental_path": choice(BOTH, "rental-handler.php", "handler_api.php"),
+    "message_every": optional(seconds),
+    "message_order": choice("oldest", "newest", "shuffled"),
+    "message_limit": optional(whole),
+    "earlier_messages": whole,
+    "stories": flag,
+    "story_pace": seconds,
 }
+"""How each rule is read."""

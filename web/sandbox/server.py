@@ -1,4 +1,4 @@
-"""The sandbox provider on a port: the vendor's path, and the control face beside it."""
+"""The sandbox provider on a port: the vendor's paths, and the control face beside it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import asyncio
 import contextlib
 import socket
 import threading
+from collections.abc import Collection
 from types import TracebackType
 from typing import Any, Self
 
 from web.sandbox.answers import Answer, json_answer
-from web.sandbox.control import ROOT, direct
+from web.sandbox.control import direct
+from web.sandbox.handlers import HANDLERS
 from web.sandbox.stage import Stage
 from web.sandbox.wire import MAX_HEAD, BadRequest, Reader, Request, read_request, send
 
-HANDLER = "cheap_handler.php"
 BACKLOG = 1024
 """Connections that may wait to be taken: a worker opens hundreds at once."""
 
@@ -30,11 +31,13 @@ class Sandbox(Stage):
         ... point a client at sandbox.base_url ...
         assert sandbox.ledger.balance == 490
 
-    `port=0` takes a free one and keeps it over a stop and a start. Everything else is said at `Stage`.
+    `port=0` takes a free one and keeps it over a stop and a start. `hosts` are names by which the control face may
+    be asked for, besides addresses and the names of loopback. Everything else is said at `Stage`.
     """
 
-    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, **stage: Any) -> None:
+    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, hosts: Collection[str] = (), **stage: Any) -> None:
         super().__init__(**stage)
+        self._hosts = frozenset(name.lower() for name in hosts)
         self.host = host
         self.port = port
         self._thread: threading.Thread | None = None
@@ -49,7 +52,7 @@ class Sandbox(Stage):
 
     @property
     def base_url(self) -> str:
-        """What the provider's base URL is to a client; the handler lies under it."""
+        """What the provider's base URL is to a client; the handlers lie under it."""
         return f"{self.url}/stubs"
 
     def start(self) -> Self:
@@ -120,17 +123,13 @@ class Sandbox(Stage):
             return await send(json_answer({"error": str(problem)}, 400), False, reader, writer)
         if request is None:
             return False
-        if not request.path.endswith(HANDLER):
-            return await send(self._beside(request), request.keep_alive, reader, writer)
+        handler = request.path.rpartition("/")[2]
+        if handler not in HANDLERS:
+            return await send(direct(self, request, self._hosts), request.keep_alive, reader, writer)
         with self.in_flight():
-            return await send(self._provider(request), request.keep_alive, reader, writer)
+            return await send(self._provider(request, handler), request.keep_alive, reader, writer)
 
-    def _provider(self, request: Request) -> Answer:
+    def _provider(self, request: Request, handler: str) -> Answer:
         if request.method != "GET":
             return Answer(b"", 405, {"Allow": "GET"})
-        return self.answer(request.query)
-
-    def _beside(self, request: Request) -> Answer:
-        if request.path.startswith(ROOT) or request.path == ROOT.rstrip("/"):
-            return direct(self, request)
-        return json_answer({"error": "not found"}, 404)
+        return self.answer(request.query, handler)

@@ -1,31 +1,24 @@
-"""The stage: ledger, script, outage and log behind one lock, played by requests and directed by a test."""
+"""The stage: a request goes through outage, script, story, handler and log, in this order."""
 
 from __future__ import annotations
 
-import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Any
 
-from web.sandbox.answers import Answer, text_answer
-from web.sandbox.faults import ALWAYS, Fault, Script, read_faults
-from web.sandbox.kinds import Scene, answer_for
-from web.sandbox.ledger import Ledger
+from web.sandbox.answers import Answer, encoded
+from web.sandbox.backstage import Backstage
+from web.sandbox.faults import Fault
+from web.sandbox.handlers import CHEAP_HANDLER, HANDLERS, PURCHASES, Handler, order_id
+from web.sandbox.kinds import JSON_TYPE, Scene, answer_for
 from web.sandbox.log import SHOWN, RequestLog, Seen, masked
-from web.sandbox.orders import Order
-from web.sandbox.rules import Rules, money, seconds
-from web.sandbox.vendor import speak
+from web.sandbox.plays import Told
 
-OUTAGES = {
-    "502": Fault("http_error", times=ALWAYS),
-    "reset": Fault("reset", times=ALWAYS),
-    "hang": Fault("hang", times=ALWAYS),
-}
+EMPTY_ACCOUNT = {"X-Sandbox-Hint": "the play money is spent; POST /sandbox/refill pays in more"}
 
 
-class Stage:
+class Stage(Backstage):
     """One pretended provider, without a socket. All methods may be called from any thread.
 
     `api_key=None` takes any key but an empty one. `clock` tells seconds since the epoch and rules codes,
@@ -33,131 +26,54 @@ class Stage:
     Raises ValueError for a bad rule.
     """
 
-    def __init__(
-        self,
-        *,
-        balance: object = "500",
-        api_key: str | None = None,
-        seed: int | None = None,
-        clock: Callable[[], float] = time.time,
-        **rules: Any,
-    ) -> None:
-        self._lock = threading.RLock()
-        self._api_key = api_key
-        self._clock = clock
-        self._chance = random.Random(seed)
-        self._opening_balance = money(balance)
-        self._log = RequestLog()
-        self._script = Script()
-        self._outage: tuple[float, Fault] | None = None
-        self.ledger = self._fresh_ledger(Rules().changed(**rules))
-
-    def answer(self, query: Mapping[str, str]) -> Answer:
-        """Let the ledger act, the script spoil what it says, and the log keep both."""
+    def answer(self, query: Mapping[str, str], handler: str = CHEAP_HANDLER) -> Answer:
+        """Let the ledger act, the script and the order's story spoil what it says, and the log keep all."""
         with self._lock:
-            earlier_id = self.ledger.newest_id()
-            fault = self._fault_for(query)
-            genuine = self._speak(query) if fault is None or fault.executes else ""
-            scene = Scene(query.get("action", ""), genuine, earlier_id, self._clock())
-            answer = text_answer(genuine) if fault is None else answer_for(fault, scene)
-            newest_id = self.ledger.newest_id()
-            bought = newest_id if newest_id != earlier_id else ""
-            self._log.write(self._seen(query, bought, fault, answer))
+            action = query.get("action", "")
+            earlier_id = self.ledger.newest_id(PURCHASES.get(action))
+            scripted = self._fault_for(query, handler)
+            told = self._tell(query, HANDLERS[handler]) if scripted is None or scripted.executes else Told("")
+            fault = scripted or told.fault
+            scene = Scene(action, told.genuine, earlier_id, self._clock())
+            in_json = HANDLERS[handler].answers_json(action)
+            answer = answer_for(fault, scene) if fault else genuine_answer(told.genuine, in_json)
+            self._log.write(self._seen(query, handler, told.bought or order_id(query), fault, answer))
             return answer
 
     def in_flight(self) -> AbstractContextManager[None]:
         """While held, one more request counts as being answered."""
         return _InFlight(self._lock, self._log)
 
-    def script(self, *faults: Fault | Mapping[str, Any]) -> None:
-        """Put faults at the end of the script; raises ValueError for a bad one, and then adds none."""
-        read = read_faults([fault if isinstance(fault, Fault) else dict(fault) for fault in faults])
-        with self._lock:
-            self._script.add(read)
-
-    def clear_faults(self) -> None:
-        """Forget the script and end an outage."""
-        with self._lock:
-            self._script.clear()
-            self._outage = None
-
-    def faults(self) -> list[dict[str, Any]]:
-        """The script's entries with what is left of them."""
-        with self._lock:
-            return self._script.as_json()
-
-    def arrive(self, order_id: str | None, text: str, after: float = 0.0) -> Order:
-        """Send a text to an order (`None`: the newest waiting), in `after` seconds; see `Ledger.arrive`."""
-        with self._lock:
-            return self.ledger.arrive(order_id, text, seconds(after))
-
-    def set_balance(self, balance: object) -> None:
-        """Make the balance what it says; raises ValueError for no amount."""
-        with self._lock:
-            self.ledger.set_balance(money(balance))
-
-    def outage(self, span: float, kind: str = "reset") -> None:
-        """Refuse every request for `span` seconds, by `reset`, `502` or `hang`; the ledger does nothing."""
-        if kind not in OUTAGES:
-            raise ValueError(f"an outage is one of {', '.join(sorted(OUTAGES))}")
-        with self._lock:
-            self._outage = (self._clock() + seconds(span), OUTAGES[kind])
-
-    def configure(self, **rules: Any) -> Rules:
-        """Change rules for what happens from now on; raises ValueError for a bad one."""
-        with self._lock:
-            self.ledger.rules = self.ledger.rules.changed(**rules)
-            return self.ledger.rules
-
-    def reset(self, balance: object = None) -> None:
-        """Fresh books, no script, no log, no outage; the rules stay. Raises ValueError for a bad balance."""
-        with self._lock:
-            self._opening_balance = self._opening_balance if balance is None else money(balance)
-            self.ledger = self._fresh_ledger(self.ledger.rules)
-            self.clear_faults()
-            self._log.clear()
-
-    def requests(self, action: str | None = None, order_id: str | None = None) -> list[Seen]:
-        """The requests seen, oldest first, of one action or about one order if asked."""
-        with self._lock:
-            return self._log.rows(action, order_id)
-
-    def counters(self) -> dict[str, Any]:
-        """How many requests, of what kind, and how many at once."""
-        with self._lock:
-            return self._log.counters()
-
-    def books(self) -> dict[str, Any]:
-        """The ledger, ready for JSON."""
-        with self._lock:
-            return self.ledger.as_json()
-
-    def _fresh_ledger(self, rules: Rules) -> Ledger:
-        return Ledger(self._opening_balance, rules, self._clock, self._chance)
-
-    def _speak(self, query: Mapping[str, str]) -> str:
+    def _tell(self, query: Mapping[str, str], handler: Handler) -> Told:
         key = query.get("api_key", "")
         if not key or self._api_key not in (None, key):
-            return "BAD_KEY"
-        return speak(self.ledger, query)
+            return Told(handler.refuse(self.shop, query.get("action", ""), "BAD_KEY"))
+        return self.plays.tell(self.shop, handler, query)
 
-    def _fault_for(self, query: Mapping[str, str]) -> Fault | None:
+    def _fault_for(self, query: Mapping[str, str], handler: str) -> Fault | None:
         if self._outage and self._clock() < self._outage[0]:
             return self._outage[1]
-        return self._script.take(query)
+        return self._script.take(query, handler)
 
-    def _seen(self, query: Mapping[str, str], bought: str, fault: Fault | None, answer: Answer) -> Seen:
+    def _seen(self, query: Mapping[str, str], handler: str, order_id: str, fault: Fault | None, answer: Answer) -> Seen:
         return Seen(
             at=self._clock(),
             arrived=time.monotonic(),
             action=query.get("action", ""),
-            id=bought or query.get("id", ""),
+            handler=handler,
+            id=order_id,
             query=masked(query),
             concurrency=self._log.in_flight,
             answer="" if answer.says_nothing else answer.sent_body().decode("utf-8", "replace")[:SHOWN],
             fault=fault.kind if fault else None,
             status=None if answer.says_nothing else answer.status,
         )
+
+
+def genuine_answer(body: str, in_json: bool) -> Answer:
+    """A plain 200; an empty account comes with a hint that no client of the vendor's looks at."""
+    hint = EMPTY_ACCOUNT if "LOW_BALANCE" in body[:100] else {}
+    return Answer(encoded(body), headers={**(JSON_TYPE if in_json else {}), **hint})
 
 
 class _InFlight(AbstractContextManager[None]):

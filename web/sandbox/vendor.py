@@ -9,6 +9,8 @@ import json
 from collections.abc import Callable, Mapping
 
 from web.sandbox.ledger import Ledger, Refused
+from web.sandbox.orders import CHEAP
+from web.sandbox.stories import items_of
 
 Query = Mapping[str, str]
 
@@ -18,12 +20,15 @@ SERVERS = {
 }
 """What getServers lists, by type; the ids and names are those of the vendor's example."""
 
+STORY_SERVERS = [{"id": item, "name": f"Sandbox {item}"} for item in items_of(CHEAP)]
+"""What is listed beside them: a server that plays each story."""
+
 FINISH, FINISH_TOO, CANCEL = "3", "6", "8"
 
 
 def speak(ledger: Ledger, query: Query) -> str:
     """The provider's answer to a query that carried the right key."""
-    action = _ACTIONS.get(query.get("action", ""))
+    action = ACTIONS.get(query.get("action", ""))
     if action is None:
         return "BAD_ACTION"
     try:
@@ -36,16 +41,19 @@ def _get_balance(ledger: Ledger, _query: Query) -> str:
     return f"ACCESS_BALANCE:{ledger.balance:.2f}"
 
 
-def _get_servers(_ledger: Ledger, query: Query) -> str:
-    wanted = query.get("type")
-    if wanted is None:
-        return json.dumps(SERVERS)
-    return json.dumps({wanted: SERVERS[_known_type(query)]})
+def servers(kind: str, stories: bool) -> list[dict[str, str]]:
+    """What is listed under a type, a server for each story among it if the rules say so."""
+    return SERVERS[kind] + (STORY_SERVERS if stories else [])
+
+
+def _get_servers(ledger: Ledger, query: Query) -> str:
+    kinds = SERVERS if query.get("type") is None else (_known_type(query),)
+    return json.dumps({kind: servers(kind, ledger.rules.stories) for kind in kinds})
 
 
 def _buy_number(ledger: Ledger, query: Query) -> str:
     kind, server = _known_type(query), query.get("server", "")
-    if server not in {listed["id"] for listed in SERVERS[kind]}:
+    if server not in {listed["id"] for listed in servers(kind, ledger.rules.stories)}:
         raise Refused("BAD_SERVER")
     order = ledger.buy(server, kind)
     return f"{order.id},{order.number},{int(order.expires_at - order.charged_at)}"
@@ -71,7 +79,7 @@ def _known_type(query: Query) -> str:
     return kind
 
 
-_ACTIONS: Mapping[str, Callable[[Ledger, Query], str]] = {
+ACTIONS: Mapping[str, Callable[[Ledger, Query], str]] = {
     "getBalance": _get_balance,
     "getServers": _get_servers,
     "buyNumber": _buy_number,

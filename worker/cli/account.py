@@ -24,8 +24,6 @@ from worker.order import rfc3339
 from worker.settings import load
 
 Refresh = Annotated[bool, typer.Option("--refresh", help="Ask a worker to read it anew, and wait a moment for it.")]
-STALE_AFTER = {"balance": 180.0, "servers": 1800.0}
-"""Seconds: three of the workers' own intervals without a good reading (`worker.account`)."""
 PATIENCE, GLANCE = 8.0, 0.2
 """Seconds to wait for a worker's reading, and between two looks."""
 
@@ -71,21 +69,16 @@ def _reading(context: Context, what: str, refresh: bool) -> dict[str, Any]:
     """A reading of the account: its value, when it was made, and whether a later one failed."""
     if refresh and not _refreshed(context, what):
         complain("no worker has read it anew; this is the last reading")
-    known = context.store.account()
-    at, asked = int(known.get(f"{what}:at", 0)), int(known.get(f"{what}:asked", 0))
-    old = context.now() - at / 1000 > STALE_AFTER[what.partition(":")[0]]
-    why = "provider_unreachable" if "provider:away" in known else known.get(f"{what}:why") or None
-    stale = asked > at or old or why is not None
-    return {what: known.get(what), "as_of": rfc3339(at / 1000) if at else None, "stale": stale} | (
-        {"reason": why} if why else {}
-    )
+    reading = context.store.reading(what)
+    told: dict[str, Any] = {what: reading.value, "as_of": rfc3339(reading.at), "stale": reading.stale(context.now())}
+    return told | ({"reason": reading.why} if reading.why else {})
 
 
 def _refreshed(context: Context, what: str, *, sleep: Callable[[float], None] = time.sleep) -> bool:
-    asked = context.store.account().get(f"{what}:asked")
+    before = context.store.reading(what)
     context.store.request_refresh(what)
     for _ in range(round(PATIENCE / GLANCE)):
-        if context.store.account().get(f"{what}:asked") != asked:
+        if context.store.reading(what).asked_at != before.asked_at:
             return True
         sleep(GLANCE)
     return False

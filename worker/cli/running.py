@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
 import sys
 from typing import Annotated
 
@@ -39,6 +39,10 @@ def up(
         bool, typer.Option("--sandbox", help="Use the sandbox provider even if a provider key is set.")
     ] = False,
     port: Port = None,
+    sandbox_port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, metavar="PORT", help="The sandbox provider's port; else 9000 or a free one."),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
 ) -> None:
     """Run the whole service on this machine until Ctrl-C.
@@ -47,15 +51,14 @@ def up(
     """
     from worker.local import up as running
 
-    raise typer.Exit(running.up(sandbox=sandbox, port=port, workers=workers))
+    raise typer.Exit(running.up(sandbox=sandbox, port=port, sandbox_port=sandbox_port, workers=workers))
 
 
 def sandbox(context: typer.Context) -> None:
     """Run the sandbox provider alone; its options are its own.
 
+    It takes this process's place, so that whoever stops this process stops it.
+
     Example: ringback sandbox --port 9000 --code-after 5
     """
-    try:
-        raise typer.Exit(subprocess.call([sys.executable, "-u", "-m", "web.sandbox", *context.args]))
-    except KeyboardInterrupt:
-        raise typer.Exit(0) from None
+    os.execv(sys.executable, [sys.executable, "-u", "-m", "web.sandbox", *context.args])  # noqa: S606 - no shell wanted

@@ -17,7 +17,6 @@ from typing import Any, Final, Protocol
 
 import httpx
 
-from worker.provider.framing import Misframed
 from worker.provider.replies import Unclear, Unreached
 
 BODY_LIMIT: Final = 65_536
@@ -43,6 +42,10 @@ def _is_warning(record: logging.LogRecord) -> bool:
 for _name in ("httpx", "httpcore", "httpcore.connection", "httpcore.http11", "httpcore.proxy"):
     logging.getLogger(_name).setLevel(logging.WARNING)
     logging.getLogger(_name).addFilter(_is_warning)
+
+
+class Misframed(Exception):
+    """The answer broke a rule of HTTP or a limit of ours; the message is the reason, in our own words."""
 
 
 @dataclass(frozen=True, slots=True)

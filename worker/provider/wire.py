@@ -1,25 +1,28 @@
-"""Kept-alive HTTP/1.1 for the status poll, by far the most frequent call; the fastest that was measured.
+"""Kept-alive HTTP/1.1 for the status poll, by far the most frequent call.
 
-Small because it does only what a poll needs: GET, one answer at a time, no retries, redirects, cookies,
-proxies or decompression. Strict because connections are shared between orders: a connection is used again
-only if the answer before it ended exactly where its framing said and not one byte came after it, so that no
-order reads the answer of another.
+llhttp, the parser of Node.js, reads the answers. Around it is only what a poll needs: GET, one answer at a time, no
+retries, redirects, cookies, proxies or decompression. Strict because connections are shared between orders: a
+connection is used again only if the answer before it ended exactly where its framing said and nothing that could be
+an answer came after it, so that no order reads the answer of another.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Final, cast
 
 import httpx
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from worker.provider.framing import Head, Misframed, read_chunk_size, read_head
 from worker.provider.replies import Unclear, Unreached
-from worker.provider.transport import BODY_LIMIT, HEADERS, Answer, Trip, travel
+from worker.provider.transport import BODY_LIMIT, HEADERS, Answer, Misframed, Trip, travel
 
 HEAD_LIMIT: Final = 16_384
-"""Bytes of status line and headers, and of a chunked body's trailers."""
+"""Bytes of an answer beside its body: status line, headers, sizes of chunks, trailers."""
 
 IDLE_LIMIT: Final = 3.0
 """Seconds after which an unused connection is not used again: common servers close theirs after five."""
@@ -28,128 +31,123 @@ INTERIM_LIMIT: Final = 5
 """1xx answers put up with before the real one."""
 
 
+@lru_cache(maxsize=64)
+def _named(fields: tuple[tuple[bytes, bytes], ...]) -> Mapping[str, str]:
+    """Headers by lower-case name. Polls answered within one second mostly share theirs, hence the cache."""
+    headers: dict[str, str] = {}
+    for field, content in fields:
+        name, value = field.decode("ascii").lower(), content.decode("latin-1").strip()
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return MappingProxyType(headers)
+
+
 class Connection(asyncio.Protocol):
-    """One connection, read by one caller at a time."""
+    """One connection. It carries one call at a time: what comes while none is under way spoils it."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
-        self._waiter: asyncio.Future[None] | None = None
-        self._ended = False
-        self._broken = False
+        self._parser = HttpResponseParser(self)
+        # An answer with a length and chunks is read by its chunks, as RFC 9112 (6.3) has it; see on_headers_complete.
+        self._parser.set_dangerous_leniencies(lenient_chunked_length=True)
+        self._waiter: asyncio.Future[Answer] | None = None
+        self._headers: Mapping[str, str] | None = None
+        self._received = self._interim = 0
+        self._spoiled = False
         self.idle_since = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""
         self._transport = cast(asyncio.Transport, transport)
 
+    async def ask(self, request: bytes) -> Answer:
+        """Send a request and read its answer to the last byte. Raises Misframed."""
+        if not self.usable:
+            raise Misframed("cut")
+        self._received = self._interim = 0
+        self._waiter = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        try:
+            return await self._waiter
+        finally:
+            self._waiter = None
+
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""
-        self._buffer += data
-        if len(self._buffer) > HEAD_LIMIT + BODY_LIMIT:
-            self.abort()
-        self._wake()
+        self._received += len(data)
+        if self._waiter is None or self._received > HEAD_LIMIT + BODY_LIMIT:
+            self._fail("too_big")
+            return
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade):
+            self._fail("malformed")
+        if self._headers is None and self._received > HEAD_LIMIT:
+            self._fail("too_big")
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Called by the loop."""
-        self._ended = True
-        self._broken = self._broken or error is not None
-        self._wake()
+        """Called by the loop. An answer without a length ends here, unless the end is none in good order."""
+        headers = self._headers
+        if headers is not None and error is None and not headers.keys() & {"content-length", "transfer-encoding"}:
+            self._succeed()
+        self._fail("cut")
 
     @property
     def usable(self) -> bool:
         """Open, and nothing came unasked."""
-        return not (self._ended or self._buffer or self._transport.is_closing())
-
-    def send(self, request: bytes) -> None:
-        """Hand the whole request to the loop."""
-        self._transport.write(request)
+        return not (self._spoiled or self._transport.is_closing())
 
     def abort(self) -> None:
         """Close at once; whoever reads learns of it."""
-        self._ended = self._broken = True
         self._transport.abort()
 
-    async def until(self, mark: bytes, limit: int) -> bytes:
-        """Bytes up to and with `mark`."""
-        start = 0
-        while (end := self._buffer.find(mark, start)) < 0:
-            start = max(0, len(self._buffer) - len(mark) + 1)
-            await self._more(limit)
-        return self._take(end + len(mark))
+    def on_message_begin(self) -> None:
+        """Called by the parser."""
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._body = bytearray()
+        self._headers = None
+        if self._waiter is None or self._waiter.done():
+            self._spoiled = True  # an answer that nobody asked for
 
-    async def exactly(self, size: int) -> bytes:
-        """This many bytes."""
-        while len(self._buffer) < size:
-            await self._more(size)
-        return self._take(size)
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Called by the parser, for trailers too."""
+        self._fields.append((name, value))
 
-    async def rest(self) -> bytes:
-        """Everything until the server closes in good order."""
-        while not self._ended:
-            await self._more(BODY_LIMIT)
-        if len(self._buffer) > BODY_LIMIT:
-            raise Misframed("too_big")
-        if self._broken:
-            raise Misframed("cut")
-        return self._take(len(self._buffer))
+    def on_headers_complete(self) -> None:
+        """Called by the parser, which puts up with codings that we do not ask for."""
+        self._headers = headers = _named(tuple(self._fields))
+        if (coding := headers.get("transfer-encoding")) is None:
+            return
+        if coding.lower() != "chunked":
+            self._fail("bad_transfer_encoding")
+        if "content-length" in headers:
+            self._spoiled = True
 
-    async def _more(self, limit: int) -> None:
-        if len(self._buffer) > limit:
-            raise Misframed("too_big")
-        if self._ended:
-            raise Misframed("cut")
-        self._waiter = asyncio.get_running_loop().create_future()
-        await self._waiter
+    def on_body(self, part: bytes) -> None:
+        """Called by the parser."""
+        self._body += part
+        if len(self._body) > BODY_LIMIT:
+            self._fail("too_big")
 
-    def _take(self, size: int) -> bytes:
-        taken = bytes(self._buffer[:size])
-        del self._buffer[:size]
-        return taken
+    def on_message_complete(self) -> None:
+        """Called by the parser."""
+        if 100 <= self._parser.get_status_code() < 200:
+            self._headers = None
+            self._interim += 1
+            if self._interim >= INTERIM_LIMIT:
+                self._fail("too_many_interim_answers")
+            return
+        if not self._parser.should_keep_alive():
+            self._spoiled = True
+        self._succeed()
 
-    def _wake(self) -> None:
+    def _succeed(self) -> None:
         if self._waiter and not self._waiter.done():
-            self._waiter.set_result(None)
+            answer = Answer(self._parser.get_status_code(), self._headers or {}, bytes(self._body))
+            self._waiter.set_result(answer)
 
-
-async def receive(connection: Connection) -> tuple[Answer, bool]:
-    """Read one whole answer. The second value: may the connection be used again."""
-    for _ in range(INTERIM_LIMIT):
-        head = read_head(await connection.until(b"\r\n\r\n", HEAD_LIMIT))
-        if head.status >= 200:
-            body = await _receive_body(connection, head)
-            return Answer(head.status, head.headers, body), head.keep
-    raise Misframed("too_many_interim_answers")
-
-
-async def _receive_body(connection: Connection, head: Head) -> bytes:
-    if head.chunked:
-        return await _receive_chunks(connection)
-    if head.length is None:
-        return await connection.rest()
-    if head.length > BODY_LIMIT:
-        raise Misframed("too_big")
-    return await connection.exactly(head.length)
-
-
-async def _receive_chunks(connection: Connection) -> bytes:
-    body = bytearray()
-    while size := read_chunk_size(await connection.until(b"\r\n", HEAD_LIMIT)):
-        if len(body) + size > BODY_LIMIT:
-            raise Misframed("too_big")
-        chunk = await connection.exactly(size + 2)
-        if not chunk.endswith(b"\r\n"):
-            raise Misframed("bad_chunk")
-        body += chunk[:-2]
-    await _skip_trailers(connection)
-    return bytes(body)
-
-
-async def _skip_trailers(connection: Connection) -> None:
-    left = HEAD_LIMIT
-    while (line := await connection.until(b"\r\n", HEAD_LIMIT)) != b"\r\n":
-        left -= len(line)
-        if left < 0:
-            raise Misframed("too_big")
+    def _fail(self, reason: str) -> None:
+        self._spoiled = True
+        if self._waiter and not self._waiter.done():
+            self._waiter.set_exception(Misframed(reason))
 
 
 class Wire:
@@ -183,12 +181,11 @@ class Wire:
             connection = self._reused() or await self._opened()
             try:
                 trip.sent = True
-                connection.send(request)
-                trip.answer, keep = await receive(connection)
+                trip.answer = await connection.ask(request)
             except BaseException:
                 connection.abort()
                 raise
-            self._give_back(connection, keep)
+            self._give_back(connection)
 
     def _reused(self) -> Connection | None:
         """The connection used last, so that those that a quiet time leaves over grow old and go."""
@@ -205,8 +202,8 @@ class Wire:
         _, connection = await loop.create_connection(Connection, self._host, self._port, ssl=self._tls)
         return connection
 
-    def _give_back(self, connection: Connection, keep: bool) -> None:
-        if keep and connection.usable and not self._closed:
+    def _give_back(self, connection: Connection) -> None:
+        if connection.usable and not self._closed:
             connection.idle_since = asyncio.get_running_loop().time()
             self._idle.append(connection)
         else:

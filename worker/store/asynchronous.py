@@ -21,6 +21,7 @@ from worker.journal import Entry, line
 from worker.logs import get_logger
 from worker.metrics import NEEDS_A_PERSON
 from worker.order import Order
+from worker.reading import Reading
 from worker.schedule import ORDER_LANES, Lane, Wake
 from worker.store import codec, keys
 from worker.store.answers import meaning
@@ -33,6 +34,8 @@ log = get_logger(__name__)
 T = TypeVar("T")
 PROVIDER_AWAY, PROVIDER_WHY = "provider:away", "provider:why"
 """Fields of the account: since when the provider cannot be reached, and why."""
+READINGS_KEPT = 604_800
+"""Seconds for which the listing of a place is kept that nobody asks for any more."""
 PER_HOST = 8
 """Deliveries in flight to one receiving host, over all workers."""
 PROBE_AFTER = 5
@@ -307,19 +310,22 @@ class AsyncStore:
             return None
         return max(0.0, self.clock.now() - int(since) / 1000)
 
-    async def put_account(self, what: str, value: str | None, why: str = "") -> None:
-        """Store a reading of the account ("balance", "servers:1"); None marks the last good one as stale, with why."""
+    async def put_reading(self, what: str, value: str | None, why: str = "") -> None:
+        """Store a reading (`worker.reading`); None marks the last good one as stale, with why."""
         now = str(ms(self.clock.now()))
-        fields = {what: value, f"{what}:at": now} if value is not None else {}
-        fields |= {f"{what}:asked": now, f"{what}:why": why}
-        await _reached(self._redis.hset(keys.ACCOUNT, mapping=fields))
+        stored, at, asked_at, told, _ = keys.reading(what)
+        fields = {asked_at: now, told: why} | ({} if value is None else {stored: value, at: now})
+        held = keys.readings(what)
+        await _reached(self._redis.hset(held, mapping=fields))
+        if held != keys.ACCOUNT:
+            await _reached(self._redis.expire(held, READINGS_KEPT))
 
-    async def account(self) -> dict[str, str]:
-        """The account as last read."""
-        return {k.decode(): v.decode() for k, v in (await _reached(self._redis.hgetall(keys.ACCOUNT))).items()}
+    async def reading(self, what: str) -> Reading:
+        """What was last read (`worker.reading` has the names)."""
+        return codec.reading(what, await _reached(self._redis.hmget(keys.readings(what), keys.reading(what))))
 
     async def request_refresh(self, what: str) -> None:
-        """Have "balance" or "servers:<type>" read anew soon."""
+        """Have something read anew soon."""
         await _reached(self._redis.hset(keys.REFRESH_REQUESTS, what, 1))
 
     async def take_refresh_requests(self) -> list[str]:

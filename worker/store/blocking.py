@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import redis
@@ -17,6 +18,7 @@ from worker.errors import NotFound, StoreFull, StoreReadOnly, StoreTooNew, Store
 from worker.event import Event
 from worker.logs import get_logger
 from worker.order import Order
+from worker.reading import Reading
 from worker.schedule import Lane, Wake
 from worker.store import codec, keys
 from worker.store.answers import meaning
@@ -97,8 +99,13 @@ class Store:
 
     # Orders.
 
-    def create(self, order: Order, caps: Caps, idempotency: Idempotency | None = None) -> Created:
-        """Accept an order: record, wake-up and idempotency record in one script."""
+    def create(
+        self, order: Order, caps: Caps, idempotency: Idempotency | None = None, *, price: Decimal | None = None
+    ) -> Created:
+        """Accept an order: record, wake-up and idempotency record in one script.
+
+        `price` is what its purchase will count against a spend cap, as far as that is known by now.
+        """
         caller = order.caller
         script_keys = [
             keys.order(order.id), keys.caller(caller, "open"), keys.caller(caller, "orders"), keys.due(Lane.BUY),
@@ -110,6 +117,8 @@ class Store:
             codec.pack_answer(idempotency.answer, caller, idempotency.key, self._vault) if idempotency else "",
             IDEMPOTENCY_TTL,
             *(_or_none(cap) for cap in (caps.max_in_flight, caps.orders_per_minute, caps.orders_per_day)),
+            "" if caps.max_spend_per_day is None else codec.spend_units(caps.max_spend_per_day),
+            codec.spend_units(price),
         ]  # fmt: skip
         with _reaching():
             reply: list[Any] = self._create(keys=script_keys, args=arguments)
@@ -300,8 +309,13 @@ class Store:
 
     # The provider, as the workers last read it.
 
+    def reading(self, what: str) -> Reading:
+        """What the workers last read (`worker.reading` has the names)."""
+        with _reaching():
+            return codec.reading(what, self._redis.hmget(keys.readings(what), keys.reading(what)))
+
     def account(self) -> dict[str, str]:
-        """The account as the workers last read it."""
+        """All that is known of the account, field by field (`keys`)."""
         with _reaching():
             return {k.decode(): v.decode() for k, v in self._redis.hgetall(keys.ACCOUNT).items()}
 
@@ -311,7 +325,7 @@ class Store:
             self._redis.hset(keys.ACCOUNT, what, value)
 
     def request_refresh(self, what: str) -> None:
-        """Ask the workers to read "balance" or "servers:<type>" anew."""
+        """Ask the workers to read something anew."""
         with _reaching():
             self._redis.hset(keys.REFRESH_REQUESTS, what, 1)
 

@@ -1,0 +1,269 @@
+"""The client for code that awaits. Each method runs a flow; `_sync` has the same ones and says more of each."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from typing import Any, TypeVar, Unpack
+
+import httpx
+
+from ringback import _connection as connection
+from ringback import _operations as operations
+from ringback._flows import CODE, NUMBER, Failed, Flow, Flows, Item, Pause, Send, Stream
+from ringback._operations import Money, NewOrder, NewRental, Operation, Reply
+from ringback.models import (
+    Balance,
+    Countries,
+    Delivery,
+    Message,
+    Order,
+    Products,
+    Rental,
+    RentalCountries,
+    RentalPrices,
+    Servers,
+    Services,
+)
+from ringback.webhooks import Event
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """One caller's way into a ringback: what `Client` has, to be awaited or iterated with `async for`."""
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        *,
+        timeout: float = 10.0,
+        deadline: float = 30.0,
+        transport: httpx.AsyncBaseTransport | None = None,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.base_url = connection.address(base_url)
+        self._http = httpx.AsyncClient(transport=transport, **connection.settings(self.base_url, api_key))
+        self._sleep = sleep
+        self._flows = Flows(timeout, deadline, clock, chance)
+        self.orders = AsyncOrders(self)
+        self.events = AsyncEvents(self)
+        self.rentals = AsyncRentals(self)
+
+    def __repr__(self) -> str:
+        return f"ringback.AsyncClient({self.base_url!r})"
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Let go of the connections."""
+        await self._http.aclose()
+
+    async def balance(self, *, refresh: bool = False) -> Balance:
+        """The provider's balance as it was last read; with `refresh`, after a worker has tried to read it anew."""
+        return await self._call(operations.balance(refresh=refresh))
+
+    async def servers(self, type: str = "1", *, refresh: bool = False) -> Servers:
+        """The provider's servers for cheap numbers of a type."""
+        return await self._call(operations.servers(type=type, refresh=refresh))
+
+    async def countries(self, type: str | None = None, *, refresh: bool = False) -> Countries:
+        """The countries for numbers of a type."""
+        return await self._call(operations.countries(type=type, refresh=refresh))
+
+    async def services(
+        self,
+        product: str = "sms",
+        *,
+        type: str | None = None,
+        country: str | None = None,
+        domain: str | None = None,
+        refresh: bool = False,
+    ) -> Services:
+        """What codes can be bought for, with prices: `sms` by type and country, `email` by domain."""
+        return await self._call(
+            operations.services(product=product, type=type, country=country, domain=domain, refresh=refresh)
+        )
+
+    async def products(self) -> Products:
+        """The products that may be ordered, and the fields of their orders."""
+        return await self._call(operations.products())
+
+    async def _call(self, operation: Operation[T], deadline: float | None = None) -> T:
+        return await self._run(self._flows.perform(operation, deadline))
+
+    async def _run(self, flow: Flow[T]) -> T:
+        reply: Reply | Failed | None = None
+        while True:
+            try:
+                step = flow.send(reply)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            reply = await self._do(step)
+
+    async def _each(self, stream: Stream) -> AsyncIterator[Any]:
+        reply: Reply | Failed | None = None
+        while True:
+            try:
+                step = stream.send(reply)
+            except StopIteration:
+                return
+            if isinstance(step, Item):
+                yield step.value
+            reply = None if isinstance(step, Item) else await self._do(step)
+
+    async def _do(self, step: Send | Pause) -> Reply | Failed | None:
+        if isinstance(step, Pause):
+            await self._sleep(step.seconds)
+            return None
+        try:
+            return await self._exchange(step)
+        except httpx.RequestError as error:
+            return connection.failed(error)
+
+    async def _exchange(self, step: Send) -> Reply:
+        incoming = connection.Incoming(step, self._flows.clock)
+        async with self._http.stream(**connection.sent(self.base_url, step)) as answer:
+            async for chunk in answer.aiter_bytes():
+                incoming.add(chunk)
+        return incoming.whole(answer)
+
+
+class AsyncOrders:
+    """`client.orders`."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def create(
+        self,
+        *,
+        wait: float | None = None,
+        idempotency_key: str | None = None,
+        deadline: float | None = None,
+        **fields: Unpack[NewOrder],
+    ) -> Order:
+        """Place an order. Its fields are those of `NewOrder`, by product."""
+        return await self._client._call(operations.create_order(fields, wait, idempotency_key), deadline)
+
+    async def get(
+        self, order_id: str, *, wait: float | None = None, wait_for: str | None = None, known: Order | None = None
+    ) -> Order:
+        """Read an order."""
+        return await self._client._call(operations.get_order(order_id, wait=wait, wait_for=wait_for, known=known))
+
+    def list(self, *, status: str | None = None, limit: int | None = None) -> AsyncIterator[Order]:
+        """Orders, newest first, page after page; at most `limit`."""
+        page = partial(operations.list_orders, status=status)
+        return self._client._each(self._client._flows.pages(page, limit))
+
+    async def cancel(self, order_id: str) -> Order:
+        """Ask for a cancel: before the purchase it never buys, after it as soon as the provider allows."""
+        return await self._client._call(operations.cancel_order(order_id))
+
+    async def wait_for_number(self, order_id: str, timeout: float = 150.0) -> Order:
+        """The order once it has its number or address. Raises NoNumber, and NotInTime after `timeout` seconds."""
+        return await self._client._run(self._client._flows.wait_for(order_id, NUMBER, timeout))
+
+    async def wait_for_code(self, order_id: str, timeout: float = 600.0) -> Order:
+        """The order once it has its code, `otp`. Raises NoCode, and NotInTime after `timeout` seconds."""
+        return await self._client._run(self._client._flows.wait_for(order_id, CODE, timeout))
+
+
+class AsyncEvents:
+    """`client.events`."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def get(self, event_id: str) -> Delivery:
+        """An event and every attempt to deliver it."""
+        return await self._client._call(operations.get_event(event_id))
+
+    def list(
+        self,
+        *,
+        order: str | None = None,
+        status: str | None = None,
+        after: str | None = None,
+        payload: bool = False,
+        limit: int | None = None,
+    ) -> AsyncIterator[Delivery]:
+        """Events, newest first, page after page, at most `limit`; with `after`, what came after it, oldest first.
+
+        `after=""` begins with the first kept one. `payload` adds what was or would be sent: the exact text, and the
+        headers that sign it.
+        """
+        page = partial(operations.list_events, order=order, status=status, after=after, payload=payload)
+        return self._client._each(self._client._flows.pages(page, limit))
+
+    def follow(self, after: str | None = None, *, patience: float | None = None) -> AsyncIterator[Event]:
+        """Every event after the one with the id `after` (None: from the first kept), oldest first, as they happen."""
+        return self._client._each(self._client._flows.follow(after, patience))
+
+    async def redeliver(self, event_id: str) -> Delivery:
+        """Send an event's webhook once more, under the same id."""
+        return await self._client._call(operations.redeliver_event(event_id))
+
+    async def ping(self) -> Delivery:
+        """Send a `webhook.ping` to the caller's callback."""
+        return await self._client._call(operations.ping())
+
+
+class AsyncRentals:
+    """`client.rentals`."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def create(
+        self, *, idempotency_key: str | None = None, deadline: float | None = None, **fields: Unpack[NewRental]
+    ) -> Rental:
+        """Rent a number; the fields are those of `NewRental`. It cannot be cancelled. Keys as for orders."""
+        return await self._client._call(operations.create_rental(fields, idempotency_key), deadline)
+
+    async def get(self, rental_id: str) -> Rental:
+        """Read a rental."""
+        return await self._client._call(operations.get_rental(rental_id))
+
+    def list(self, *, status: str | None = None, limit: int | None = None) -> AsyncIterator[Rental]:
+        """Rentals, newest first, page after page; at most `limit`."""
+        page = partial(operations.list_rentals, status=status)
+        return self._client._each(self._client._flows.pages(page, limit))
+
+    def messages(self, rental_id: str, *, after: str | None = None, limit: int | None = None) -> AsyncIterator[Message]:
+        """What a rented number received, or what came after a message; at most `limit`."""
+        page = partial(operations.list_messages, rental_id=rental_id, after=after)
+        return self._client._each(self._client._flows.pages(page, limit))
+
+    async def renew(
+        self,
+        rental_id: str,
+        duration: int,
+        *,
+        max_price: Money | None = None,
+        idempotency_key: str | None = None,
+        deadline: float | None = None,
+    ) -> Rental:
+        """Renew a rental for so many hours, for at most `max_price` PKR. A purchase; keys as for orders."""
+        renewal = operations.renew_rental(rental_id, duration, max_price, idempotency_key)
+        return await self._client._call(renewal, deadline)
+
+    async def countries(self, provider: str | None = None, *, refresh: bool = False) -> RentalCountries:
+        """Where numbers are rented out."""
+        return await self._client._call(operations.rental_countries(provider=provider, refresh=refresh))
+
+    async def prices(self, country: str, provider: str | None = None, *, refresh: bool = False) -> RentalPrices:
+        """The offers in a country."""
+        return await self._client._call(operations.rental_prices(country=country, provider=provider, refresh=refresh))
