@@ -21,7 +21,7 @@ def filling(real_server: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 def test_a_full_store_is_said_and_survived(filling: Stack) -> None:
     """New orders are 503 with a code of their own, buying can be switched off, and what was accepted ends."""
-    waiting = filling.play(sms=("141421", 4.0))
+    waiting = filling.play()
     filling.until(waiting["id"], "waiting")
     with connect(filling.store.url) as raw:
         raw.config_set("maxmemory", str(int(raw.info("memory")["used_memory"]) // 2))
@@ -32,10 +32,11 @@ def test_a_full_store_is_said_and_survived(filling: Stack) -> None:
         assert "full: " in told.stdout
         assert filling.api.get("/readyz").status_code == 200
         asked = len(filling.provider.seen(waiting["server"], "poll"))
-        wait_for(lambda: len(filling.provider.seen(waiting["server"], "poll")) > asked + 2, 15, "polls going on")
+        wait_for(lambda: len(filling.provider.seen(waiting["server"], "poll")) > asked + 2, 30, "polls going on")
+        filling.provider.arrive(filling.provider.bought(waiting["server"])[0].id, "141421")
+        filling.until_settled(waiting["id"], "finished")
         raw.config_set("maxmemory", "0")
     assert filling.command("buying", "on").returncode == 0
-    filling.until_settled(waiting["id"], "finished")
     (worker,) = filling.workers
     assert worker.alive
     for name, log in filling.logs().items():
