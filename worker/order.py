@@ -224,6 +224,7 @@ class Order:
     item: Mapping[str, str]
     """What of the product is ordered: its fields by name, for the provider's product table alone."""
     callback_url: str = field(repr=False)
+    """Where the webhooks go; empty when nobody is pushed and the events are read instead."""
     timeout: float
     created_at: float
     max_price: Decimal | None = None
@@ -421,7 +422,7 @@ class Order:
             "price": decimal(bought.price) if bought else None,
             "max_price": decimal(self.max_price),
             "otp": self.otp,
-            "callback_url": self.callback_url,
+            "callback_url": self.callback_url or None,
             "metadata": self.metadata,
             "purpose": self.purpose,
             "settlement": self.settlement.value,

@@ -12,6 +12,7 @@ from worker import logs, services
 from worker.engine.chores import CHORES
 from worker.engine.clock import Hint
 from worker.engine.loop import Engine, process_name
+from worker.provider import products
 from worker.queue import publish
 from worker.schedule import Lane
 from worker.settings import load
@@ -47,7 +48,10 @@ class EngineStep(bootsteps.StartStopStep):
         """Build the services and start the loop and the clock."""
         global _engine  # noqa: PLW0603 - one engine per process; tasks have no other way to it
         settings = load("worker")
-        for warning in settings.warnings():
+        for warning in [
+            *settings.warnings(),
+            *products.warnings(products.load(settings.products_file), settings.products),
+        ]:
             log.warning("settings", warning=warning)
         log.info("settings", **settings.masked())
         _engine = Engine(

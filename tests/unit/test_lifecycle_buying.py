@@ -223,6 +223,7 @@ async def test_rejected_order_ends_alone(world: World, word: Word):
     await world.work(Lane.BUY)
     assert world.see().error is ErrorCode.PROVIDER_REJECTED
     assert await world.gate.closed() is None
+    assert world.raw.get(f"rb:caller:{world.see().caller}:refusals") == b"1"
 
 
 async def test_429_slows_everyone_down_and_is_asked_again(world: World):

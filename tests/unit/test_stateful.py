@@ -25,7 +25,7 @@ from worker.announce import announce
 from worker.caller import Caps
 from worker.lifecycle import Lifecycle
 from worker.lifecycle.steps import Gone, Snooze
-from worker.order import Order, Settlement, Status, caused_event
+from worker.order import Order, Settlement, Status, caused_event, read_handle
 from worker.provider.replies import (
     Bought,
     Code,
@@ -309,12 +309,12 @@ class LifeOfOrders(RuleBasedStateMachine):
     )
     def race(self, which: int, lanes: tuple[Lane, Lane], turns: list[int], code: bool) -> None:
         """Two workers work one order, turn by turn, as after a claim that was slept through; a code may just be in."""
-        order_id, activation = self._owners()[which % len(self._owners())]
-        if code and (number := self.provider.numbers[activation]) in self._active():
+        order_id, handle = self._owners()[which % len(self._owners())]
+        if code and (number := self.provider.numbers[read_handle(handle)[1]]) in self._active():
             number.code = "873-319"
         before = set(self.stage.tasks)
         for worker, lane in enumerate(lanes):
-            self.stage.begin(self._step(worker, lane, order_id, activation))
+            self.stage.begin(self._step(worker, lane, order_id, handle))
         self.stage.settle()
         self._play(before, turns)
 

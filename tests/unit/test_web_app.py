@@ -274,7 +274,7 @@ def test_metrics_stay_up_without_the_store(api, anyone, monkeypatch):
     assert "ringback_store_up 0.0" in answer.text
 
 
-def _full(*_: object) -> None:
+def _full(*_: object, **__: object) -> None:
     raise StoreFull("the store is full")
 
 

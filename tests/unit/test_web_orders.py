@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from tests.api_stage import BODY, HOOK, Api, bad_fields, code
-from web.api.long_poll import LongPoll
 from worker.caller import Caps
 from worker.errors import StoreUnavailable
-from worker.order import ErrorCode, Status
+from worker.order import Status
 from worker.store import Written
 
 
@@ -56,9 +55,24 @@ def test_callers_own_callback_serves_when_none_is_given(api):
     assert answer.json["callback_url"] == "https://caller.example/own"
 
 
-def test_missing_callback_is_named(api):
-    """With no callback anywhere the field is complained about."""
-    assert bad_fields(api.shop.post("/v1/orders", json={"server": "1", "type": "1"})) == {"callback_url": "required"}
+def test_order_without_any_callback_is_accepted(api):
+    """With no callback anywhere nothing is pushed: the order is taken, and says so."""
+    answer = api.shop.post("/v1/orders", json={"server": "1", "type": "1"})
+    assert (answer.status_code, answer.json["callback_url"]) == (202, None)
+    assert api.kept(answer.json["id"]).callback_url == ""
+
+
+def test_what_is_pushed_to_nobody_needs_no_proven_callback(api):
+    """A caller that has to prove its callback may order without one."""
+    shop = api.new_caller("Careful", verify_callback=True)
+    assert shop.post("/v1/orders", json={"server": "1", "type": "1"}).status_code == 202
+
+
+def test_null_is_no_metadata(api):
+    """Every optional field takes a null."""
+    nothing = dict.fromkeys(("callback_url", "metadata", "purpose", "timeout"))
+    answer = api.shop.post("/v1/orders", json={"server": "1", "type": "1", **nothing})
+    assert (answer.status_code, answer.json["metadata"]) == (202, {})
 
 
 def test_all_bad_fields_come_at_once(api):
@@ -76,7 +90,7 @@ def test_all_bad_fields_come_at_once(api):
         {"server": ""}, {"server": "x" * 65}, {"server": "a\nb"}, {"server": "ü"}, {"server": "\x00"}, {"type": None},
         {"type": 1}, {"server": " 1"}, {"timeout": 0}, {"timeout": -1}, {"timeout": 86_401}, {"timeout": "5"},
         {"timeout": False}, {"purpose": "x" * 101}, {"purpose": "a\nb"}, {"purpose": "\x7f"}, {"purpose": 5},
-        {"metadata": None}, {"metadata": {"x": "y" * 4096}}, {"metadata": "{}"}, {"callback_url": ""},
+        {"metadata": {"x": "y" * 4096}}, {"metadata": "{}"}, {"callback_url": ""},
         {"callback_url": 5}, {"callback_url": "https://caller.example/" + "x" * 2048}, {"callback_url": "ftp://x/"},
         {"callback_url": "http://caller.example/"}, {"callback_url": "https://unknown.example/"}, {"otp": "1"},
     ],
@@ -268,52 +282,11 @@ def test_oddly_shaped_id_is_not_found(api, order_id):
     assert code(api.shop.get(f"/v1/orders/{order_id}")) == (404, "not_found")
 
 
-def test_wait_returns_when_the_order_changes(api):
-    """A held answer comes as soon as a worker has changed the order."""
-    order_id = api.shop.order_id()
-    api.on_sleep = lambda: len(api.slept) == 3 and api.bought(order_id)
-    answer = api.shop.get(f"/v1/orders/{order_id}?wait=30")
-    assert answer.json["status"] == "waiting"
-    assert len(api.slept) == 3
-
-
-def test_wait_ends_when_its_time_is_over(api):
-    """Without a change the answer comes after the time asked for, unchanged."""
-    order_id, begun = api.shop.order_id(), api.clock()
-    assert api.shop.get(f"/v1/orders/{order_id}?wait=2").json["status"] == "queued"
-    assert api.clock() - begun == pytest.approx(2, abs=0.01)
-
-
-def test_ended_order_is_not_waited_for(api):
-    """Nothing more will happen to it."""
-    order_id = api.shop.order_id()
-    order = api.kept(order_id)
-    api.change(order, order.reject(ErrorCode.NO_NUMBERS, "none", api.clock()))
-    assert api.shop.get(f"/v1/orders/{order_id}?wait=60").json["error"]["code"] == "no_numbers"
-    assert not api.slept
-
-
 @pytest.mark.parametrize("wait", ["61", "-1", "x", "", "1.5", "1e1", "99999999999999", "5&wait=6"])
 def test_odd_wait_is_refused(api, wait):
     """A wait is a whole number of seconds up to 60, given once."""
     order_id = api.shop.order_id()
     assert list(bad_fields(api.shop.get(f"/v1/orders/{order_id}?wait={wait}"))) == ["wait"]
-
-
-def test_no_more_than_so_many_wait(api):
-    """Past the bound a waiting request is refused, and the room is free again afterwards."""
-    room, order_id = LongPoll(most=1, sleep=lambda _: None, monotonic=api.clock), api.shop.order_id()
-    object.__setattr__(api.app.extensions["ringback"], "waiting", room)
-    refused = []
-
-    def second():
-        refused.append(api.shop.get(f"/v1/orders/{order_id}?wait=5"))
-        return True
-
-    assert room.until(second, 5)
-    assert code(refused[0]) == (429, "too_many_waiting")
-    assert refused[0].headers["Retry-After"] == "1"
-    assert room.until(lambda: True, 5)
 
 
 def test_listing_pages_from_the_newest(api):
@@ -394,10 +367,10 @@ def test_cancel_twice_changes_nothing_more(api):
     """A second cancel, or one after the end, answers with the order as it is."""
     order_id = api.shop.order_id()
     first = api.shop.post(f"/v1/orders/{order_id}/cancel")
-    version = api.store.version(order_id)
+    version = api.kept(order_id).version
     again = api.shop.post(f"/v1/orders/{order_id}/cancel")
     assert (again.status_code, again.data) == (202, first.data)
-    assert api.store.version(order_id) == version
+    assert api.kept(order_id).version == version
 
 
 def test_cancel_that_loses_a_race_is_tried_anew(api, monkeypatch):
@@ -421,7 +394,7 @@ def test_cancel_is_in_the_journal(api):
 def test_unreachable_store_is_a_503(api, monkeypatch):
     """With the store away nothing is accepted, and the answer says when to ask again."""
 
-    def gone(*_):
+    def gone(*_, **__):
         raise StoreUnavailable("the store does not answer")
 
     monkeypatch.setattr(api.store, "create", gone)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from worker.cli import account, callers, checkup, events, keys, money, orders, running
+from worker.cli import account, calibrate, callers, checkup, events, keys, listen, money, orders, running, trigger
 from worker.cli.context import Commands
 from worker.store import FORMAT
 
@@ -33,6 +33,9 @@ app.add_typer(keys.app, name="keys")
 account.register(app)
 money.register(app)
 checkup.register(app)
+calibrate.register(app)
+listen.register(app)
+trigger.register(app)
 
 
 def _version(asked: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
@@ -107,14 +108,16 @@ def _judge(context: Context, url: str) -> None:
     """Refuse an address that is none. What only the web's own settings and network can judge is mentioned: the web
     judges it anew at every order, before money is spent.
     """
-    from worker.webhooks.guard import CallbackRefused, Refusal, guard_of
+    from worker.webhooks.guard import CallbackRefused, NameServersSilent, Refusal, guard_of
 
     try:
-        guard_of(context.settings).check(url)
+        asyncio.run(guard_of(context.settings).judge(url))
+    except NameServersSilent:
+        complain("The callback's host could not be looked up from here: no name server answered.")
     except CallbackRefused as refused:
         if refused.code not in (Refusal.unresolvable, Refusal.blocked_address, Refusal.not_https, Refusal.port):
-            raise CallbackUnfit(f"the callback is refused ({refused.code}): {refused}") from None
-        complain(f"By the settings here, orders with this callback are refused ({refused.code}): {refused}")
+            raise CallbackUnfit(f"the callback is refused ({refused.code}): it {refused}") from None
+        complain(f"By the settings here, orders with this callback are refused ({refused.code}): it {refused}")
 
 
 @app.command("list")

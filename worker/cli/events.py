@@ -31,6 +31,10 @@ class AttemptUnderWay(RingbackError):
     """The event is being sent just now."""
 
 
+class NoCallback(RingbackError):
+    """The event's order has no callback."""
+
+
 @app.command("list")
 def list_(
     caller: Annotated[str | None, typer.Option(help="Only this caller's.", metavar="ID")] = None,
@@ -106,7 +110,8 @@ def redeliver(
     context = open_context()
     if id is not None:
         return _redeliver_one(context, id, as_json)
-    sent = [one.id for one in _newest(context, caller, None, status, limit) if _sent_again(context, one)]
+    found = [one for one in _newest(context, caller, None, status, limit) if one.pushed]
+    sent = [one.id for one in found if _sent_again(context, one)]
     if as_json:
         return show_json({"redelivered": sent})
     say(f"{len(sent)} are sent again now: ringback events list --status pending")
@@ -114,7 +119,10 @@ def redeliver(
 
 
 def _redeliver_one(context: Context, id: str, as_json: bool) -> None:
-    if not _sent_again(context, _found(context, id)):
+    event = _found(context, id)
+    if not event.pushed:
+        raise NoCallback(f"{id} is only recorded: its order has no callback to send it to")
+    if not _sent_again(context, event):
         raise AttemptUnderWay(f"{id} is being sent just now; look at it again when that attempt has ended")
     if as_json:
         return show_json({"id": id, "status": EventStatus.PENDING.value})

@@ -193,6 +193,8 @@ class Buying(Steps):
         reason = await self.gate.refused(declined)
         if reason is Pause.PROVIDER_BANNED and declined.until is not None and declined.until < self._budget_ends(order):
             return await self._put_off(order, declined)
+        if reason is None:
+            await self.store.count_refusal(order.caller)
         code = reason.error if reason else ErrorCode.PROVIDER_REJECTED
         return await self._reject(order, code, f"the provider answered {declined.word}")
 

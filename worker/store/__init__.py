@@ -5,7 +5,7 @@ Client.
 """
 
 from worker.store.asynchronous import AsyncStore, Claim, ServerClock, Tick, Trigger
-from worker.store.blocking import Created, Idempotency, Record, Store
+from worker.store.blocking import Created, Idempotency, Record, Spot, Store
 from worker.store.codec import FORMAT, RecordTooNew, Written
 from worker.store.connection import broker_options, connect, connect_async
 from worker.store.vault import Damaged, Place, Unreadable, Unsealed, Vault, VaultLocked
@@ -21,6 +21,7 @@ __all__ = [
     "Record",
     "RecordTooNew",
     "ServerClock",
+    "Spot",
     "Store",
     "Tick",
     "Trigger",

@@ -22,7 +22,7 @@ from worker.logs import get_logger
 from worker.metrics import NEEDS_A_PERSON
 from worker.order import Order
 from worker.reading import Reading
-from worker.schedule import ORDER_LANES, Lane, Wake
+from worker.schedule import ORDER_LANES, REFUSALS_KEPT, Lane, Wake, hold_after
 from worker.store import codec, keys
 from worker.store.answers import meaning
 from worker.store.codec import Written, ms
@@ -323,6 +323,15 @@ class AsyncStore:
     async def reading(self, what: str) -> Reading:
         """What was last read (`worker.reading` has the names)."""
         return codec.reading(what, await _reached(self._redis.hmget(keys.readings(what), keys.reading(what))))
+
+    async def count_refusal(self, caller_id: str) -> None:
+        """Count an order that the provider refused; past a number of them the caller's next orders have to wait."""
+        refusals = keys.caller(caller_id, "refusals")
+        count = int(await _reached(self._redis.incr(refusals)))
+        await _reached(self._redis.expire(refusals, REFUSALS_KEPT))
+        hold = hold_after(count)
+        if hold:
+            await _reached(self._redis.set(keys.caller(caller_id, "hold"), count, ex=hold))
 
     async def request_refresh(self, what: str) -> None:
         """Have something read anew soon."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -31,9 +32,12 @@ log = get_logger(__name__)
 
 Kept = TypeVar("Kept")
 
-IDEMPOTENCY_TTL = 86_400
+DAY = 86_400
+IDEMPOTENCY_TTL = DAY
 """Seconds an idempotency key is remembered (contract.md)."""
 LOST_CURSOR = "the cursor is not (or no longer) in this list"
+Spot = tuple[str, str]
+"""A place in the store whose value changes: a hash and its field, or a string and ""."""
 MOST_WALKED = 2_000
 """Orders or events looked at for one page: one that fits may be rare among them."""
 
@@ -73,11 +77,15 @@ class Record:
 class Store:
     """All that the web and the command line ask of Redis. Methods raise StoreUnavailable when it cannot be reached."""
 
-    def __init__(self, client: redis.Redis, vault: Vault, *, retention: float, otp_ttl: float) -> None:
+    def __init__(
+        self, client: redis.Redis, vault: Vault, *, retention: float, otp_ttl: float, storage: int | None = None
+    ) -> None:
+        """`storage` is how many bytes one caller's orders and events may take within `retention` (seconds)."""
         self._redis: Any = client  # redis-py types replies as bytes or str; ours are bytes
         self._vault = vault
         self._retention = retention
         self._otp_ttl = otp_ttl
+        self._storage = storage
         self._create = Script(client, source("create"))
         self._save = Script(client, source("save"))
         self._add_event = Script(client, source("add_event"))
@@ -119,6 +127,7 @@ class Store:
             *(_or_none(cap) for cap in (caps.max_in_flight, caps.orders_per_minute, caps.orders_per_day)),
             "" if caps.max_spend_per_day is None else codec.spend_units(caps.max_spend_per_day),
             codec.spend_units(price),
+            _or_none(self._storage), math.ceil(self._retention / DAY),
         ]  # fmt: skip
         with _reaching():
             reply: list[Any] = self._create(keys=script_keys, args=arguments)
@@ -142,10 +151,28 @@ class Store:
         """The order, or None when there is none."""
         return self._load_many([order_id])[0]
 
-    def version(self, order_id: str) -> int:
-        """The order's version; 0 when there is none. The cheapest way to notice a change."""
+    @staticmethod
+    def version_of(order_id: str) -> Spot:
+        """Where an order's version stands: it changes whenever the order does."""
+        return keys.order(order_id), "v"
+
+    @staticmethod
+    def reading_of(what: str) -> Spot:
+        """Where it stands when a worker last tried to read something anew (`worker.reading` has the names)."""
+        return keys.readings(what), keys.reading(what)[-1]
+
+    @staticmethod
+    def last_event_of(caller_id: str) -> Spot:
+        """Where the number of a caller's newest event stands."""
+        return keys.caller(caller_id, "sequence"), ""
+
+    def peek(self, spots: Sequence[Spot]) -> list[bytes | None]:
+        """The values of many spots in one round trip: the cheapest way to notice changes."""
         with _reaching():
-            return int(self._redis.hget(keys.order(order_id), "v") or 0)
+            pipe = self._redis.pipeline(transaction=False)
+            for name, field in spots:
+                pipe.hget(name, field) if field else pipe.get(name)
+            return list(pipe.execute())
 
     def save(
         self,
@@ -242,6 +269,7 @@ class Store:
         status: str | None,
         limit: int,
         before: str | None,
+        type: str | None = None,
         skipped: list[str] | None = None,
     ) -> tuple[list[Event], str | None]:
         """A page of a caller's events, newest first, and the cursor of the next one.
@@ -249,15 +277,20 @@ class Store:
         What cannot be opened is left out; its ids are added to `skipped`. Raises NotFound for a cursor that is not
         among them (any more).
         """
+
+        def fits(event: Event) -> bool:
+            return status in (None, event.status) and type in (None, event.type)
+
         if order is not None:
-            found = self._events_of(order, skipped)
-            return _cut([e for e in found if e.caller == caller_id and status in (None, e.status)], limit, before)
+            return _cut(
+                [e for e in self._events_of(order, skipped) if e.caller == caller_id and fits(e)], limit, before
+            )
         return self._page(
             keys.caller(caller_id, "events"),
             limit,
             before,
             lambda ids: self._readable(ids, keys.event, self._event, skipped),
-            lambda e: status is None or e.status == status,
+            fits,
         )
 
     def _events_of(self, order_id: str, skipped: list[str] | None) -> list[Event]:
@@ -267,14 +300,39 @@ class Store:
         found = self._readable([one.decode() for one in reversed(ids)], keys.event, self._event, skipped)
         return [event for event in found if event is not None]
 
-    def events_after(self, caller_id: str, sequence: int, limit: int) -> list[Event]:
-        """A caller's events after a sequence number, oldest first: for one that was down to catch up."""
+    def events_after(
+        self, caller_id: str, sequence: int, limit: int, fits: Callable[[Event], bool] = lambda _: True
+    ) -> tuple[list[Event], str | None]:
+        """A caller's events after a sequence number that fit, oldest first, and the last one looked at if more follow.
+
+        None is skipped, whoever writes meanwhile: an event gets its number in the script that makes it visible, so
+        none appears behind one that was already read. Those that are gone take no place on a page.
+        """
+        found: list[Event] = []
+        walked = 0
+        last: str | None = None
+        while batch := self._batch_after(caller_id, sequence):
+            for event in self._load_events([event_id for event_id, _ in batch]):
+                if event is None:
+                    continue
+                if len(found) == limit or walked == MOST_WALKED:
+                    return found, last
+                last, walked = event.id, walked + 1
+                found += [event] if fits(event) else []
+            sequence = batch[-1][1]
+        return found, None
+
+    def _batch_after(self, caller_id: str, sequence: int) -> list[tuple[str, int]]:
+        """Some ids of events after a sequence number, each with its own."""
         with _reaching():
-            ids = self._redis.zrange(
-                keys.caller(caller_id, "events"), f"({sequence}", "+inf", byscore=True, offset=0, num=limit
-            )
-        found = self._readable([one.decode() for one in ids], keys.event, self._event, None)
-        return [event for event in found if event is not None]
+            found = self._redis.zrange(
+                keys.caller(caller_id, "events"), f"({sequence}", "+inf", byscore=True, offset=0, num=100,
+                withscores=True,
+            )  # fmt: skip
+        return [(event_id.decode(), int(place)) for event_id, place in found]
+
+    def _load_events(self, ids: Sequence[str]) -> list[Event | None]:
+        return self._readable(ids, keys.event, self._event, None)
 
     def add_event(self, event: Event) -> None:
         """Owe a webhook that belongs to no order (a ping)."""

@@ -16,6 +16,9 @@ rb:caller:<id>:events    zset  its events by sequence
 rb:caller:<id>:sequence  int   the last sequence given
 rb:caller:<id>:count:<m|d>:<n>  int  orders accepted in that minute or day
 rb:caller:<id>:spent:<day>  int  what its purchases of that day count against its spend cap, in 1/10000 PKR
+rb:caller:<id>:bytes     hash  day → bytes that its orders and events took on that day
+rb:caller:<id>:refusals  int   orders that the provider refused, within an hour of the last one
+rb:caller:<id>:hold      str   no orders are taken while it lives: too many were refused
 rb:callers               set   all callers
 rb:apikey:<sha256>       str   the caller an API key belongs to
 rb:idem:<caller>:<sha256>  hash  b body hash · r sealed first answer
