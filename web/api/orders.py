@@ -22,7 +22,7 @@ from web.api.callbacks import told
 from web.api.long_poll import Wait
 from web.api.problems import CODES, Problem, not_found
 from web.api.requests import takes
-from web.api.responses import Answer, answer, encode
+from web.api.responses import Answer, answer, encode, unreadable
 from web.client import has_left
 from web.middleware import about
 from web.parts import Parts, current_caller, parts
@@ -246,10 +246,11 @@ def _held(order: Order, wait: Wait, enough: Callable[[Order], bool]) -> Order:
 def index() -> Response:
     """List orders, newest first."""
     asked = requests.query(schemas.OrdersQuery)
+    skipped: list[str] = []
     found, cursor = parts().store.orders(
-        current_caller().id, status=asked.status, limit=asked.limit, before=asked.cursor
+        current_caller().id, status=asked.status, limit=asked.limit, before=asked.cursor, skipped=skipped
     )
-    return answer({"data": [order.public() for order in found], "next_cursor": cursor})
+    return answer({"data": [order.public() for order in found], "next_cursor": cursor, **unreadable(skipped)})
 
 
 def _own(order_id: str) -> Order:
@@ -269,6 +270,8 @@ def cancel(order_id: str) -> Response:
     """Cancel an order."""
     for _ in range(MOST_TRIES):
         before = _own(order_id)
+        if not before.understood:
+            raise Problem(503, "busy", CODES["busy"], retry_after=5)
         after = before.ask_cancel(parts().clock())
         if after is before or _save(before, after):
             return answer(after.public(), 202)

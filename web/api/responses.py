@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from flask import Response
@@ -33,3 +33,8 @@ class Answer(Response):
 def answer(data: object, status: int = 200) -> Response:
     """A JSON answer."""
     return Answer(encode(data).encode(), status, {})
+
+
+def unreadable(ids: Sequence[str]) -> dict[str, list[str]]:
+    """What a page leaves out because its record cannot be opened here, named; nothing when that is nothing."""
+    return {"unreadable": list(ids)} if ids else {}

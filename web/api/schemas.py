@@ -289,6 +289,14 @@ class ServersQuery(Refresh):
     type: Literal["1", "2"] = Field("1", description="the provider's type of number")
 
 
+class Ready(Incoming):
+    """What is asked of readiness."""
+
+    workers: Literal["true", "false"] = Field(
+        "false", description="also ask whether a worker's clock ticked in the last 10 seconds"
+    )
+
+
 class CountriesQuery(Refresh):
     """Which countries to list."""
 
@@ -345,6 +353,7 @@ class Orders(BaseModel):
 
     data: list[Order]
     next_cursor: OrderId | None
+    unreadable: list[OrderId] | None = Field(None, description="left out: their records cannot be opened at present")
 
 
 class Attempt(BaseModel):
@@ -378,6 +387,7 @@ class Events(BaseModel):
 
     data: list[Event]
     next_cursor: EventCursor | None
+    unreadable: list[EventId] | None = Field(None, description="left out: their records cannot be opened at present")
 
 
 class PauseReason(BaseModel):
@@ -403,6 +413,7 @@ class Balance(BaseModel):
     currency: Literal["PKR"]
     as_of: Moment | None
     stale: bool = Field(description="older than five minutes, or the last attempt to read it failed")
+    reason: str | None = Field(None, description="why it failed: `provider_unreachable`, `unreadable`, or its own word")
     buying: Buying
 
 
@@ -420,6 +431,7 @@ class Servers(BaseModel):
     servers: list[Server] | None = Field(description="null when they were never read")
     as_of: Moment | None
     stale: bool
+    reason: str | None = None
 
 
 class FieldError(BaseModel):

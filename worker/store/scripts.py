@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib.resources import files
 
+from worker.store.keys import NEVER_THERE
+
 NEEDS = "-- Needs turns.lua.\n"
 """The line of a script that uses what `lua/turns.lua` defines."""
 
@@ -16,3 +18,12 @@ def source(name: str) -> str:
 
 def _text(name: str) -> str:
     return (files(__package__) / "lua" / f"{name}.lua").read_text(encoding="utf-8")
+
+
+def source_of_work(name: str) -> str:
+    """The same for a script of the workers, which a full store (maxmemory) lets through.
+
+    What is under way must end: be polled, cancelled, delivered. A script that has begun to write is let go on, so a
+    write that takes no memory comes first.
+    """
+    return f'redis.call("DEL", "{NEVER_THERE}")\n{source(name)}'
