@@ -174,7 +174,7 @@ def _shown(event: Event) -> dict[str, Any]:
     """The event as callers see it: like a POST, it does not tell a host that leads inside from one that is none."""
     public = event.public()
     for attempt in public["attempts"]:
-        if attempt["error"] == Refusal.blocked_address:
+        if attempt["error"] == Refusal.BLOCKED_ADDRESS:
             attempt["error"] = NO_ADDRESS
     return public
 

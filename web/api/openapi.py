@@ -13,8 +13,8 @@ from flask_openapi3.types import ResponseDict
 from pydantic import BaseModel
 
 from web.api.problems import CODES
-from web.api.responses import encode
 from web.api.schemas import ORDER_EXAMPLES
+from worker.compact_json import ascii_json
 from worker.order import EventType
 from worker.version import version
 
@@ -129,7 +129,7 @@ def install(app: OpenAPI) -> None:
 
     @app.route("/openapi.json")
     def openapi_json() -> Response:
-        return Response(encode(described()), mimetype="application/json", headers={"Cache-Control": "no-cache"})
+        return Response(ascii_json(described()), mimetype="application/json", headers={"Cache-Control": "no-cache"})
 
     @app.route("/docs")
     def docs_page() -> Response:

@@ -8,8 +8,9 @@ from http import HTTPStatus
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from web.api.responses import Answer, encode
+from web.api.responses import Answer
 from web.request_state import request_state
+from worker.compact_json import ascii_json
 from worker.errors import NotFound, StoreFull, StoreUnavailable
 from worker.logs import get_logger
 from worker.store import Unreadable
@@ -104,7 +105,7 @@ class Problem(Exception):
         }
         if self.errors:
             payload["errors"] = list(self.errors)
-        return Answer(encode(payload).encode(), self.status, self.headers, "application/problem+json")
+        return Answer(ascii_json(payload).encode(), self.status, self.headers, "application/problem+json")
 
 
 def not_found(what: str) -> Problem:

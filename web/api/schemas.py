@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Protocol
@@ -20,6 +19,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 import worker.event
+from worker.compact_json import text_json
 from worker.event import EventStatus
 from worker.order import ErrorCode, EventType, Settlement, Status
 
@@ -51,14 +51,11 @@ def _inside(box: dict[str, Any] | list[Any]) -> Iterable[Any]:
     return box.values() if isinstance(box, dict) else box
 
 
-_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
 def _metadata(value: dict[str, Any]) -> dict[str, Any]:
     if _is_deeper(value, DEEPEST_METADATA):
         raise PydanticCustomError("too_deep", "must be nested at most 16 deep")
     try:
-        size = len(_compact(value).encode())
+        size = len(text_json(value).encode())
     except UnicodeEncodeError:
         raise PydanticCustomError("bad_text", "holds text that is not valid Unicode") from None
     if size > MOST_METADATA:

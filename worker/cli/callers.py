@@ -115,7 +115,7 @@ def _judge(context: Context, url: str) -> None:
     except NameServersSilent:
         complain("The callback's host could not be looked up from here: no name server answered.")
     except CallbackRefused as refused:
-        if refused.code not in (Refusal.unresolvable, Refusal.blocked_address, Refusal.not_https, Refusal.port):
+        if refused.code not in (Refusal.UNRESOLVABLE, Refusal.BLOCKED_ADDRESS, Refusal.NOT_HTTPS, Refusal.PORT):
             raise CallbackUnfit(f"the callback is refused ({refused.code}): it {refused}") from None
         complain(f"By the settings here, orders with this callback are refused ({refused.code}): it {refused}")
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 
 from worker.store.keys import NEVER_THERE
 
-NEEDS = "-- Needs turns.lua.\n"
-"""The line of a script that uses what `lua/turns.lua` defines."""
+_NEEDS = re.compile(r"^-- Needs ([\w., ]+)\.$", re.MULTILINE)
+"""The line of a script that uses what other files beside it define: `-- Needs rate.lua, turns.lua.`"""
 
 
 def source(name: str) -> str:
     """The text of `lua/<name>.lua`, with what it needs before it."""
     text = _text(name)
-    return _text("turns") + text if NEEDS in text else text
+    needed = _NEEDS.search(text)
+    files_needed = needed[1].split(", ") if needed else []
+    return "".join(_text(one.removesuffix(".lua")) for one in files_needed) + text
 
 
 def _text(name: str) -> str:

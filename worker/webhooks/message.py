@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 
+from worker.compact_json import ascii_json, text_json
 from worker.order import ADDRESS_ERASED, OTP_ERASED, rfc3339
 
 _ERASED = {"otp": OTP_ERASED, "address": ADDRESS_ERASED}
@@ -77,10 +78,6 @@ def _percent(letter: str) -> str:
 
 def _compact(value: object) -> bytes:
     try:
-        return _dumped(value, ascii=False).encode()
+        return text_json(value).encode()
     except UnicodeEncodeError:  # half a surrogate pair, which JSON can spell and UTF-8 cannot
-        return _dumped(value, ascii=True).encode()
-
-
-def _dumped(value: object, *, ascii: bool) -> str:
-    return json.dumps(value, ensure_ascii=ascii, allow_nan=False, separators=(",", ":"))
+        return ascii_json(value).encode()
