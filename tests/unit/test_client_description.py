@@ -167,6 +167,7 @@ def test_every_field_of_an_answer_is_read(described):
 
 
 def _fields(name: str) -> set[str]:
+    name = name.removesuffix("Reading")
     model = SCHEMAS.get(name) or getattr(ringback, name, None) or getattr(models, name, None)
     assert model is not None, f"the client has no model for {name}"
     if issubclass(model, Exception):

@@ -29,14 +29,20 @@ def routes() -> APIBlueprint:
 
 @takes(query=schemas.Refresh)
 def balance() -> Response:
-    """Read the balance, and whether buying is paused."""
+    """Read the balance, and whether buying is paused.
+
+    It is what a worker last read at the provider; `as_of` says when.
+    """
     reading = _reading("balance", refresh=requests.query(schemas.Refresh).refresh == "true")
     return answer({"balance": reading.value, "currency": "PKR", **_age(reading), "buying": _buying()})
 
 
 @takes(query=schemas.ServersQuery)
 def servers() -> Response:
-    """List the provider's servers."""
+    """List the provider's servers.
+
+    Their ids are what an order gives as `server`; a worker reads them every few minutes.
+    """
     asked = requests.query(schemas.ServersQuery)
     reading = _reading(f"servers:{asked.type}", refresh=asked.refresh == "true")
     known = None if reading.value is None else json.loads(reading.value)

@@ -20,23 +20,32 @@ def routes(figures: Metrics) -> APIBlueprint:
     """The routes for monitoring; they need no key."""
 
     def metrics() -> Response:
-        """Metrics for Prometheus."""
+        """Read the metrics, for Prometheus.
+
+        The figures of this process and those that all workers share.
+        """
         return Response(figures.text(), 200, content_type=CONTENT_TYPE)
 
     api = APIBlueprint("health", __name__, abp_tags=[openapi.HEALTH])
     api.get("/healthz", responses=openapi.open_answers(schemas.Health))(alive)
     api.get("/readyz", responses=openapi.open_answers(schemas.Health, 503))(ready)
-    api.get("/metrics", responses=openapi.METRICS)(metrics)
+    api.get("/metrics", responses=openapi.figures())(metrics)
     return api
 
 
 def alive() -> Response:
-    """Alive: this process answers."""
+    """Say that this process answers.
+
+    Nothing else is looked at: a process that answers need not be restarted.
+    """
     return answer({"status": "ok"})
 
 
 def ready() -> Response:
-    """Ready: the store answers and a worker's clock ticks."""
+    """Say whether the service can do its work.
+
+    The store has to answer and a worker's clock has to tick; otherwise a 503 says what is missing.
+    """
     why = _why_not()
     if why:
         raise Problem(503, "not_ready", why, retry_after=5)

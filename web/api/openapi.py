@@ -12,9 +12,10 @@ from flask_openapi3.openapi import OpenAPI
 from flask_openapi3.types import ResponseDict
 from pydantic import BaseModel
 
+from web.api import examples
+from web.api.description import finished
 from web.api.problems import CODES
 from web.api.responses import encode
-from worker.order import EventType
 from worker.version import version
 
 SECURITY: dict[str, Any] = {"apiKey": {"type": "http", "scheme": "bearer", "bearerFormat": "rbk_…"}}
@@ -23,9 +24,6 @@ ORDERS = Tag(name="Orders", description="A number is bought, polled, and its cod
 EVENTS = Tag(name="Events", description="Webhooks that are owed or were sent, with every attempt.")
 ACCOUNT = Tag(name="Account", description="What the workers last read at the provider.")
 HEALTH = Tag(name="Health", description="For monitoring; needs no key.")
-METRICS: ResponseDict = {
-    200: {"description": "Prometheus' text format", "content": {"text/plain": {"schema": {"type": "string"}}}}
-}
 
 _REF = "#/components/schemas/"
 _PAGE_POLICY = "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -75,7 +73,13 @@ def answers(status: int, model: type[BaseModel] | str, *errors: int) -> Response
 
 def open_answers(model: type[BaseModel], *errors: int) -> ResponseDict:
     """The responses of a call that needs no key."""
-    return {200: model, **{code: problem(code) for code in errors}}
+    return {200: model, **{code: problem(code) for code in (*errors, 405)}}
+
+
+def figures() -> ResponseDict:
+    """The responses of /metrics."""
+    text = {"text/plain": {"schema": {"type": "string"}, "example": examples.METRICS}}
+    return {200: {"description": "Prometheus' text format", "content": text}, 405: problem(405)}
 
 
 def problem(status: int) -> dict[str, Any]:
@@ -104,7 +108,7 @@ def install(app: OpenAPI) -> None:
 
     @cache
     def described() -> dict[str, Any]:
-        return describe(app)
+        return finished(app.api_doc)
 
     @app.route("/openapi.json")
     def openapi_json() -> Response:
@@ -115,50 +119,3 @@ def install(app: OpenAPI) -> None:
         page = Response(render_template("docs.html", api=described(), codes=CODES), mimetype="text/html")
         page.headers.update({"Content-Security-Policy": _PAGE_POLICY, "Cache-Control": "no-cache"})
         return page
-
-
-def describe(app: OpenAPI) -> dict[str, Any]:
-    """The whole description, webhooks included."""
-    spec: dict[str, Any] = app.api_doc
-    for path, item in spec["paths"].items():
-        for operation in item.values():
-            if not path.startswith("/v1"):
-                operation["responses"].pop("422", None)  # the extension documents one for every call
-            for parameter in operation.get("parameters", ()):
-                parameter["schema"] = _without_null(parameter["schema"])
-            for status, response in operation["responses"].items():
-                if status in ("200", "202") and path.startswith("/v1"):
-                    response.setdefault("headers", _HEADERS)
-    spec["servers"] = [{"url": "/"}]
-    spec["webhooks"] = {kind.value: {"post": _webhook(kind)} for kind in EventType}
-    return spec
-
-
-def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A parameter's schema: what is left out is absent, there is no way to send a null."""
-    kept = {name: value for name, value in schema.items() if not (name == "default" and value is None)}
-    for one in kept.pop("anyOf", ()):
-        if one.get("type") != "null":
-            kept.update(one)
-    return kept
-
-
-def _webhook(kind: EventType) -> dict[str, Any]:
-    data = {"type": "object"} if kind is EventType.PING else {"$ref": _REF + "Order"}
-    message = {
-        "type": "object",
-        "required": ["type", "timestamp", "data"],
-        "properties": {
-            "type": {"const": kind.value},
-            "timestamp": {"type": "string", "format": "date-time"},
-            "data": data,
-        },
-    }
-    names = ("webhook-id", "webhook-timestamp", "webhook-signature")
-    return {
-        "summary": kind.value,
-        "description": "Signed as Standard Webhooks 1.0.0 has it.",
-        "parameters": [{"name": n, "in": "header", "required": True, "schema": {"type": "string"}} for n in names],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": message}}},
-        "responses": {"2XX": {"description": "Acknowledged."}, "410": {"description": "Stop sending this event."}},
-    }

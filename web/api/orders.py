@@ -49,7 +49,12 @@ def routes() -> APIBlueprint:
 
 @takes(header=schemas.OrderHeaders, body=schemas.NewOrder)
 def create() -> Response:
-    """Place an order."""
+    """Place an order.
+
+    A number is bought as soon as a worker has a turn, and its webhooks follow. Send an `Idempotency-Key`: the same
+    request with the same key is the same order, however often it is sent. The callback is judged before any money is
+    spent.
+    """
     shared, caller = parts(), current_caller()
     key = requests.headers(schemas.OrderHeaders).idempotency_key
     asked = requests.body()
@@ -127,7 +132,10 @@ def _accepted(order_id: str, payload: bytes, kwargs: Mapping[str, str] = Mapping
 
 @takes(path=schemas.OrderPath, query=schemas.OrderQuery)
 def show(order_id: str) -> Response:
-    """Read an order."""
+    """Read an order.
+
+    Always as it is now; with `wait` the answer is held until something has changed, so that no receiver is needed.
+    """
     wait = requests.query(schemas.OrderQuery).wait
     order = _own(order_id)
     if wait and not order.ended:
@@ -139,7 +147,10 @@ def show(order_id: str) -> Response:
 
 @takes(query=schemas.OrdersQuery)
 def index() -> Response:
-    """List orders, newest first."""
+    """List orders, newest first.
+
+    Go on with `cursor` for as long as `next_cursor` is not null; a page may be shorter than `limit`.
+    """
     asked = requests.query(schemas.OrdersQuery)
     found, cursor = parts().store.orders(
         current_caller().id, status=asked.status, limit=asked.limit, before=asked.cursor
@@ -161,7 +172,11 @@ def _own(order_id: str) -> Order:
 
 @takes(path=schemas.OrderPath)
 def cancel(order_id: str) -> Response:
-    """Cancel an order."""
+    """Cancel an order.
+
+    Before the purchase nothing is bought any more; after it the number is given back as soon as the provider allows,
+    unless its code comes first. An order that has ended stays as it is.
+    """
     for _ in range(MOST_TRIES):
         before = _own(order_id)
         after = before.ask_cancel(parts().clock())
