@@ -173,6 +173,8 @@ def _camel(*words: str) -> str:
 def _finish(spec: Spec, path: str, method: str, operation: Spec) -> None:
     """Name an operation, and give it its examples; its errors are told once for all."""
     operation["operationId"] = operation_id(method, path)
+    if told := operation.get("description"):  # the extension marks where a docstring's lines end
+        operation["description"] = " ".join(told.replace("<br/>", " ").split())
     if not path.startswith("/v1"):
         operation["security"] = []
         operation["responses"].pop("422", None)  # the extension documents one for every call

@@ -1,11 +1,12 @@
-"""The API's description: /openapi.json for programs, /docs for people. The page needs no script and no network."""
+"""The API's description: /openapi.json for programs, /docs for people. The page is whole without script or network."""
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
-from flask import Response, render_template
+from flask import Response, redirect, render_template
 from flask_openapi3.models.info import Info
 from flask_openapi3.models.tag import Tag
 from flask_openapi3.openapi import OpenAPI
@@ -14,8 +15,11 @@ from pydantic import BaseModel
 
 from web.api import examples
 from web.api.description import finished
+from web.api.markdown import rendered
 from web.api.problems import CODES
 from web.api.responses import encode
+from web.api.samples import samples
+from web.api.words import ATTEMPT_ERRORS, FLAGS
 from worker.version import version
 
 SECURITY: dict[str, Any] = {"apiKey": {"type": "http", "scheme": "bearer", "bearerFormat": "rbk_…"}}
@@ -26,7 +30,10 @@ ACCOUNT = Tag(name="Account", description="What the workers last read at the pro
 HEALTH = Tag(name="Health", description="For monitoring; needs no key.")
 
 _REF = "#/components/schemas/"
-_PAGE_POLICY = "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+_PAGE_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
 _EVERYWHERE = (401, 405, 413, 429, 500, 503)
 """Errors that any call under /v1 may give."""
 _TOLD = {
@@ -106,16 +113,51 @@ def _good(status: int, model: type[BaseModel] | str) -> Any:
 def install(app: OpenAPI) -> None:
     """Serve the description and the page made from it."""
 
+    app.add_template_filter(rendered, "rendered")
+
     @cache
     def described() -> dict[str, Any]:
         return finished(app.api_doc)
+
+    @cache
+    def shown() -> str:
+        return _page(described())
 
     @app.route("/openapi.json")
     def openapi_json() -> Response:
         return Response(encode(described()), mimetype="application/json", headers={"Cache-Control": "no-cache"})
 
+    @app.route("/")
+    def front() -> Response:
+        return redirect("/docs")  # type: ignore[return-value]
+
     @app.route("/docs")
     def docs_page() -> Response:
-        page = Response(render_template("docs.html", api=described(), codes=CODES), mimetype="text/html")
+        page = Response(shown(), mimetype="text/html")
         page.headers.update({"Content-Security-Policy": _PAGE_POLICY, "Cache-Control": "no-cache"})
         return page
+
+
+def _page(api: dict[str, Any]) -> str:
+    """The description as HTML: operations by their tags, in the order in which they are told."""
+    groups: dict[str, list[dict[str, Any]]] = {tag["name"]: [] for tag in api["tags"] if tag["name"] != "Webhooks"}
+    for path, item in api["paths"].items():
+        for method, operation in item.items():
+            groups[operation["tags"][0]].append(_call(api, path, method, operation))
+    return render_template(
+        "docs.html", api=api, groups=groups, codes=CODES, flags=FLAGS, attempt_errors=ATTEMPT_ERRORS
+    )  # fmt: skip
+
+
+def _call(api: dict[str, Any], path: str, method: str, operation: dict[str, Any]) -> dict[str, Any]:
+    """An operation as the page tells it: its answers are at hand, not referred to."""
+    known = api["components"]["responses"]
+    answers = {
+        status: known[told["$ref"].rpartition("/")[2]] if "$ref" in told else told
+        for status, told in operation["responses"].items()
+    }
+    title, *_ = re.split("[.,;] |[.]$", operation["summary"])
+    return {
+        "id": operation["operationId"], "title": title, "method": method, "path": path, "operation": operation,
+        "answers": answers, "samples": samples(method, path, operation),
+    }  # fmt: skip
