@@ -10,9 +10,11 @@ from flask import Flask, current_app
 from web.api.callbacks import Callbacks
 from web.api.keyring import KeyRing
 from web.api.long_poll import LongPoll
+from web.api.provider_servers import ProviderServers
 from web.api.rate_limits import RateLimits
 from web.request_state import request_state
 from worker.caller import Caller
+from worker.provider.products import Products
 from worker.settings import Settings
 from worker.store import Store
 
@@ -29,7 +31,9 @@ class Parts:
     callbacks: Callbacks
     limits: RateLimits
     waiting: LongPoll
+    servers: ProviderServers
     clock: Callable[[], float]
+    products: Products
 
 
 def install(app: Flask, shared: Parts) -> None:

@@ -5,6 +5,7 @@ So faults and rules of many scenarios, played at once, do not mix, although a pu
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,6 +17,8 @@ from web.sandbox.handlers import CHEAP_HANDLER
 VENDOR_SERVER = "1"
 """What every stage is to the vendor's own rules."""
 CANCEL, FINISH = "8", "3"
+STAGES = range(100, 1100)
+"""The servers that stages are set on."""
 
 Cue = Callable[[str], object]
 """Called with the provider's order id when a request comes in, before it is answered."""
@@ -58,6 +61,17 @@ def moment(query: Mapping[str, str]) -> str:
     return {"buyNumber": "buy", "getStatus": "poll"}.get(query.get("action", ""), query.get("action", ""))
 
 
+def _with_stages(listed: Answer) -> Answer:
+    """The list of servers with those that stages may be set on, whether one is or not."""
+    try:
+        servers = json.loads(listed.body)
+    except ValueError:
+        return listed
+    if isinstance(servers, dict) and isinstance(servers.get("1"), list):
+        servers["1"] += [{"id": str(one), "name": f"Stage {one}"} for one in STAGES]
+    return replace(listed, body=json.dumps(servers).encode())
+
+
 class Theatre(Sandbox):
     """A sandbox with stages. A request for a server without one is answered as the sandbox does."""
 
@@ -93,7 +107,8 @@ class Theatre(Sandbox):
         server = query.get("server") or self._stage_of.get(query.get("id", ""), "")
         stage = self._stages.get(server)
         if stage is None:
-            return super().answer(query, handler)
+            answer = super().answer(query, handler)
+            return answer if moment(query) != "getServers" else _with_stages(answer)
         if cue := stage.cues.get(moment(query)):
             cue(query.get("id", ""))
         before, self.ledger.rules = self.ledger.newest_id(), stage.rules

@@ -80,8 +80,10 @@ def test_limits_change_only_what_is_given(stage):
     stage.json("caller", "limits", caller.id, "--max-in-flight", "9", "--orders-per-day", "50")
     shown = stage.json("caller", "limits", caller.id, "--orders-per-day", "none")
     others = dict.fromkeys(["orders_per_minute", "orders_per_day", "max_spend_per_day"])
-    assert shown == {"id": caller.id, "max_in_flight": 9, **others}
-    assert stage.json("caller", "limits", caller.id) == shown
+    assert shown == {"id": caller.id, "max_in_flight": 9, **others, "weight": 1}
+    assert stage.json("caller", "limits", caller.id, "--weight", "3")["weight"] == 3
+    assert stage.callers.get(caller.id).weight == 3
+    assert stage.json("caller", "limits", caller.id) == {**shown, "weight": 3}
 
 
 def test_rotated_secret_signs_beside_the_old_one(stage):

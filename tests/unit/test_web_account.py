@@ -65,10 +65,23 @@ def test_pauses_are_shown_with_their_reasons(api):
     assert api.shop.get("/v1/balance").json["buying"] == {
         "paused": True,
         "reasons": [
-            {"reason": "provider_banned", "since": "2026-11-22T10:00:00.000Z", "probe_at": "2026-11-22T10:01:00.000Z"},
-            {"reason": "switched_off", "since": None, "probe_at": None},
+            {
+                "reason": "provider_banned",
+                "item": None,
+                "since": "2026-11-22T10:00:00.000Z",
+                "probe_at": "2026-11-22T10:01:00.000Z",
+            },
+            {"reason": "switched_off", "item": None, "since": None, "probe_at": None},
         ],
     }
+
+
+def test_items_that_are_paused_are_named(api):
+    """One that is too dear for the balance is among the reasons, and buying goes on for the others."""
+    api.raw.hset("rb:gate:items", "cheap/3/1", json.dumps({"since": api.clock(), "probe_at": None}))
+    buying = api.shop.get("/v1/balance").json["buying"]
+    assert (buying["paused"], len(buying["reasons"])) == (False, 1)
+    assert (buying["reasons"][0]["reason"], buying["reasons"][0]["item"]) == ("insufficient_balance", "cheap/3/1")
 
 
 def test_refresh_waits_for_a_worker(api):

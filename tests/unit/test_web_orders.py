@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from tests.api_stage import BODY, HOOK, Api, bad_fields, code
-from web.api.long_poll import LongPoll
 from worker.caller import Caps
 from worker.errors import StoreUnavailable
-from worker.order import ErrorCode, Status
+from worker.order import Status
 from worker.store import Written
 
 
@@ -276,52 +275,11 @@ def test_oddly_shaped_id_is_not_found(api, order_id):
     assert code(api.shop.get(f"/v1/orders/{order_id}")) == (404, "not_found")
 
 
-def test_wait_returns_when_the_order_changes(api):
-    """A held answer comes as soon as a worker has changed the order."""
-    order_id = api.shop.order_id()
-    api.on_sleep = lambda: len(api.slept) == 3 and api.bought(order_id)
-    answer = api.shop.get(f"/v1/orders/{order_id}?wait=30")
-    assert answer.json["status"] == "waiting"
-    assert len(api.slept) == 3
-
-
-def test_wait_ends_when_its_time_is_over(api):
-    """Without a change the answer comes after the time asked for, unchanged."""
-    order_id, begun = api.shop.order_id(), api.clock()
-    assert api.shop.get(f"/v1/orders/{order_id}?wait=2").json["status"] == "queued"
-    assert api.clock() - begun == pytest.approx(2, abs=0.01)
-
-
-def test_ended_order_is_not_waited_for(api):
-    """Nothing more will happen to it."""
-    order_id = api.shop.order_id()
-    order = api.kept(order_id)
-    api.change(order, order.reject(ErrorCode.NO_NUMBERS, "none", api.clock()))
-    assert api.shop.get(f"/v1/orders/{order_id}?wait=60").json["error"]["code"] == "no_numbers"
-    assert not api.slept
-
-
 @pytest.mark.parametrize("wait", ["61", "-1", "x", "", "1.5", "1e1", "99999999999999", "5&wait=6"])
 def test_odd_wait_is_refused(api, wait):
     """A wait is a whole number of seconds up to 60, given once."""
     order_id = api.shop.order_id()
     assert list(bad_fields(api.shop.get(f"/v1/orders/{order_id}?wait={wait}"))) == ["wait"]
-
-
-def test_no_more_than_so_many_wait(api):
-    """Past the bound a waiting request is refused, and the room is free again afterwards."""
-    room, order_id = LongPoll(most=1, sleep=lambda _: None, monotonic=api.clock), api.shop.order_id()
-    object.__setattr__(api.app.extensions["ringback"], "waiting", room)
-    refused = []
-
-    def second():
-        refused.append(api.shop.get(f"/v1/orders/{order_id}?wait=5"))
-        return True
-
-    assert room.until(second, 5)
-    assert code(refused[0]) == (429, "too_many_waiting")
-    assert refused[0].headers["Retry-After"] == "1"
-    assert room.until(lambda: True, 5)
 
 
 def test_listing_pages_from_the_newest(api):
@@ -402,10 +360,10 @@ def test_cancel_twice_changes_nothing_more(api):
     """A second cancel, or one after the end, answers with the order as it is."""
     order_id = api.shop.order_id()
     first = api.shop.post(f"/v1/orders/{order_id}/cancel")
-    version = api.store.version(order_id)
+    version = api.kept(order_id).version
     again = api.shop.post(f"/v1/orders/{order_id}/cancel")
     assert (again.status_code, again.data) == (202, first.data)
-    assert api.store.version(order_id) == version
+    assert api.kept(order_id).version == version
 
 
 def test_cancel_that_loses_a_race_is_tried_anew(api, monkeypatch):
@@ -429,7 +387,7 @@ def test_cancel_is_in_the_journal(api):
 def test_unreachable_store_is_a_503(api, monkeypatch):
     """With the store away nothing is accepted, and the answer says when to ask again."""
 
-    def gone(*_):
+    def gone(*_, **__):
         raise StoreUnavailable("the store does not answer")
 
     monkeypatch.setattr(api.store, "create", gone)

@@ -14,6 +14,7 @@ from typing import Any
 
 from web.api import examples
 from web.api.problems import CODES
+from web.api.schemas import ORDER_EXAMPLES
 from web.api.words import ATTEMPT_ERRORS, FLAGS
 from worker.order import EventType
 
@@ -96,12 +97,23 @@ def _named(spec: Spec, schemas: Spec) -> Spec:
         "contentMediaType": "application/json",
         "contentSchema": {"$ref": SCHEMAS + "WebhookEvent"},
     }
+    for schema in schemas.values():
+        if schema.get("additionalProperties") is False:
+            _tell_defaults(schema)
     schemas |= _messages()
     clashing = {name: name + READING for name, one in schemas.items() if name.lower() in one.get("properties", {})}
     _refer_anew(spec, clashing)
     renamed = {clashing.get(name, name): schema for name, schema in schemas.items()}
     _refer_anew(renamed, clashing)
     return renamed
+
+
+def _tell_defaults(schema: Spec) -> None:
+    """Say defaults of a request in words: TypeScript's generator takes a field that has one for one that is needed."""
+    for field in schema["properties"].values():
+        if "default" in field:
+            said = f"`{field.pop('default')}` unless given"
+            field["description"] = f"{field['description']}; {said}" if "description" in field else said
 
 
 def _refer_anew(value: Any, renamed: Mapping[str, str]) -> None:
@@ -189,7 +201,7 @@ def _finish(spec: Spec, path: str, method: str, operation: Spec) -> None:
             if path.startswith("/v1"):
                 response.setdefault("headers", dict.fromkeys(_COUNTED))
             response["headers"] = _by_reference(spec, response.get("headers", {}))
-            _show(spec, response["content"], operation["operationId"])
+            _show(spec, response.get("content", {}), operation["operationId"])
 
 
 def _finish_parameter(parameter: Spec) -> None:
@@ -199,6 +211,8 @@ def _finish_parameter(parameter: Spec) -> None:
         schema |= one if one.get("type") != "null" else {}
     if isinstance(schema.get("type"), list):
         schema["type"] = schema["type"][0]
+    if "enum" in schema:
+        schema["enum"] = [word for word in schema["enum"] if word is not None]
     parameter["schema"] = {name: value for name, value in schema.items() if name != "description"}
     if (name := parameter["name"]) in examples.PARAMETERS:
         parameter["example"] = examples.PARAMETERS[name]
@@ -225,6 +239,9 @@ def _show(spec: Spec, content: Spec, operation: str = "") -> None:
     """Give a body its example: the operation's own, else its schema's."""
     for media in content.values():
         name = media["schema"].get("$ref", "").rpartition("/")[2]
+        if name == "NewOrder":
+            media["examples"] = {product: {"value": body} for product, body in ORDER_EXAMPLES.items()}
+            continue
         example = examples.BY_OPERATION.get(operation, examples.BY_SCHEMA.get(name.removesuffix(READING)))
         if example is not None:
             media["example"] = _fitting(example, media["schema"], spec["components"]["schemas"])

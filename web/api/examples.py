@@ -31,10 +31,6 @@ _PING = {
 }  # fmt: skip
 
 BY_SCHEMA: dict[str, Any] = {
-    "NewOrder": {
-        "server": "1", "type": "1", "callback_url": "https://shop.example/ringback", "metadata": {"user": 42},
-        "purpose": "sign-up",
-    },
     "Order": _RECEIVED,
     "Orders": {"data": [_RECEIVED], "next_cursor": None},
     "Event": _EVENT,
@@ -47,6 +43,14 @@ BY_SCHEMA: dict[str, Any] = {
         "type": "1", "servers": [{"id": "1", "name": "Pakistan Server 1"}, {"id": "2", "name": "Pakistan Server 2"}],
         "as_of": _AT, "stale": False,
     },
+    "Countries": {
+        "type": "4", "countries": [{"id": "33", "name": "Colombia"}], "as_of": _AT, "stale": False,
+    },
+    "Services": {
+        "product": "sms", "services": [{"code": "tg", "name": "Telegram", "price": "45.00", "count": 120}],
+        "as_of": _AT, "stale": False,
+    },
+    "Products": {"data": [{"product": "cheap", "fields": ["server", "type"], "verified": True}]},
     "Health": {"status": "ok"},
     "OrderEvent": {"type": "order.otp_received", "timestamp": _END, "data": _RECEIVED},
     "PingEvent": {

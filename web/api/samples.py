@@ -16,6 +16,9 @@ CLIENT = {
     "redeliverEvent": 'delivery = client.events.redeliver("evt_…")',
     "sendPing": "delivery = client.events.ping()",
     "getBalance": "print(client.balance().balance)",
+    "listCountries": 'print(client.countries(type="4").countries)',
+    "listServices": 'print(client.services(product="sms", type="4", country="33").services)',
+    "listProducts": "print(client.products().products)",
     "listServers": 'print(client.servers(type="1").servers)',
 }
 """What the Python client has for an operation."""
@@ -25,7 +28,8 @@ def samples(method: str, path: str, operation: Mapping[str, Any]) -> dict[str, s
     """The request of an operation in each language that has one."""
     for parameter in operation.get("parameters", ()):
         path = path.replace(f"{{{parameter['name']}}}", str(parameter.get("example", "")))
-    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
+    media = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    body = next((one["value"] for one in media.get("examples", {}).values()), None)
     guarded = operation.get("security") != []
     found = {"curl": _curl(method, path, body, guarded)}
     if call := CLIENT.get(operation["operationId"]):

@@ -28,6 +28,7 @@ ATTEMPT_ERRORS: Mapping[str, str] = {
     "tls": "The certificate or the handshake failed.",
     "timeout": "Connected, but no whole answer in time.",
     "reset": "The connection broke before the answer was whole.",
+    "endless_head": "The answer's head has no end.",
     "protocol": "The answer is not HTTP as it should be.",
     "redirect": "The answer was a redirect, which is not followed.",
     "no_secret": "The caller is gone, and with it the secret to sign with.",
