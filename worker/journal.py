@@ -18,6 +18,8 @@ class Entry(StrEnum):
     """The provider sold nothing."""
     BOUGHT = "bought"
     """A number is bought."""
+    RENTED = "rented"
+    """A number is rented, or a rental renewed: that money never comes back."""
     PURCHASE_UNKNOWN = "purchase_unknown"
     """Nobody knows whether a number was bought."""
     UNRECORDED = "unrecorded"

@@ -125,7 +125,7 @@ class Lanes:
             if self._loop.time() > stale_at:
                 # This process stood still; the claim has passed to somebody else by now.
                 return
-            outcome = await self._step(lane, order_id, activation)
+            outcome = await self._services.lifecycle.step(lane, order_id, activation)
             if outcome is not STILL_WAITING:
                 await self._conclude(lane, order_id, outcome)
         except StoreUnavailable as error:
@@ -135,12 +135,6 @@ class Lanes:
             log.exception("step_failed", lane=lane.value, order=order_id)
         finally:
             self._ended(lane)
-
-    async def _step(self, lane: Lane, order_id: str, activation: str) -> Outcome:
-        lifecycle = self._services.lifecycle
-        if lane is Lane.POLL:
-            return await lifecycle.poll(order_id, activation)
-        return await (lifecycle.buy(order_id) if lane is Lane.BUY else lifecycle.settle(order_id))
 
     async def _conclude(self, lane: Lane, order_id: str, outcome: Outcome) -> None:
         """Do what the step asked for, and say in one line what happened."""

@@ -21,6 +21,7 @@ from worker.provider.replies import (
     Balance,
     Declined,
     Listing,
+    Messages,
     Missing,
     Unclear,
     Unreached,
@@ -31,7 +32,9 @@ from worker.provider.transport import Answer
 
 MADE_UP: Final = "ringback-calibration"
 """An order's id, an action and a place that the provider cannot know."""
-FREE: Final = frozenset({"balance", "servers", "countries", "services", "status"})
+FREE: Final = frozenset(
+    {"balance", "servers", "countries", "services", "status", "rental_countries", "rental_prices", "messages"}
+)
 """Calls that cost nothing and change nothing."""
 _LONG_NUMBER = re.compile(r"\+?[0-9]{7,}")
 
@@ -69,6 +72,8 @@ class Question:
             return protocol.read_balance(*heard, now=now)
         if self.call == "status":
             return protocol.read_status(*heard, now=now)
+        if self.call == "messages":
+            return protocol.read_messages(*heard, now=now)
         product, *rest = heard
         return protocol.read_listing(product, self.call, self.values, *rest, now=now)  # type: ignore[arg-type]
 
@@ -118,11 +123,12 @@ def _questions(product: Product) -> list[Question]:
         asked += [_listing(product, listing, place) for place in places]
     if product.place_names("services") == ("domain",):
         asked.append(_listing(product, "services", {"domain": f"{MADE_UP}.invalid"}))
-    refused, unknown = partial(_question, product, "status"), {"id": MADE_UP}
+    look = "status" if "status" in product.actions else "messages"
+    refused, unknown = partial(_question, product, look), {"id": MADE_UP}
     words = f"[{product.name}.words]"
     asked += [
         refused(
-            "an order that nobody has", unknown, "no such order", (Missing, Waiting), f'{words} {{}} = "NO_ACTIVATION"'
+            "an order that nobody has", unknown, "no such order", (Missing, Waiting, Messages), f'{words} {{}} = "NO_ACTIVATION"'
         ),
         refused("a wrong key", unknown, "BAD_KEY", Word.BAD_KEY, f'{words} {{}} = "BAD_KEY"', key=MADE_UP),
         refused("no key", unknown, "BAD_KEY", Word.BAD_KEY, f'{words} {{}} = "BAD_KEY"', key=None),

@@ -8,9 +8,12 @@ from worker.store.asynchronous import AsyncStore, Claim, ServerClock, Tick, Trig
 from worker.store.blocking import Created, Idempotency, Store
 from worker.store.codec import Written
 from worker.store.connection import broker_options, connect, connect_async
+from worker.store.keys import OPEN_ORDERS, OPEN_RENTALS
 from worker.store.vault import Vault, VaultLocked
 
 __all__ = [
+    "OPEN_ORDERS",
+    "OPEN_RENTALS",
     "AsyncStore",
     "Claim",
     "Created",

@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import redis.asyncio
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -21,8 +21,9 @@ from worker.errors import StoreUnavailable
 from worker.event import Event, EventStatus
 from worker.journal import Entry, line
 from worker.logs import get_logger
-from worker.order import Order
+from worker.order import Acquisition, Order
 from worker.reading import Reading
+from worker.rental import Rental
 from worker.schedule import ORDER_LANES, Lane, Wake
 from worker.store import codec, keys
 from worker.store.codec import Written, ms
@@ -32,6 +33,7 @@ from worker.store.vault import Vault, VaultLocked
 log = get_logger(__name__)
 
 T = TypeVar("T")
+A = TypeVar("A", bound=Acquisition)
 PASSING = (RedisConnectionError, RedisTimeout, ReadOnlyError, OSError)
 """What a store that is restarting, failing over or frozen raises: trying again is the answer."""
 
@@ -102,7 +104,7 @@ class AsyncStore:
         self._redis: Any = client  # redis-py types replies as bytes or str; ours are bytes
         self._vault = vault
         self._retention = retention
-        self._otp_ttl = otp_ttl
+        self.otp_ttl = otp_ttl
         self._cap = "" if max_rps is None else repr(max_rps)
         self.clock = clock or ServerClock()
         names = (
@@ -174,10 +176,20 @@ class AsyncStore:
         stored, sealed = await self._read(keys.order(order_id))
         return codec.unpack(order_id, stored, sealed, self._vault) if stored else None
 
+    async def load_rental(self, rental_id: str) -> Rental | None:
+        """The rental, or None when there is none."""
+        stored, sealed = await self._read(keys.order(rental_id))
+        return codec.unpack_rental(rental_id, stored, sealed, self._vault) if stored else None
+
+    async def reload(self, known: A) -> A | None:
+        """An order or a rental as it is now."""
+        rental = isinstance(known, Rental)
+        return cast(A | None, await (self.load_rental(known.id) if rental else self.load(known.id)))
+
     async def save(
         self,
-        before: Order,
-        after: Order,
+        before: Acquisition,
+        after: Acquisition,
         *,
         wake: Wake | None,
         events: Sequence[Event] = (),
@@ -191,7 +203,7 @@ class AsyncStore:
         """
         script_keys, arguments = codec.save_call(
             before, after, self._vault, writer=secrets.token_hex(8), wake=wake, events=events, journal=journal,
-            retention=self._retention, otp_ttl=self._otp_ttl,
+            retention=self._retention, otp_ttl=self.otp_ttl,
         )  # fmt: skip
         reply = await _patiently(lambda: self._run("save", script_keys, arguments), patience)
         return Written(reply[0].decode())
@@ -259,6 +271,10 @@ class AsyncStore:
             self._redis.zrange(keys.ERASE, "-inf", ms(self.clock.now()), byscore=True, offset=0, num=most)
         )
         return [order_id.decode() for order_id in due]
+
+    async def put_off_erasure(self, order_id: str, at: float) -> None:
+        """Look at one on the list of codes to erase again at a moment."""
+        await _reached(self._redis.zadd(keys.ERASE, {order_id: ms(at)}, xx=True))
 
     async def forget_erasure(self, order_id: str) -> None:
         """Take an order off the list of codes to erase."""
@@ -380,9 +396,14 @@ class AsyncStore:
         if await _reached(self._redis.get(keys.CLOCK)) == worker.encode():
             await _reached(self._redis.delete(keys.CLOCK))
 
-    async def reconcile(self, caller_id: str, start: int, batch: int) -> tuple[int, list[str]]:
-        """Walk a caller's open orders from rank `start`: (how many were walked, ids that had lost their wake-up)."""
-        script_keys = [keys.caller(caller_id, "open"), *(keys.due(lane) for lane in ORDER_LANES)]
+    async def reconcile(
+        self, caller_id: str, start: int, batch: int, index: str = keys.OPEN_ORDERS
+    ) -> tuple[int, list[str]]:
+        """Walk a caller's open orders from rank `start`: (how many were walked, ids that had lost their wake-up).
+
+        `index` is that of the orders or of the rentals.
+        """
+        script_keys = [keys.caller(caller_id, index), *(keys.due(lane) for lane in ORDER_LANES)]
         reply = await self._run("reconcile", script_keys, [start, start + batch - 1])
         return int(reply[0]), [order_id.decode() for order_id in reply[1:]]
 
@@ -405,11 +426,18 @@ class AsyncStore:
     async def trim_indexes(self, caller_id: str, before: float) -> None:
         """Take orders accepted before a moment, and events that are gone, out of a caller's indexes."""
         await _reached(self._redis.zremrangebyscore(keys.caller(caller_id, "orders"), "-inf", ms(before)))
+        await self._trim_rentals(keys.caller(caller_id, keys.RENTALS))
         index = keys.caller(caller_id, "events")
         for event_id in await _reached(self._redis.zrange(index, 0, 199)):
             if await _reached(self._redis.exists(keys.event(event_id.decode()))):
                 return
             await _reached(self._redis.zrem(index, event_id))
+
+    async def _trim_rentals(self, index: str) -> None:
+        """Take the rentals that are gone out of an index: one may last far longer than ended ones are kept."""
+        for rental_id in await _reached(self._redis.zrange(index, 0, 199)):
+            if not await _reached(self._redis.exists(keys.order(rental_id.decode()))):
+                await _reached(self._redis.zrem(index, rental_id))
 
     async def add_counts(self, counts: Mapping[str, float]) -> None:
         """Add to the counters that all workers share."""

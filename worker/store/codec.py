@@ -1,4 +1,4 @@
-"""Orders and events as the store keeps them: what scripts need stands open, everything else is sealed JSON."""
+"""Orders, rentals and events as the store keeps them: what scripts need stands open, everything else is sealed JSON."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from worker.caller import Caller, Caps, Secret
 from worker.event import Attempt, Event, EventStatus
-from worker.order import Ending, ErrorCode, Order, Purchase, Settlement, Status
+from worker.order import Acquisition, Ending, ErrorCode, Order, Purchase, Settlement, Status
 from worker.reading import Reading
+from worker.rental import Message, Renewal, RenewalState, Rental, RentalStatus
 from worker.schedule import ORDER_LANES, Lane, Wake
 from worker.store import keys
 from worker.store.vault import Vault
 
-_DEFAULTS = {f.name: f.default for f in fields(Order)}
+_DEFAULTS: Mapping[type[Acquisition], Mapping[str, Any]] = {
+    kind: {f.name: f.default for f in fields(kind)} for kind in (Order, Rental)
+}
 _ENUMS: dict[str, type[Any]] = {
-    "status": Status,
     "settlement": Settlement,
     "error": ErrorCode,
     "ending": Ending,
@@ -49,21 +51,52 @@ def ms(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def pack(order: Order, vault: Vault) -> bytes:
-    """The sealed part of an order's record; fields at their defaults are left out."""
+def pack(order: Acquisition, vault: Vault) -> bytes:
+    """The sealed part of the record of an order or a rental; fields at their defaults are left out."""
+    defaults = _DEFAULTS[type(order)]
     record = {
         name: value
-        for name in _DEFAULTS
-        if name not in _OUTSIDE and (value := getattr(order, name)) != _DEFAULTS[name] and value not in ({}, ())
+        for name in defaults
+        if name not in _OUTSIDE and (value := getattr(order, name)) != defaults[name] and value not in ({}, ())
     }
     if order.purchase is not None:
-        record["purchase"] = {name: value for name, value in asdict(order.purchase).items() if value is not None}
+        record["purchase"] = _set(order.purchase)
+    if isinstance(order, Rental):
+        record |= {"messages": [_set(message) for message in order.messages]} if order.messages else {}
+        record |= {"renewal": _set(order.renewal)} if order.renewal else {}
     return vault.seal(_dumped(record))
+
+
+def _set(value: Any) -> dict[str, Any]:
+    """The fields of a value that are set."""
+    return {name: one for name, one in asdict(value).items() if one is not None}
 
 
 def unpack(order_id: str, stored: Mapping[bytes, bytes], sealed: bytes, vault: Vault) -> Order:
     """An order from its hash and its sealed record."""
-    record = json.loads(vault.open(sealed))
+    return Order(status=Status(stored[b"s"].decode()), **_unpacked(order_id, stored, sealed, vault))
+
+
+def unpack_rental(rental_id: str, stored: Mapping[bytes, bytes], sealed: bytes, vault: Vault) -> Rental:
+    """A rental from its hash and its sealed record."""
+    record = _unpacked(rental_id, stored, sealed, vault)
+    record["messages"] = tuple(Message(**one) for one in record.get("messages", ()))
+    record["renewal_keys"] = tuple((key, body) for key, body in record.get("renewal_keys", ()))
+    if "renewal" in record:
+        record["renewal"] = _unpack_renewal(record["renewal"])
+    return Rental(status=RentalStatus(stored[b"s"].decode()), **record)
+
+
+def _unpack_renewal(stored: dict[str, Any]) -> Renewal:
+    for name in stored.keys() & {"max_price", "counted"}:
+        stored[name] = Decimal(stored[name])
+    stored["state"] = RenewalState(stored["state"])
+    return Renewal(**stored)
+
+
+def _unpacked(order_id: str, stored: Mapping[bytes, bytes], sealed: bytes, vault: Vault) -> dict[str, Any]:
+    """The fields of an order or a rental, but for its status."""
+    record: dict[str, Any] = json.loads(vault.open(sealed))
     for name, enum in _ENUMS.items():
         if record.get(name) is not None:
             record[name] = enum(record[name])
@@ -75,13 +108,7 @@ def unpack(order_id: str, stored: Mapping[bytes, bytes], sealed: bytes, vault: V
     if "purchase" in record:
         record["purchase"] = _unpack_purchase(record["purchase"])
     record.setdefault("item", {})
-    return Order(
-        id=order_id,
-        caller=stored[b"c"].decode(),
-        status=Status(stored[b"s"].decode()),
-        version=int(stored[b"v"]),
-        **record,
-    )
+    return {**record, "id": order_id, "caller": stored[b"c"].decode(), "version": int(stored[b"v"])}
 
 
 def _unpack_purchase(stored: dict[str, Any]) -> Purchase:
@@ -173,8 +200,8 @@ def host_of(url: str) -> str:
 
 
 def save_call(
-    before: Order,
-    after: Order,
+    before: Acquisition,
+    after: Acquisition,
     vault: Vault,
     *,
     writer: str,
@@ -184,10 +211,10 @@ def save_call(
     retention: float,
     otp_ttl: float,
 ) -> tuple[list[str], list[Any]]:
-    """The keys and arguments of `save.lua` for one change of an order."""
+    """The keys and arguments of `save.lua` for one change of an order or a rental."""
     script_keys = [
         keys.order(after.id),
-        keys.caller(after.caller, "open"),
+        open_index(after),
         *(keys.due(lane) for lane in ORDER_LANES),
         keys.due(Lane.DELIVER),
         keys.caller(after.caller, "events"),
@@ -209,13 +236,31 @@ def save_call(
     for event in events:
         arguments += [event.id, event.type, host_of(event.url), pack_event(event, vault)]
     if journal:
-        arguments += flat({**journal, "order": after.id, "caller": after.caller, "status": after.status.value})
+        arguments += flat({**journal, "order": after.account, "caller": after.caller, "status": after.status.value})
     return script_keys, arguments
 
 
-def _erase_at(before: Order, after: Order, otp_ttl: float) -> str:
+def index(order: Acquisition) -> str:
+    """Where all of its kind and its caller stand."""
+    return keys.caller(order.caller, keys.RENTALS if isinstance(order, Rental) else keys.ORDERS)
+
+
+def open_index(order: Acquisition) -> str:
+    """Where those of its kind and its caller stand that still need attention."""
+    return keys.caller(order.caller, keys.OPEN_RENTALS if isinstance(order, Rental) else keys.OPEN_ORDERS)
+
+
+def _erase_at(before: Acquisition, after: Acquisition, otp_ttl: float) -> str:
     if not after.personal:
         return "0" if before.personal else ""
+    if isinstance(after, Rental):
+        known = len(before.messages) if isinstance(before, Rental) else 0
+        new = [message.read_at for message in after.messages[known:] if message.personal]
+        return str(ms(min(new) + otp_ttl)) if new else ""
+    return _erase_order_at(cast(Order, before), cast(Order, after), otp_ttl)
+
+
+def _erase_order_at(before: Order, after: Order, otp_ttl: float) -> str:
     first = after.received_at or after.ended_at
     new = not before.ended or not before.personal or (before.otp is None and after.otp is not None)
     return str(ms(first + otp_ttl)) if first is not None and new else ""
@@ -228,7 +273,7 @@ def spend_units(amount: Decimal | None) -> int:
     return int((amount * SPEND_UNITS).to_integral_value(rounding=ROUND_CEILING))
 
 
-def _spent_key(before: Order, after: Order) -> str:
+def _spent_key(before: Acquisition, after: Acquisition) -> str:
     """Where the caller's spend of the purchase's day is counted; empty when the change moves no money."""
     if after.counted == before.counted:
         return ""

@@ -1,6 +1,6 @@
 """The dictionary of Redis keys. Only `worker.store` knows them; scores are milliseconds of the server's clock.
 
-rb:order:<id>            hash  v version · s status · c caller · a activation · k cancel_at · w writer · e event ids
+rb:order:<id>            hash  an order's or a rental's: v version · s status · c caller · a activation · k cancel_at · w writer · e event ids
 rb:order:<id>:record     str   its sealed record; beside the hash, so that the hash stays small enough for a list pack
 rb:order:<id>:missing    int   "no such activation" answers in a row
 rb:event:<id>            hash  v version · s status · c caller · o order · t type · h host · q sequence
@@ -11,6 +11,7 @@ rb:activation:<product>:<id>  str  the order that a provider's id belongs to
 rb:caller:<id>           hash  v version · m spend cap in 1/10000 PKR;  rb:caller:<id>:record  str  its sealed record
 rb:caller:<id>:orders    zset  its orders by creation
 rb:caller:<id>:open      zset  its orders that still need attention
+rb:caller:<id>:rentals   zset  its rentals by creation;  rb:caller:<id>:rentals:open  zset  those that need attention
 rb:caller:<id>:events    zset  its events by sequence
 rb:caller:<id>:sequence  int   the last sequence given
 rb:caller:<id>:count:<m|d>:<n>  int  orders accepted in that minute or day
@@ -23,11 +24,11 @@ rb:host:<host>:waiting   zset  deliveries that wait for a free place at the host
 rb:host:<host>:failures  int   failures in a row
 rb:workers               zset  worker → ms at which it was last heard of
 rb:worker:<name>:deliveries  zset  deliveries that a worker claimed of late, by the end of their lease
-rb:erase                 zset  orders whose code is to be erased when
+rb:erase                 zset  orders whose code, and rentals of which messages, are to be erased when
 rb:gate                  hash  why buying is paused: reason → JSON
 rb:limit                 hash  hold · rate · since · next: the provider's limiter
 rb:account               hash  balance, servers:<type>, countries:<type>, each with …:at and …:asked
-rb:account:<reading>     hash  the same of a listing of services, for a week
+rb:account:<reading>     hash  the same of a listing of services or rentals, for a week
 rb:refresh_requests      hash  readings of the account that somebody asked for
 rb:clock                 str   the worker whose clock ticks;  rb:clock:tick  ms of the last tick
 rb:chores                hash  chore → ms when it is next due
@@ -50,6 +51,9 @@ CLOCK = PREFIX + "clock"
 TICK = PREFIX + "clock:tick"
 CHORES = PREFIX + "chores"
 JOURNAL = PREFIX + "journal"
+ORDERS, OPEN_ORDERS = "orders", "open"
+RENTALS, OPEN_RENTALS = "rentals", "rentals:open"
+"""Parts of a caller: all of a kind, and those that still need attention."""
 
 
 def order(order_id: str) -> str:
@@ -69,7 +73,7 @@ def due(lane: str) -> str:
 
 def readings(what: str) -> str:
     """The hash that holds a reading: one for all that is always kept, one for each listing read if asked for."""
-    return f"{ACCOUNT}:{what}" if what.startswith("services:") else ACCOUNT
+    return f"{ACCOUNT}:{what}" if what.startswith(("services:", "rental_")) else ACCOUNT
 
 
 def reading(what: str) -> list[str]:
