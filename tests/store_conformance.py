@@ -748,8 +748,29 @@ class IndexConformance:
         """What came after a sequence number, oldest first."""
         for n in range(4):
             stores.ping(f"evt_{n}")
-        assert [one.id for one in stores.blocking.events_after("cal_1", 1, 2)] == ["evt_1", "evt_2"]
-        assert stores.blocking.events_after("cal_1", 4, 2) == []
+        page, last = stores.blocking.events_after("cal_1", 1, 2)
+        assert ([one.id for one in page], last) == (["evt_1", "evt_2"], "evt_2")
+        assert stores.blocking.events_after("cal_1", 4, 2) == ([], None)
+
+    async def test_what_is_gone_takes_no_place_in_the_feed(self, stores: Stores):
+        """However many events have expired, the ones behind them are reached, and the place to go on from exists."""
+        for n in range(230):
+            stores.ping(f"evt_{n}")
+        for n in range(225):
+            stores.raw.delete(f"rb:event:evt_{n}", f"rb:event:evt_{n}:record")
+        page, last = stores.blocking.events_after("cal_1", 0, 3)
+        assert ([one.id for one in page], last) == (["evt_225", "evt_226", "evt_227"], "evt_227")
+
+    async def test_event_that_nobody_is_pushed_is_recorded_and_due_nowhere(self, stores: Stores):
+        """It is there to be read; no worker claims it."""
+        bought = await stores.waiting()
+        told = replace(event(order=bought.id, url="", created_at=stores.now()), status=EventStatus.RECORDED)
+        got = bought.receive("847293", stores.now())
+        assert await stores.engine.save(bought, got, wake=None, events=[told]) is Written.SAVED
+        kept = stores.blocking.load_event(told.id)
+        assert kept is not None
+        assert (kept.status, kept.body) == (EventStatus.RECORDED, told.body)
+        assert await stores.engine.claim_events(10, 5.0, "w1") == []
 
     async def test_lost_wake_up_is_mended(self, stores: Stores):
         """Expected never to be needed: an open order without one gets one in the lane of its state."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import secrets
 
-from worker.event import Event
 from worker import rental
+from worker.event import Event, EventStatus
 from worker.order import Acquisition, EventType, Order, caused_event
 from worker.rental import Message, Rental
 from worker.webhooks.message import render
@@ -52,9 +52,11 @@ def message_event(told: Rental, message: Message, now: float) -> Event:
 
 
 def _event(id: str, kind: EventType, order: Order | Rental, now: float, **beside: object) -> Event:
+    pushed = order.callback_url != ""
     return Event(
         id=id, type=kind.value, caller=order.caller, order=order.id, url=order.callback_url,
-        body=render(kind.value, now, order.public(), **beside), created_at=now, due_at=now,
+        body=render(kind.value, now, order.public(), **beside), created_at=now, due_at=now if pushed else None,
+        status=EventStatus.PENDING if pushed else EventStatus.RECORDED,
     )  # fmt: skip
 
 

@@ -230,6 +230,7 @@ class Acquisition:
     item: Mapping[str, str]
     """What of the product is ordered: its fields by name, for the provider's product table alone."""
     callback_url: str = field(repr=False)
+    """Where the webhooks go; empty when nobody is pushed and the events are read instead."""
     created_at: float
     max_price: Decimal | None = None
     """The most that may be paid."""
@@ -474,7 +475,7 @@ class Order(Acquisition):
             "price": decimal(bought.price) if bought else None,
             "max_price": decimal(self.max_price),
             "otp": self.otp,
-            "callback_url": self.callback_url,
+            "callback_url": self.callback_url or None,
             "metadata": self.metadata,
             "purpose": self.purpose,
             "settlement": self.settlement.value,

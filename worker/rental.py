@@ -350,7 +350,7 @@ class Rental(Acquisition):
             "price": decimal(bought.price) if bought else None,
             "max_price": decimal(self.max_price),
             "messages": len(self.messages),
-            "callback_url": self.callback_url,
+            "callback_url": self.callback_url or None,
             "metadata": self.metadata,
             "purpose": self.purpose,
             "settlement": self.settlement.value,

@@ -40,10 +40,17 @@ FAST: Mapping[str, str] = {
     "RINGBACK_CANCEL_RETRY": str(CANCEL_RETRY),
     "RINGBACK_BUY_BUDGET": str(BUY_BUDGET),
     "RINGBACK_BUY_DEADLINE": str(BUY_DEADLINE),
+    "RINGBACK_PRODUCTS": "cheap,sms,email",
     "RINGBACK_WEBHOOK_SCHEDULE": "0.3,0.5,1",
     "RINGBACK_CALLBACK_ALLOW_HTTP": "true",
     "RINGBACK_CALLBACK_ALLOWED_NETWORKS": "127.0.0.0/8",
 }
+PLACES: Mapping[str, Callable[[str], dict[str, str]]] = {
+    "cheap": lambda server: {"server": server, "type": "1"},
+    "sms": lambda server: {"service": "tg", "country": server, "type": "4"},
+    "email": lambda server: {"service": "tg", "domain": server},
+}
+"""What an order of each product names, so that it plays on a stage of its own."""
 LIFE = 120.0
 """Seconds a number lives here unless a scenario says otherwise."""
 
@@ -306,7 +313,7 @@ class Stack:
     def post(self, server: str | None = None, **fields: Any) -> dict[str, Any]:
         """Post an order; its webhooks come to `/hook/<server>`. Returns the order."""
         server = server or self.new_server()
-        body = {"server": server, "type": "1", "callback_url": self.hook(server), **fields}
+        body = {**PLACES[fields.get("product", "cheap")](server), "callback_url": self.hook(server), **fields}
         answer = self.api.post("/v1/orders", json=body)
         assert answer.status_code == 202, answer.text
         order: dict[str, Any] = answer.json()

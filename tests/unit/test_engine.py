@@ -454,6 +454,6 @@ def test_engine_that_cannot_be_built_says_so(clock: ManualClock):
         Engine(build, lambda _: None, worker="w1", delivers=True).start()
 
 
-def test_event_statuses_are_the_four():
-    """Owed, delivered, gone, exhausted."""
-    assert [status.value for status in EventStatus] == ["pending", "delivered", "gone", "exhausted"]
+def test_event_statuses_are_the_five():
+    """Owed, delivered, gone, exhausted; recorded where nobody is pushed."""
+    assert [status.value for status in EventStatus] == ["pending", "delivered", "gone", "exhausted", "recorded"]

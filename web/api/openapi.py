@@ -37,6 +37,7 @@ _TOLD = {
     401: "No valid API key.",
     404: "No such thing, or somebody else's.",
     405: "The method does not exist here.",
+    410: "The event to go on from is no longer kept: compare with your orders, then read on with `after=` (empty).",
     409: "Something has to be done first; `code` says what.",
     413: "The body is over 64 KiB.",
     415: "The body is not declared as application/json.",

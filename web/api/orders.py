@@ -75,11 +75,11 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _judged(url: str | None) -> str:
-    """The callback that counts, once the guard has let it pass."""
+def _judged(url: str | None) -> str | None:
+    """The callback that counts, once the guard has let it pass; None: the events are only recorded."""
     callback = current_caller().callback_url if url is None else url
     if callback is None:
-        raise PydanticCustomError("required", "is required: this caller has no callback of its own")
+        return None
     try:
         parts().callbacks.check(callback)
     except CallbackRefused as refused:
@@ -106,14 +106,14 @@ def _price(order: Order) -> Decimal | None:
 
 
 def _new(asked: schemas.OrderBody, shared: Parts, caller: Caller) -> Order:
-    if caller.verify_callback and caller.verified_at is None:
+    if asked.callback_url and caller.verify_callback and caller.verified_at is None:
         raise Problem(409, "callback_unverified", "send a ping (POST /v1/events/ping) and acknowledge it first")
     given = asked.model_dump(include=set(schemas.product_fields(asked.product)))
     return Order(
         id="ord_" + secrets.token_hex(12), caller=caller.id, product=asked.product,
         item={name: given[name] for name in ITEM_FIELDS if name in given},
         max_price=None if given.get("max_price") is None else Decimal(given["max_price"]),
-        callback_url=asked.callback_url or "", metadata=asked.metadata, purpose=asked.purpose,
+        callback_url=asked.callback_url or "", metadata=asked.metadata or {}, purpose=asked.purpose,
         timeout=shared.settings.order_timeout if asked.timeout is None else asked.timeout, created_at=shared.clock(),
     )  # fmt: skip
 

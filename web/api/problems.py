@@ -24,6 +24,7 @@ CODES = {
     "callback_unverified": "This caller may order once its callback has acknowledged a ping.",
     "no_callback": "The caller has no callback of its own.",
     "callback_refused": "No webhook may go to the caller's callback.",
+    "event_gone": "The event to go on from is not (or no longer) among the caller's.",
     "too_slow": "The body took too long to arrive.",
     "too_large": "The body is over 64 KiB.",
     "unsupported_media_type": "The body is not declared as application/json.",

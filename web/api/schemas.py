@@ -19,11 +19,16 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+import worker.event
 from worker.event import EventStatus
-from worker.order import ErrorCode, Settlement, Status
+from worker.order import ErrorCode, EventType, Settlement, Status
 
 ORDER_ID = r"^ord_[0-9a-f]{24}$"
 EVENT_ID = r"^evt_[0-9a-f]{24}$"
+FORWARD = "after."
+"""What the cursor of a walk forward begins with: it goes on in its direction wherever it is sent."""
+EVENT_CURSOR = r"^(after\.)?evt_[0-9a-f]{24}$"
+EVENT_OR_FIRST = r"^((after\.)?evt_[0-9a-f]{24})?$"
 MOST_METADATA = 4096
 """Bytes of metadata, as compact JSON in UTF-8."""
 DEEPEST_METADATA = 16
@@ -81,6 +86,9 @@ Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
 Whole = BeforeValidator(_whole)
 OrderId = Annotated[str, Field(pattern=ORDER_ID)]
 EventId = Annotated[str, Field(pattern=EVENT_ID)]
+EventCursor = Annotated[str, Field(pattern=EVENT_CURSOR)]
+EventOrFirst = Annotated[str, Field(pattern=EVENT_OR_FIRST)]
+Wait = Annotated[int, Field(strict=True, ge=0, le=LONGEST_WAIT), Whole]
 Limit = Annotated[int, Field(strict=True, ge=1, le=100, description="how many at most"), Whole]
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
@@ -98,10 +106,13 @@ class OrderBody(Incoming):
 
     product: str
     callback_url: Url | None = Field(
-        None, validate_default=True, description="where the webhooks go; the caller's own callback unless given"
+        None,
+        validate_default=True,
+        description="where the webhooks go; the caller's own callback unless given. With neither, nothing is pushed "
+        "and the events are read",
     )
-    metadata: Metadata = Field(
-        default_factory=dict, description="comes back untouched; at most 4 KiB and 16 deep", examples=[{"user": "42"}]
+    metadata: Metadata | None = Field(
+        None, description="comes back untouched; at most 4 KiB and 16 deep", examples=[{"user": "42"}]
     )
     purpose: str | None = Field(
         None, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$", description="a short label"
@@ -115,7 +126,7 @@ class OrderBody(Incoming):
     @classmethod
     def _judged(cls, url: str | None, info: ValidationInfo) -> str | None:
         """The context judges: it gives the callback that counts, or raises."""
-        judge: Callable[[str | None], str] | None = info.context
+        judge: Callable[[str | None], str | None] | None = info.context
         return judge(url) if judge else url
 
 
@@ -188,9 +199,7 @@ class EventPath(BaseModel):
 class OrderQuery(Incoming):
     """How to ask for an order."""
 
-    wait: Annotated[int, Field(strict=True, ge=0, le=LONGEST_WAIT), Whole] = Field(
-        0, description="hold the answer until the order changes, for so many seconds at most"
-    )
+    wait: Wait = Field(0, description="hold the answer until the order changes, for so many seconds at most")
 
 
 class OrdersQuery(Incoming):
@@ -206,9 +215,24 @@ class EventsQuery(Incoming):
 
     order: OrderId | None = Field(None, description="only this order's")
     status: EventStatus | None = Field(None, description="only events in this state")
+    type: EventType | None = Field(None, description="only events of this type")
     limit: Limit = 20
-    cursor: EventId | None = Field(None, description="`next_cursor` of the page before")
-    after: EventId | None = Field(None, description="what came after this event, oldest first: to catch up")
+    cursor: EventCursor | None = Field(None, description="`next_cursor` of the page before; it keeps its direction")
+    after: EventOrFirst | None = Field(
+        None, description="what came after this event, oldest first; empty: from the first that is kept"
+    )
+    wait: Wait = Field(0, description="hold the answer until there is an event to show, for so many seconds at most")
+    payload: Literal["true", "false"] = Field(
+        "false",
+        description="add to each its `payload` (the exact text) and the `headers` that sign it, made at this moment",
+    )
+
+    def fits(self, event: worker.event.Event) -> bool:
+        """Whether an event is among those asked for."""
+        return all(
+            wanted in (None, is_)
+            for wanted, is_ in ((self.order, event.order), (self.status, event.status), (self.type, event.type))
+        )
 
 
 class Refresh(Incoming):
@@ -263,7 +287,7 @@ class Order(BaseModel):
     price: str | None = Field(description="what was paid, a decimal in PKR, where the provider names prices")
     max_price: str | None = Field(description="the most that may be paid, a decimal in PKR")
     otp: str | None = Field(description="the code; erased after a while, then `flags` has `otp_erased`")
-    callback_url: str
+    callback_url: str | None = Field(description="where its webhooks go; null: its events are read")
     metadata: dict[str, Any]
     purpose: str | None
     settlement: Settlement = Field(description="what became of the money")
@@ -303,13 +327,17 @@ class Event(BaseModel):
     created_at: Moment
     next_attempt_at: Moment | None
     attempts: list[Attempt]
+    payload: str | None = Field(None, description="with `payload=true`: the body that is signed, to the byte")
+    headers: dict[str, str] | None = Field(
+        None, description="with `payload=true`: `webhook-id`, `webhook-timestamp` and `webhook-signature`"
+    )
 
 
 class Events(BaseModel):
     """A page of events: newest first, or oldest first with `after`."""
 
     data: list[Event]
-    next_cursor: EventId | None
+    next_cursor: EventCursor | None
 
 
 class PauseReason(BaseModel):

@@ -234,7 +234,7 @@ def save_call(
         _erase_at(before, after, otp_ttl), spend_units(after.counted) - spend_units(before.counted), len(events),
     ]  # fmt: skip
     for event in events:
-        arguments += [event.id, event.type, host_of(event.url), pack_event(event, vault)]
+        arguments += [event.id, event.type, event.status.value, host_of(event.url), pack_event(event, vault)]
     if journal:
         arguments += flat({**journal, "order": after.account, "caller": after.caller, "status": after.status.value})
     return script_keys, arguments

@@ -6,7 +6,7 @@
 -- ARGV 1 expected version · 2 writer · 3 id · 4 new version · 5 status · 6 activation · 7 cancel_at ms · 8 sealed record
 --      9 wake lane ("" = none) · 10 wake at ms ("" = now) · 11 "1" = not before the poll already scheduled · 12 retention s ("" = open)
 --      13 erase at ms ("" = leave, "0" = done) · 14 by how much the spend changes, in 1/10000 PKR
---      15 events n, then per event: id, type, host, sealed record · then journal pairs
+--      15 events n, then per event: id, type, status, host, sealed record · then journal pairs
 -- Returns {"saved"} · {"conflict"} · {"missing"} · {"duplicate", owner} · {"over_cap"}
 local time = redis.call("TIME")
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -49,14 +49,15 @@ end
 
 local place, reply = 16, held[4] or ""
 for _ = 1, tonumber(ARGV[15]) do
-  local event_id, kind, host, record = ARGV[place], ARGV[place + 1], ARGV[place + 2], ARGV[place + 3]
+  local event_id, kind, status, host, record = unpack(ARGV, place, place + 4)
   local event, sequence = "rb:event:" .. event_id, redis.call("INCR", KEYS[8])
-  redis.call("HSET", event, "v", 1, "s", "pending", "c", caller, "o", id, "t", kind, "h", host, "q", sequence)
+  redis.call("HSET", event, "v", 1, "s", status, "c", caller, "o", id, "t", kind, "h", host, "q", sequence)
   redis.call("SET", event .. ":record", record)
   redis.call("ZADD", KEYS[7], sequence, event_id)
   reply = reply .. event_id .. " "
-  redis.call("ZADD", KEYS[6], now, event_id)
-  place = place + 4
+  -- What is only recorded is pushed to nobody: it waits to be read.
+  if status == "pending" then redis.call("ZADD", KEYS[6], now, event_id) end
+  place = place + 5
 end
 
 if reply ~= "" then redis.call("HSET", KEYS[1], "e", reply) end
