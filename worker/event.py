@@ -48,9 +48,9 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One webhook. `body` holds the exact bytes that are signed; `order` is an order's or a rental's id, None for a ping.
+    """One webhook. `body` holds the exact bytes that are signed; `order` is the id of an order or a rental.
 
-    `url` is empty where nobody is pushed: such an event is `recorded` from its beginning.
+    A ping has no `order`. `url` is empty where nobody is pushed: such an event is `recorded` from its beginning.
     """
 
     id: str

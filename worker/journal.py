@@ -32,6 +32,8 @@ class Entry(StrEnum):
     """A cancel is about to be sent."""
     CALLER_CANCEL = "caller_cancel"
     """The caller cancelled."""
+    CALLER_RENEWAL = "caller_renewal"
+    """The caller asked for a renewal."""
     REFUNDED = "refunded"
     """The provider confirmed the cancel."""
     FINISHED = "finished"

@@ -214,7 +214,7 @@ class _Book:
     def _note_motion(self, at: float, order: str, kind: str) -> None:
         if kind in (Entry.INTENT, Entry.CANCEL):
             self._in_motion.setdefault(order, at)
-        elif kind != Entry.CALLER_CANCEL:
+        elif kind not in (Entry.CALLER_CANCEL, Entry.CALLER_RENEWAL):
             self._in_motion.pop(order, None)
 
     def _note_money(self, order: str, kind: str, status: str) -> None:

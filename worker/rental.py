@@ -249,8 +249,9 @@ class Rental(Acquisition):
         if not self.renewal:
             return Acquisition.lose_purchase(self, why, now, *flags)
         return self._renewal_moves(
-            "lose_renewal", RenewalState.SENT, RenewalState.UNKNOWN, self.renewal.counted, error=ErrorCode.RENEWAL_UNKNOWN,
-            error_message=why, flags=self._with(*flags), settlement=Settlement.UNCONFIRMED,
+            "lose_renewal", RenewalState.SENT, RenewalState.UNKNOWN, self.renewal.counted,
+            error=ErrorCode.RENEWAL_UNKNOWN, error_message=why, flags=self._with(*flags),
+            settlement=Settlement.UNCONFIRMED,
         )  # fmt: skip
 
     def start(self, purchase: Purchase, *flags: str) -> Rental:
@@ -313,6 +314,7 @@ class Rental(Acquisition):
         return self._renewal_moves(
             "renew", RenewalState.UNKNOWN if late else RenewalState.SENT, RenewalState.DONE, counted,
             purchase=purchase, settlement=Settlement.CHARGED, error=None, error_message=None,
+            flags=self._with(*["adopted_late"] * late),
         )  # fmt: skip
 
     def end(self, now: float) -> Rental:

@@ -34,7 +34,7 @@ def routes() -> APIBlueprint:
 def balance() -> Response:
     """Read the balance, and whether buying is paused."""
     reading = _reading("balance", refresh=requests.query(schemas.Refresh).refresh == "true")
-    return answer({"balance": reading.value, "currency": "PKR", **_age(reading), "buying": _buying()})
+    return answer({"balance": reading.value, "currency": "PKR", **age(reading), "buying": _buying()})
 
 
 @takes(query=schemas.ServersQuery)
@@ -42,15 +42,15 @@ def servers() -> Response:
     """List the provider's servers."""
     asked = requests.query(schemas.ServersQuery)
     reading = _reading(f"servers:{asked.type}", refresh=asked.refresh == "true")
-    return answer({"type": asked.type, "servers": _listed(reading), **_age(reading)})
+    return answer({"type": asked.type, "servers": listed(reading), **age(reading)})
 
 
 @takes(query=schemas.CountriesQuery)
 def countries() -> Response:
     """List the countries of SMS OTP."""
     asked = requests.query(schemas.CountriesQuery)
-    reading = _listing(listing_name("countries", "sms", [asked.type]), refresh=asked.refresh == "true")
-    return answer({"type": asked.type, "countries": _listed(reading), **_age(reading)})
+    reading = listing(listing_name("countries", "sms", [asked.type]), refresh=asked.refresh == "true")
+    return answer({"type": asked.type, "countries": listed(reading), **age(reading)})
 
 
 @takes(query=schemas.ServicesQuery)
@@ -58,8 +58,8 @@ def services() -> Response:
     """List the services of SMS OTP or Email OTP, with their prices."""
     asked = requests.query(schemas.ServicesQuery)
     place = _place(asked)
-    reading = _listing(listing_name("services", asked.product, place), refresh=asked.refresh == "true")
-    return answer({"product": asked.product, "services": _listed(reading), **_age(reading)})
+    reading = listing(listing_name("services", asked.product, place), refresh=asked.refresh == "true")
+    return answer({"product": asked.product, "services": listed(reading), **age(reading)})
 
 
 def _place(asked: schemas.ServicesQuery) -> list[str]:
@@ -92,12 +92,13 @@ def products() -> Response:
     return answer({"data": listed})
 
 
-def _listing(what: str, *, refresh: bool) -> Reading:
+def listing(what: str, *, refresh: bool) -> Reading:
     """A listing of the catalogue; one that nobody has read yet is asked for like one that is to be read anew."""
     return _reading(what, refresh=refresh or parts().store.reading(what).asked_at is None)
 
 
-def _listed(reading: Reading) -> Any:
+def listed(reading: Reading) -> Any:
+    """What a reading lists; None before the first."""
     return None if reading.value is None else json.loads(reading.value)
 
 
@@ -112,7 +113,8 @@ def _reading(what: str, *, refresh: bool) -> Reading:
     return store.reading(what)
 
 
-def _age(reading: Reading) -> dict[str, Any]:
+def age(reading: Reading) -> dict[str, Any]:
+    """How old a reading is."""
     return {"as_of": rfc3339(reading.at), "stale": reading.stale(parts().clock())}
 
 

@@ -14,13 +14,14 @@ from pydantic import BaseModel
 
 from web.api.problems import CODES
 from web.api.responses import encode
-from web.api.schemas import ORDER_EXAMPLES
+from web.api.schemas import ORDER_EXAMPLES, RENEWAL_EXAMPLES, RENTAL_EXAMPLES
 from worker.order import EventType
 from worker.version import version
 
 SECURITY: dict[str, Any] = {"apiKey": {"type": "http", "scheme": "bearer", "bearerFormat": "rbk_…"}}
 BEARER: list[dict[str, list[str]]] = [{"apiKey": []}]
 ORDERS = Tag(name="Orders", description="A number is bought, polled, and its code sent to the callback.")
+RENTALS = Tag(name="Rentals", description="A number for hours or days; every message is sent to the callback once.")
 EVENTS = Tag(name="Events", description="Webhooks that are owed or were sent, with every attempt.")
 ACCOUNT = Tag(name="Account", description="What the workers last read at the provider.")
 HEALTH = Tag(name="Health", description="For monitoring; needs no key.")
@@ -53,7 +54,7 @@ _HEADERS: dict[str, dict[str, Any]] = {
 }
 _RETRY = {"Retry-After": {"description": "seconds to wait", "schema": {"type": "integer", "minimum": 1}}}
 _CREATED = {
-    "Location": {"description": "where the order is read", "schema": {"type": "string"}},
+    "Location": {"description": "where it is read", "schema": {"type": "string"}},
     "Idempotency-Replayed": {"description": "`true` when this is the first answer again", "schema": {"type": "string"}},
 }
 
@@ -92,7 +93,7 @@ def problem(status: int) -> dict[str, Any]:
 def _good(status: int, model: type[BaseModel] | str) -> Any:
     if not isinstance(model, str):
         return model
-    headers = {**_HEADERS, **(_CREATED if model == "Order" else {})}
+    headers = {**_HEADERS, **(_CREATED if model in ("Order", "Rental") else {})}
     return {
         "description": "Accepted",
         "headers": headers,
@@ -130,11 +131,20 @@ def describe(app: OpenAPI) -> dict[str, Any]:
             for status, response in operation["responses"].items():
                 if status in ("200", "202") and path.startswith("/v1"):
                     response.setdefault("headers", _HEADERS)
-    placed = spec["paths"]["/v1/orders"]["post"]["requestBody"]["content"]["application/json"]
-    placed["examples"] = {product: {"value": body} for product, body in ORDER_EXAMPLES.items()}
+    for path, examples in _EXAMPLES.items():
+        placed = spec["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+        placed["examples"] = {name: {"value": body} for name, body in examples.items()}
     spec["servers"] = [{"url": "/"}]
     spec["webhooks"] = {kind.value: {"post": _webhook(kind)} for kind in EventType}
     return spec
+
+
+_EXAMPLES = {
+    "/v1/orders": ORDER_EXAMPLES,
+    "/v1/rentals": RENTAL_EXAMPLES,
+    "/v1/rentals/{rental_id}/renew": RENEWAL_EXAMPLES,
+}
+"""Bodies that show what a call takes, by its path."""
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
@@ -147,14 +157,17 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _webhook(kind: EventType) -> dict[str, Any]:
-    data = {"type": "object"} if kind is EventType.PING else {"$ref": _REF + "Order"}
+    about = "Rental" if kind.startswith("rental.") else "Order"
+    data = {"type": "object"} if kind is EventType.PING else {"$ref": _REF + about}
+    beside = {"message": {"$ref": _REF + "Message"}} if kind is EventType.RENTAL_MESSAGE_RECEIVED else {}
     message = {
         "type": "object",
-        "required": ["type", "timestamp", "data"],
+        "required": ["type", "timestamp", "data", *beside],
         "properties": {
             "type": {"const": kind.value},
             "timestamp": {"type": "string", "format": "date-time"},
             "data": data,
+            **beside,
         },
     }
     names = ("webhook-id", "webhook-timestamp", "webhook-signature")

@@ -22,8 +22,11 @@ from pydantic_core import PydanticCustomError
 import worker.event
 from worker.event import EventStatus
 from worker.order import ErrorCode, EventType, Settlement, Status
+from worker.rental import RentalStatus
 
 ORDER_ID = r"^ord_[0-9a-f]{24}$"
+RENTAL_ID = r"^rnt_[0-9a-f]{24}$"
+MESSAGE_ID = r"^msg_[0-9a-f]{24}$"
 EVENT_ID = r"^evt_[0-9a-f]{24}$"
 FORWARD = "after."
 """What the cursor of a walk forward begins with: it goes on in its direction wherever it is sent."""
@@ -85,6 +88,8 @@ Url = Annotated[str, Field(max_length=2048, json_schema_extra={"pattern": "^http
 Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
 Whole = BeforeValidator(_whole)
 OrderId = Annotated[str, Field(pattern=ORDER_ID)]
+RentalId = Annotated[str, Field(pattern=RENTAL_ID)]
+MessageId = Annotated[str, Field(pattern=MESSAGE_ID)]
 EventId = Annotated[str, Field(pattern=EVENT_ID)]
 EventCursor = Annotated[str, Field(pattern=EVENT_CURSOR)]
 EventOrFirst = Annotated[str, Field(pattern=EVENT_OR_FIRST)]
@@ -99,12 +104,11 @@ class Incoming(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
-class OrderBody(Incoming):
-    """What an order of any product may say."""
+class PurchaseBody(Incoming):
+    """What an order or a rental may say, whatever it is for."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
-    product: str
     callback_url: Url | None = Field(
         None,
         validate_default=True,
@@ -117,10 +121,6 @@ class OrderBody(Incoming):
     purpose: str | None = Field(
         None, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$", description="a short label"
     )
-    timeout: float | None = Field(
-        None, gt=0, le=86_400, allow_inf_nan=False,
-        description="seconds after the purchase at which an order without a code is cancelled",
-    )  # fmt: skip
 
     @field_validator("callback_url")
     @classmethod
@@ -128,6 +128,16 @@ class OrderBody(Incoming):
         """The context judges: it gives the callback that counts, or raises."""
         judge: Callable[[str | None], str | None] | None = info.context
         return judge(url) if judge else url
+
+
+class OrderBody(PurchaseBody):
+    """What an order of any product may say."""
+
+    product: str
+    timeout: float | None = Field(
+        None, gt=0, le=86_400, allow_inf_nan=False,
+        description="seconds after the purchase at which an order without a code is cancelled",
+    )  # fmt: skip
 
 
 class CheapOrder(OrderBody):
@@ -175,6 +185,41 @@ def product_fields(product: str) -> list[str]:
     return [name for name in ORDER_BODIES[product].model_fields if name not in OrderBody.model_fields]
 
 
+class NewRental(PurchaseBody):
+    """A number to be rented for hours or days."""
+
+    pricing: Code = Field(description="the offer, by its id in GET /v1/rental-prices", examples=["101"])
+    country: Code = Field(description="the country in which it is listed, by its code", examples=["PK"])
+    provider: Code = Field("1", description="the provider's provider", examples=["1"])
+    max_price: Price | None = MAX_PRICE
+
+
+RENTAL_EXAMPLES: Mapping[str, dict[str, Any]] = {
+    "rental": {"pricing": "101", "country": "PK", "provider": "1", "max_price": "400.00"},
+}
+
+
+class Renewal(Incoming):
+    """By how much a rental is to last longer."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+
+    duration: int = Field(ge=1, le=8_784, description="hours", examples=[24])
+    max_price: Price | None = MAX_PRICE
+
+
+RENEWAL_EXAMPLES: Mapping[str, dict[str, Any]] = {"renewal": {"duration": 24, "max_price": "400.00"}}
+
+
+class RenewalHeaders(Incoming):
+    """Headers of a renewal."""
+
+    idempotency_key: str = Field(
+        alias="Idempotency-Key", min_length=1, max_length=255, pattern=r"^[!-~]([ -~]*[!-~])?$",
+        description="the same key never renews twice, as long as the rental is kept",
+    )  # fmt: skip
+
+
 class OrderHeaders(Incoming):
     """Headers of a new order."""
 
@@ -188,6 +233,28 @@ class OrderPath(BaseModel):
     """An order's id."""
 
     order_id: OrderId
+
+
+class RentalPath(BaseModel):
+    """A rental's id."""
+
+    rental_id: RentalId
+
+
+class RentalsQuery(Incoming):
+    """Which rentals to list."""
+
+    status: RentalStatus | None = Field(None, description="only rentals in this state")
+    limit: Limit = 20
+    cursor: RentalId | None = Field(None, description="`next_cursor` of the page before")
+
+
+class MessagesQuery(Incoming):
+    """Which messages to list."""
+
+    after: MessageId | None = Field(None, description="what was told after this message")
+    limit: Limit = 20
+    cursor: MessageId | None = Field(None, description="`next_cursor` of the page before")
 
 
 class EventPath(BaseModel):
@@ -264,6 +331,18 @@ class ServicesQuery(Refresh):
     domain: Domain | None = Field(None, description="of `email`: the domain of the address")
 
 
+class RentalCountriesQuery(Refresh):
+    """Of which provider to list the countries."""
+
+    provider: Code = Field("1", description="the provider's provider")
+
+
+class RentalPricesQuery(RentalCountriesQuery):
+    """Of which country to list the offers."""
+
+    country: Code = Field(description="the country, by its code")
+
+
 class OrderError(BaseModel):
     """Why an order failed."""
 
@@ -307,6 +386,63 @@ class Orders(BaseModel):
     next_cursor: OrderId | None
 
 
+class RentalError(BaseModel):
+    """Why a rental failed, or the renewal that was asked for last."""
+
+    code: ErrorCode
+    message: str | None
+
+
+class Rental(BaseModel):
+    """A rented number."""
+
+    id: RentalId
+    status: RentalStatus
+    pricing: str
+    country: str
+    provider: str
+    number: str | None = Field(examples=["+923001234567"])
+    price: str | None = Field(
+        description="what was paid, renewals left out, a decimal in PKR; null where it is unknown"
+    )
+    max_price: str | None = Field(description="the most that may be paid, a decimal in PKR")
+    messages: int = Field(description="how many were told so far")
+    callback_url: str | None = Field(description="where its webhooks go; null: its events are read")
+    metadata: dict[str, Any]
+    purpose: str | None
+    settlement: Literal["none", "charged", "unconfirmed"] = Field(description="what became of the money")
+    error: RentalError | None
+    flags: list[str]
+    created_at: Moment
+    starts_at: Moment | None
+    ends_at: Moment | None = Field(description="moves with a renewal that the provider confirmed")
+    ended_at: Moment | None
+
+
+class Rentals(BaseModel):
+    """A page of rentals, newest first. A page may be short: the last one is where `next_cursor` is null."""
+
+    data: list[Rental]
+    next_cursor: RentalId | None
+
+
+class Message(BaseModel):
+    """A message that a rented number received. What it said is erased after a while: then it is null."""
+
+    id: MessageId
+    code: str | None
+    text: str | None
+    sender: str | None
+    received_at: Moment = Field(description="its date, or when it was first read where that is unknown")
+
+
+class Messages(BaseModel):
+    """A page of messages, in the order in which they were told."""
+
+    data: list[Message]
+    next_cursor: MessageId | None
+
+
 class Attempt(BaseModel):
     """One attempt to deliver a webhook."""
 
@@ -323,6 +459,7 @@ class Event(BaseModel):
     id: EventId
     type: str = Field(examples=["order.otp_received"])
     order: OrderId | None
+    rental: RentalId | None
     status: EventStatus
     created_at: Moment
     next_attempt_at: Moment | None
@@ -377,6 +514,41 @@ class Servers(BaseModel):
 
     type: str
     servers: list[Server] | None = Field(description="null when they were never read")
+    as_of: Moment | None
+    stale: bool
+
+
+class RentalCountry(BaseModel):
+    """A country in which numbers are rented out."""
+
+    code: str
+    name: str
+
+
+class RentalCountries(BaseModel):
+    """Where numbers are rented out, as a worker last read it."""
+
+    provider: str
+    countries: list[RentalCountry] | None = Field(description="null when they were never read")
+    as_of: Moment | None
+    stale: bool
+
+
+class RentalPrice(BaseModel):
+    """An offer."""
+
+    id: str
+    service: str
+    price: str | None = Field(description="a decimal in PKR; null when it cannot be read", examples=["350.00"])
+    duration: float | None = Field(description="hours; null when they cannot be read", examples=[24])
+
+
+class RentalPrices(BaseModel):
+    """What can be rented in a country, as a worker last read it."""
+
+    country: str
+    provider: str
+    prices: list[RentalPrice] | None = Field(description="null when they were never read")
     as_of: Moment | None
     stale: bool
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typer
 
-from worker.cli import account, calibrate, callers, checkup, events, listen, money, orders, running, trigger
+from worker.cli import account, calibrate, callers, checkup, events, listen, money, orders, rentals, running, trigger
 from worker.cli.context import Commands
 
 __all__ = ["app", "main"]
@@ -25,6 +25,7 @@ app = typer.Typer(
 running.register(app)
 app.add_typer(callers.app, name="caller")
 app.add_typer(orders.app, name="order")
+app.add_typer(rentals.app, name="rental")
 app.add_typer(events.app, name="events")
 account.register(app)
 money.register(app)

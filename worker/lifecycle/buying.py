@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from worker import schedule
+from worker.alerts import Alert
 from worker.journal import Entry
 from worker.lifecycle.purchasing import Purchasing
 from worker.lifecycle.steps import Outcome
@@ -22,6 +23,9 @@ class Buying(Purchasing[Order, Bought]):
 
     async def _send(self, order: Order) -> Bought | Failure:
         return await self.provider.buy(order.product, order.item)
+
+    def _adopted_late(self, order: Order) -> None:
+        self.gate.alert(Alert.ADOPTED_LATE, order=order.id)
 
     async def _withdrawn(self, order: Order) -> Outcome | None:
         if not order.cancel_requested:

@@ -35,8 +35,6 @@ class Purchasing(Steps, Generic[A, R]):
 
     lane: ClassVar[Lane] = Lane.BUY
     """Where it waits for its turn, and for the answer to its purchase."""
-    late: ClassVar[Alert] = Alert.ADOPTED_LATE
-    """What an operator is told of a purchase that was answered after it had been given up."""
 
     async def _load(self, id: str) -> A | None:
         raise NotImplementedError
@@ -50,6 +48,10 @@ class Purchasing(Steps, Generic[A, R]):
 
     async def _done(self, order: A, bought: R) -> Outcome:
         """Record what was bought before anything else happens to it."""
+        raise NotImplementedError
+
+    def _adopted_late(self, order: A) -> None:
+        """Tell an operator that a purchase was answered after it had been given up."""
         raise NotImplementedError
 
     async def _withdrawn(self, order: A) -> Outcome | None:
@@ -185,7 +187,7 @@ class Purchasing(Steps, Generic[A, R]):
         if not isinstance(saved, Saved):
             await self._unrecorded(order, activation)
         elif "adopted_late" in saved.order.flags:
-            self.gate.alert(self.late, order=order.id)
+            self._adopted_late(order)
         return saved
 
     async def _unrecorded(self, order: A, activation: str) -> None:

@@ -42,7 +42,8 @@ SLOW_RETRY = 6
 class Rentals(Purchasing[Rental, Bought]):
     """The steps from an accepted rental to a rented number."""
 
-    late = Alert.RENTED_LATE
+    def _adopted_late(self, order: Rental) -> None:
+        self.gate.alert(Alert.RENTED_LATE, order=order.id)
 
     async def _load(self, id: str) -> Rental | None:
         return await self.store.load_rental(id)
@@ -82,7 +83,9 @@ class Renewals(Purchasing[Rental, Renewed]):
     """The steps of a renewal that was asked for, while the rental goes on."""
 
     lane = Lane.POLL
-    late = Alert.RENTED_LATE
+
+    def _adopted_late(self, order: Rental) -> None:
+        self.gate.alert(Alert.RENTED_LATE, order=order.id)
 
     async def _load(self, id: str) -> Rental | None:
         return await self.store.load_rental(id)
@@ -192,4 +195,3 @@ class Renting(Steps):
             seen = await self.store.count_missing(rental.id, 1.9 * self.rules.rental_poll_interval)
             if seen == MISSING_IN_A_ROW:
                 self.gate.alert(Alert.NUMBER_MISSING, order=rental.id)
-

@@ -128,7 +128,8 @@ def _questions(product: Product) -> list[Question]:
     words = f"[{product.name}.words]"
     asked += [
         refused(
-            "an order that nobody has", unknown, "no such order", (Missing, Waiting, Messages), f'{words} {{}} = "NO_ACTIVATION"'
+            "an order that nobody has", unknown, "no such order", (Missing, Waiting, Messages),
+            f'{words} {{}} = "NO_ACTIVATION"',
         ),
         refused("a wrong key", unknown, "BAD_KEY", Word.BAD_KEY, f'{words} {{}} = "BAD_KEY"', key=MADE_UP),
         refused("no key", unknown, "BAD_KEY", Word.BAD_KEY, f'{words} {{}} = "BAD_KEY"', key=None),

@@ -1,6 +1,7 @@
 """The dictionary of Redis keys. Only `worker.store` knows them; scores are milliseconds of the server's clock.
 
-rb:order:<id>            hash  an order's or a rental's: v version · s status · c caller · a activation · k cancel_at · w writer · e event ids
+rb:order:<id>            hash  v version · s status · c caller · a activation · k cancel_at · w writer · e event ids
+                               A rental is kept like an order.
 rb:order:<id>:record     str   its sealed record; beside the hash, so that the hash stays small enough for a list pack
 rb:order:<id>:missing    int   "no such activation" answers in a row
 rb:event:<id>            hash  v version · s status · c caller · o order · t type · h host · q sequence
