@@ -127,6 +127,7 @@ _R, _E, _X, _F = Status.RECEIVED, Status.EXPIRED, Status.CANCELLED, Status.FAILE
 TRANSITIONS: Mapping[str, Transition] = {
     t.name: t
     for t in (
+        Transition("hold_back", (_Q,), None, "its turn came while buying was paused: the buy budget counts from here"),
         Transition("intend", (_Q,), _B, "the purchase is about to be sent"),
         Transition("put_off", (_B,), _Q, "nothing was bought; ask again later"),
         Transition("reject", (_Q, _B), _F, "nothing was bought and nothing will be", EventType.FAILED),
@@ -252,7 +253,7 @@ class Acquisition:
     counted: Decimal | None = None
     """What the caller's spend cap is charged with for it."""
     first_attempt_at: float | None = None
-    """When the first purchase was sent; the buy budget counts from it."""
+    """When its turn first came, to be bought or to be held back by a pause; the buy budget counts from it."""
     intended_at: float | None = None
     """When the purchase that is under way, or was made, was intended."""
     ended_at: float | None = None
@@ -293,11 +294,6 @@ class Acquisition:
         return self.id
 
     @property
-    def asked_at(self) -> float:
-        """When the purchase was asked for."""
-        return self.created_at
-
-    @property
     def most(self) -> Decimal | None:
         """The most that may be paid for the purchase."""
         return self.max_price
@@ -308,6 +304,10 @@ class Acquisition:
         return self.status, self.attempts, self.settlement
 
     # The moments of a purchase.
+
+    def hold_back(self, now: float) -> Self:
+        """Note that its turn came while nothing may be bought."""
+        return self._move("hold_back", first_attempt_at=now)
 
     def intend(self, now: float, quote: Decimal | None = None, counted: Decimal | None = None) -> Self:
         """Record that a purchase is about to be sent, at which price if known, and what it counts against the cap."""

@@ -130,6 +130,7 @@ _Q, _B, _A, _E, _F = RentalStatus
 TRANSITIONS: Mapping[str, Transition] = {
     t.name: t
     for t in (
+        Transition("hold_back", (_Q,), None, "its turn came, and nothing may be bought just now"),
         Transition("intend", (_Q,), _B, "the purchase is about to be sent"),
         Transition("put_off", (_B,), _Q, "nothing was bought; ask again later"),
         Transition("reject", (_Q, _B), _F, "nothing was bought and nothing will be", EventType.RENTAL_FAILED),
@@ -138,6 +139,7 @@ TRANSITIONS: Mapping[str, Transition] = {
         Transition("adopt_late", (_F,), None, "a purchase given up as unknown turned out to be bought"),
         Transition("tell", (_A,), None, "messages were read that are new"),
         Transition("ask_renewal", (_A,), None, "the caller asked for a renewal"),
+        Transition("hold_back_renewal", (_A,), None, "its turn came, and nothing may be bought just now"),
         Transition("intend_renewal", (_A,), None, "the renewal is about to be sent"),
         Transition("put_off_renewal", (_A,), None, "nothing was bought; ask again later"),
         Transition("reject_renewal", (_A,), None, "nothing was bought and nothing will be"),
@@ -196,11 +198,6 @@ class Rental(Acquisition):
         return f"{self.id}/{self.renewals}" if self.renewals else self.id
 
     @property
-    def asked_at(self) -> float:
-        """When it, or its renewal, was asked for."""
-        return self.renewal.asked_at if self.renewal else self.created_at
-
-    @property
     def most(self) -> Decimal | None:
         """The most that may be paid for it, or for its renewal."""
         return self.renewal.max_price if self.renewal else self.max_price
@@ -214,6 +211,13 @@ class Rental(Acquisition):
         return self.status is RentalStatus.ACTIVE and self.renewal is not None and self.renewal.state is state
 
     # The moments of its purchase, and of a renewal's.
+
+    def hold_back(self, now: float) -> Rental:
+        """Note that its turn, or that of its renewal, came while nothing may be bought."""
+        if not self.renewal:
+            return Acquisition.hold_back(self, now)
+        asked = RenewalState.ASKED
+        return self._renewal_moves("hold_back_renewal", asked, asked, first_attempt_at=now)
 
     def intend(self, now: float, quote: Decimal | None = None, counted: Decimal | None = None) -> Rental:
         """Record that a purchase, or a renewal, is about to be sent; what it counts comes on top of what was paid."""

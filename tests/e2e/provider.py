@@ -6,6 +6,7 @@ a server to a cheap number is the country of an SMS number, and the domain of an
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -27,6 +28,8 @@ ACTIONS = {
     "email": {"buyNumber": "buyEmail", "getStatus": "getEmailCode", "price": "getEmailServices"},
 }
 """The actions of other products for those of cheap numbers."""
+STAGES = range(100, 1100)
+"""The servers that stages are set on."""
 
 Cue = Callable[[str], object]
 """Called with the provider's order id when a request comes in, before it is answered."""
@@ -83,6 +86,17 @@ def moment(query: Mapping[str, str]) -> str:
     return MOMENTS.get(query.get("action", ""), query.get("action", ""))
 
 
+def _with_stages(listed: Answer) -> Answer:
+    """The list of servers with those that stages may be set on, whether one is or not."""
+    try:
+        servers = json.loads(listed.body)
+    except ValueError:
+        return listed
+    if isinstance(servers, dict) and isinstance(servers.get("1"), list):
+        servers["1"] += [{"id": str(one), "name": f"Stage {one}"} for one in STAGES]
+    return replace(listed, body=json.dumps(servers).encode())
+
+
 class Theatre(Sandbox):
     """A sandbox with stages. A request for a server without one is answered as the sandbox does."""
 
@@ -123,7 +137,8 @@ class Theatre(Sandbox):
         server = query.get(named) or self._stage_of.get(asked_about, "")
         stage = self._stages.get(server)
         if stage is None:
-            return super().answer(query, handler)
+            answer = super().answer(query, handler)
+            return answer if moment(query) != "getServers" else _with_stages(answer)
         if cue := stage.cues.get(moment(query)):
             cue(asked_about)
         before, self.ledger.rules = self.ledger.newest_id(), stage.rules

@@ -13,13 +13,14 @@ from flask_openapi3.blueprint import APIBlueprint
 
 from web.api import openapi, requests, schemas
 from web.api.account import age, listed, listing
-from web.api.orders import MOST_TRIES, check_on_sale, check_verified, idempotency, judged, refused
+from web.api.orders import MOST_TRIES, Judge, check_on_sale, check_verified, idempotency, refused
 from web.api.problems import CODES, Problem, not_found
 from web.api.requests import takes
 from web.api.responses import Answer, answer, encode
 from web.middleware import about
 from web.parts import current_caller, parts
 from worker.journal import Entry, line
+from worker.pause import Pause
 from worker.rental import ID_PREFIX, ITEM_FIELDS, PRODUCT, Renewal, Rental, RentalStatus
 from worker.schedule import Lane, Wake
 from worker.store import Created, Idempotency, Written
@@ -57,7 +58,7 @@ def create() -> Response:
     if used and (known := shared.store.replayed(caller.id, used)):
         return _created(known)
     check_on_sale(PRODUCT)
-    rental = _new(requests.checked(schemas.NewRental, asked, context=judged))
+    rental = _new(requests.checked(schemas.NewRental, asked, context=Judge(shared, caller)))
     payload = encode(rental.public()).encode()
     if used:
         used = Idempotency(used.key, used.body, payload)
@@ -116,7 +117,7 @@ def messages(rental_id: str) -> Response:
     if start := asked.cursor or asked.after:
         ids = [one["id"] for one in told]
         if start not in ids:
-            raise not_found()
+            raise not_found("message")
         told = told[ids.index(start) + 1 :]
     page = told[: asked.limit]
     return answer({"data": page, "next_cursor": page[-1]["id"] if len(told) > len(page) else None})
@@ -126,7 +127,7 @@ def _own(rental_id: str) -> Rental:
     """The caller's rental; somebody else's looks like none."""
     rental = parts().store.load_rental(rental_id)
     if rental is None or rental.caller != current_caller().id:
-        raise not_found()
+        raise not_found("rental")
     about(rental=rental_id)
     return rental
 
@@ -170,13 +171,10 @@ def _check_renewable(rental: Rental) -> None:
         raise Problem(409, "rental_not_active", CODES["rental_not_active"])
     if rental.queued or rental.buying:
         raise Problem(409, "renewal_under_way", CODES["renewal_under_way"])
-    closed = [reason for reason in CLOSING if reason in parts().store.pauses()]
+    paused = parts().store.pauses()
+    closed = [reason for reason in Pause if reason.closes and reason in paused]
     if closed:
         raise refused(Created("closed", reason=closed[0]))
-
-
-CLOSING = ("switched_off", "below_min_balance")
-"""The pauses in which nothing is accepted that costs money, as `create.lua` has them."""
 
 
 # What can be rented.

@@ -14,7 +14,7 @@ from worker.alerts import Alert
 from worker.journal import Entry, line
 from worker.lifecycle.steps import A, Change, Gone, Nothing, Outcome, Saved, Snooze, Steps, reply_name, unless_moved
 from worker.order import Acquisition, ErrorCode, decimal
-from worker.pause import Pause
+from worker.pause import Pause, item_of
 from worker.provider.replies import Balance, Declined, Failure, Quote, QuoteReply, Throttled, Unclear, Unreached, Word
 from worker.schedule import Lane, Wake
 from worker.store import Written
@@ -78,15 +78,21 @@ class Purchasing(Steps, Generic[A, R]):
 
     async def _not_now(self, order: A) -> Outcome | None:
         """Why this order may not be bought just now, if so: it waits, and fails with the reason at its budget's end."""
-        now, ends = self.now(), self._budget_ends(order)
-        if order.attempts and now > ends + LATE_ATTEMPT:
+        if order.attempts and self.now() > self._budget_ends(order) + LATE_ATTEMPT:
             return await self._reject(order, ErrorCode.NO_NUMBERS, "the buy budget was spent before the next attempt")
-        reason = await self.gate.closed() or await self._below_floor()
+        reason = await self.gate.closed(item_of(order)) or await self._below_floor()
         if reason is None:
             return None
-        if now < ends:
-            return Snooze(min(now + ASK_AGAIN, ends), f"buying is paused: {reason}")
-        return await self._reject(order, reason.error, f"buying was paused ({reason}) until the buy budget was spent")
+        spent = f"buying was paused ({reason}) until the buy budget was spent"
+        return await self._hold(order, f"buying is paused: {reason}", reason.error, spent)
+
+    async def _hold(self, order: A, why: str, code: ErrorCode, spent: str) -> Outcome:
+        """Its turn has come and it may not be bought: look again soon, and end it when the budget is spent."""
+        now, ends = self.now(), self._budget_ends(order)
+        again = min(now + ASK_AGAIN, ends)
+        if order.first_attempt_at is None:
+            return await self.writer.write(order, lambda o: o.hold_back(now), wake=Wake(self.lane, again))
+        return Snooze(again, why) if now < ends else await self._reject(order, code, spent)
 
     async def _below_floor(self) -> Pause | None:
         """With a floor set, money is spent only on a balance that was read just now."""
@@ -117,11 +123,8 @@ class Purchasing(Steps, Generic[A, R]):
             await self.gate.throttled(reply)
         if order.most is None and not await self._spend_is_capped(order):
             return Quote()
-        now, ends = self.now(), self._budget_ends(order)
-        if now < ends:
-            return Snooze(min(now + ASK_AGAIN, ends), f"the price cannot be read: {reply_name(reply)}")
-        why = "the price could not be read until the buy budget was spent"
-        return await self._reject(order, ErrorCode.PRICE_UNKNOWN, why)
+        spent = "the price could not be read until the buy budget was spent"
+        return await self._hold(order, f"the price cannot be read: {reply_name(reply)}", ErrorCode.PRICE_UNKNOWN, spent)
 
     async def _spend_is_capped(self, order: A) -> bool:
         caller = await self.store.caller(order.caller)
@@ -129,10 +132,8 @@ class Purchasing(Steps, Generic[A, R]):
 
     async def _over_cap(self, order: A) -> Outcome:
         """The caller's spend cap leaves no room: refunds make some, until the budget is spent."""
-        now, ends = self.now(), self._budget_ends(order)
-        if now < ends:
-            return Snooze(min(now + ASK_AGAIN, ends), "the caller's spend cap is reached")
-        return await self._reject(order, ErrorCode.SPEND_PER_DAY, "the caller's spend cap left no room for the price")
+        spent = "the caller's spend cap left no room for the price"
+        return await self._hold(order, "the caller's spend cap is reached", ErrorCode.SPEND_PER_DAY, spent)
 
     async def _purchase(self, order: A, quote: Quote) -> Outcome:
         """Store the intent, send the purchase once, write down what came of it."""
@@ -171,7 +172,9 @@ class Purchasing(Steps, Generic[A, R]):
                     order, f"the answer to the purchase could not be read ({reply.reason})"
                 )
             case _:
-                return await self._done(order, reply)
+                saved = await self._done(order, reply)
+                await self.gate.sold(item_of(order))
+                return saved
 
     async def _record(
         self, order: A, change: Change[A], activation: str, wake: Wake | Callable[[A], Wake | None], journal: Entry
@@ -201,9 +204,11 @@ class Purchasing(Steps, Generic[A, R]):
             return await self._put_off(order, declined)
         if declined.word is Word.PRICE_CHANGED:
             return await self._price_changed(order, declined)
-        reason = await self.gate.refused(declined)
+        reason = await self.gate.refused(declined, item_of(order))
         if reason is Pause.PROVIDER_BANNED and declined.until is not None and declined.until < self._budget_ends(order):
             return await self._put_off(order, declined)
+        if reason is None:
+            await self.store.count_refusal(order.caller)
         code = reason.error if reason else ErrorCode.PROVIDER_REJECTED
         return await self._reject(order, code, f"the provider answered {declined.word}")
 
@@ -253,7 +258,8 @@ class Purchasing(Steps, Generic[A, R]):
         return None
 
     def _budget_ends(self, order: A) -> float:
-        return (order.asked_at if order.first_attempt_at is None else order.first_attempt_at) + self.rules.buy_budget
+        """The budget counts from an order's first turn: what it waits for others before that costs it nothing."""
+        return (self.now() if order.first_attempt_at is None else order.first_attempt_at) + self.rules.buy_budget
 
 
 def priced(order: Acquisition) -> Mapping[str, str]:

@@ -5,7 +5,7 @@ Client.
 """
 
 from worker.store.asynchronous import AsyncStore, Claim, ServerClock, Tick, Trigger
-from worker.store.blocking import Created, Idempotency, Store
+from worker.store.blocking import Created, Idempotency, Spot, Store
 from worker.store.codec import Written
 from worker.store.connection import broker_options, connect, connect_async
 from worker.store.keys import OPEN_ORDERS, OPEN_RENTALS
@@ -19,6 +19,7 @@ __all__ = [
     "Created",
     "Idempotency",
     "ServerClock",
+    "Spot",
     "Store",
     "Tick",
     "Trigger",
