@@ -128,3 +128,56 @@ def test_three_messages_are_told_once_each_through_two_kills_of_the_worker(stack
     assert len(stack.provider.requests("renewRental", at_the_provider.id)) == 1
     listed = stack.api.get(f"/v1/rentals/{rental_id}/messages").json()["data"]
     assert sorted(one["text"] for one in listed) == sorted(TEXTS)
+
+
+def test_purchase_of_unknown_outcome_is_never_sent_again(stack: Stack):
+    """Charged and cut off: `purchase_unknown`, told once, one request, whatever the caller repeats under its key."""
+    before = len(rented(stack))
+    stack.provider.script({"action": "rentNumber", "kind": "reset", "charged": True})
+    rental_id = rent(stack)["id"]
+    failed = until(stack, rental_id, "failed")
+    assert (failed["error"]["code"], failed["settlement"]) == ("purchase_unknown", "unconfirmed")
+    wait_for(lambda: told(stack, rental_id), 20, "rental.failed")
+    assert [one.type for one in told(stack, rental_id)] == ["rental.failed"]
+    assert len(rented(stack)) == before + 1
+
+
+def test_renewal_of_unknown_outcome_is_never_sent_again(stack: Stack):
+    """Charged and cut off, and its worker killed: the rental goes on to its end with `renewal_unknown`."""
+    before = len(rented(stack))
+    rental_id = rent(stack)["id"]
+    active = until(stack, rental_id, "active")
+    (at_the_provider,) = rented(stack)[before:]
+    stack.provider.script({"action": "renewRental", "kind": "reset", "charged": True})
+    key = {"Idempotency-Key": f"renew {rental_id}"}
+    assert stack.api.post(f"/v1/rentals/{rental_id}/renew", json={"duration": 24}, headers=key).status_code == 202
+
+    def unknown() -> bool:
+        return (rental(stack, rental_id)["error"] or {}).get("code") == "renewal_unknown"
+
+    wait_for(unknown, 30, "renewal_unknown")
+    stack.restart(stack.workers[0])
+    ended = until(stack, rental_id, "ended")
+    assert (ended["ends_at"], ended["settlement"]) == (active["ends_at"], "unconfirmed")
+    assert len(stack.provider.requests("renewRental", at_the_provider.id)) == 1
+
+
+def test_price_above_max_rents_nothing(stack: Stack):
+    """The price is read right before, and nothing is sent."""
+    before = len(stack.provider.requests("rentNumber"))
+    failed = until(stack, rent(stack, max_price="349.99")["id"], "failed")
+    assert (failed["error"]["code"], failed["settlement"]) == ("price_above_max", "none")
+    assert len(stack.provider.requests("rentNumber")) == before
+
+
+def test_workers_read_what_can_be_rented(stack: Stack):
+    """Countries and offers come through the store, as exact decimals; the command line shows rentals masked."""
+    countries = stack.api.get("/v1/rental-countries?refresh=true").json()
+    assert {"code": "PK", "name": "Pakistan"} in countries["countries"]
+    offers = stack.api.get("/v1/rental-prices?country=PK&refresh=true").json()["prices"]
+    assert {"id": "102", "service": "Telegram", "price": "1240.75", "duration": 168} in offers
+    rental_id = rent(stack)["id"]
+    number = until(stack, rental_id, "active")["number"]
+    shown = stack.ringback("rental", "show", rental_id)
+    assert shown["status"] == "active"
+    assert number not in str(shown)
