@@ -41,7 +41,7 @@ def theatre() -> Theatre:
 
 @pytest.mark.parametrize(
     ("status", "place", "ids", "dates"),
-    product(STATUSES, ["top", "data", "list"], ["text", "number"], ["local", "zoned", "unix"]),
+    list(product(STATUSES, ["top", "data", "list"], ["text", "number"], ["local", "zoned", "unix"])),
 )
 def test_purchase_is_read_in_every_shape(theatre: Theatre, status: str, place: str, ids: str, dates: str):
     """Id, number and end, wherever they lie and however they are written."""
@@ -55,7 +55,7 @@ def test_purchase_is_read_in_every_shape(theatre: Theatre, status: str, place: s
 
 @pytest.mark.parametrize(
     ("dates", "codes", "senders", "empty"),
-    product(["local", "zoned", "unix", "absent"], ["text", "number"], ["present", "absent"], EMPTY),
+    list(product(["local", "zoned", "unix", "absent"], ["text", "number"], ["present", "absent"], EMPTY)),
 )
 def test_messages_are_read_in_every_shape(theatre: Theatre, dates: str, codes: str, senders: str, empty: str):
     """Texts to the letter, codes with their digits, dates in their zone; nothing is an empty list."""
