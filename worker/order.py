@@ -39,6 +39,7 @@ class Status(StrEnum):
     """Terminal: `error` says why. A number that turns up later is cancelled, which changes only `settlement`."""
 
 
+KNOWN = frozenset(Status)
 TERMINAL = frozenset({Status.RECEIVED, Status.EXPIRED, Status.CANCELLED, Status.FAILED})
 
 
@@ -72,6 +73,8 @@ class ErrorCode(StrEnum):
     PRICE_ABOVE_MAX = "price_above_max"
     PRICE_UNKNOWN = "price_unknown"
     SPEND_PER_DAY = "spend_per_day"
+    PROVIDER_UNREACHABLE = "provider_unreachable"
+    """No connection came about until the buy budget was spent: nothing was bought."""
     RENEWAL_UNKNOWN = "renewal_unknown"
     """A rental's renewal went out and its outcome cannot be known; the rental goes on."""
 
@@ -217,6 +220,8 @@ class Purchase:
     """What was paid, where the provider names prices and this one was read."""
     as_sold: str | None = field(default=None, repr=False)
     """The number as the provider wrote it, where that differs."""
+    beyond: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Fields of a newer version, kept and written back; so below."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,6 +262,8 @@ class Acquisition:
     intended_at: float | None = None
     """When the purchase that is under way, or was made, was intended."""
     ended_at: float | None = None
+    beyond: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Fields of a newer version, kept and written back."""
 
     @property
     def queued(self) -> bool:
@@ -360,6 +367,11 @@ class Order(Acquisition):
     refunded_at: float | None = None
     finishes: int = 0
     received_at: float | None = None
+
+    @property
+    def understood(self) -> bool:
+        """Whether its state is one that this version knows: what a newer one does with it is not ours to end."""
+        return self.status in KNOWN
 
     @property
     def ended(self) -> bool:

@@ -91,6 +91,8 @@ class Renewal:
     state: RenewalState = RenewalState.ASKED
     counted: Decimal | None = None
     """What of the rental's `counted` it is."""
+    beyond: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Fields of a newer version, kept and written back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +116,8 @@ class Message:
     text: str | None = field(default=None, repr=False)
     code: str | None = field(default=None, repr=False)
     sender: str | None = field(default=None, repr=False)
+    beyond: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Fields of a newer version, kept and written back."""
 
     @property
     def personal(self) -> bool:

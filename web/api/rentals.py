@@ -16,9 +16,10 @@ from web.api.account import age, listed, listing
 from web.api.orders import MOST_TRIES, Judge, check_on_sale, check_verified, idempotency, refused
 from web.api.problems import CODES, Problem, not_found
 from web.api.requests import takes
-from web.api.responses import Answer, answer, encode
+from web.api.responses import Answer, answer
 from web.middleware import about
 from web.parts import current_caller, parts
+from worker.compact_json import ascii_json
 from worker.journal import Entry, line
 from worker.pause import Pause
 from worker.rental import ID_PREFIX, ITEM_FIELDS, PRODUCT, Renewal, Rental, RentalStatus
@@ -59,7 +60,7 @@ def create() -> Response:
         return _created(known)
     check_on_sale(PRODUCT)
     rental = _new(requests.checked(schemas.NewRental, asked, context=Judge(shared, caller)))
-    payload = encode(rental.public()).encode()
+    payload = ascii_json(rental.public()).encode()
     if used:
         used = Idempotency(used.key, used.body, payload)
     created = shared.store.create(rental, caller.caps, used)
@@ -161,7 +162,7 @@ def _repeated(rental: Rental, same_body: bool) -> Response:
     """A key that was used before asks for nothing again: the rental as it is now."""
     if not same_body:
         raise refused(Created("mismatch"))
-    return Answer(encode(rental.public()).encode(), 202, REPLAYED)
+    return Answer(ascii_json(rental.public()).encode(), 202, REPLAYED)
 
 
 def _check_renewable(rental: Rental) -> None:

@@ -1,27 +1,45 @@
-"""Orders, rentals and events as the store keeps them: what scripts need stands open, everything else is sealed JSON."""
+"""Orders, rentals and events as the store keeps them: what scripts need stands open, all else is sealed JSON.
+
+A record says by which format it was written (an attempt goes by its event's). Fields and words that this version does
+not know are kept and written back, so that two versions may work on one store (docs/upgrading.md).
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from worker.caller import Caller, Caps, Secret
 from worker.event import Attempt, Event, EventStatus
 from worker.order import Acquisition, Ending, ErrorCode, Order, Purchase, Settlement, Status
-from worker.reading import Reading
+from worker.reading import PROVIDER_UNREACHABLE, Reading
 from worker.rental import Message, Renewal, RenewalState, Rental, RentalStatus
 from worker.schedule import ORDER_LANES, Lane, Wake
 from worker.store import keys
-from worker.store.vault import Vault
+from worker.store.vault import Damaged, Place, Unreadable, Vault
+
+FORMAT = 2
+"""The format of the records that this version writes, and the newest that it reads.
+
+1 had no number and was bound to no place. A further field or word is no new format: readers keep what they do not know.
+"""
+
+T = TypeVar("T")
+Word = TypeVar("Word", bound=StrEnum)
+
+
+class RecordTooNew(Unreadable):
+    """A record was written by a newer version, in a format that this one does not know."""
+
 
 _DEFAULTS: Mapping[type[Acquisition], Mapping[str, Any]] = {
-    kind: {f.name: f.default for f in fields(kind)} for kind in (Order, Rental)
+    kind: {f.name: f.default for f in fields(kind) if f.name != "beyond"} for kind in (Order, Rental)
 }
-_ENUMS: dict[str, type[Any]] = {
+_ENUMS: dict[str, type[StrEnum]] = {
     "settlement": Settlement,
     "error": ErrorCode,
     "ending": Ending,
@@ -63,42 +81,48 @@ def pack(order: Acquisition, vault: Vault) -> bytes:
     if isinstance(order, Rental):
         record |= {"messages": [_set(message) for message in order.messages]} if order.messages else {}
         record |= {"renewal": _set(order.renewal)} if order.renewal else {}
-    return vault.seal(_dumped(record))
+    return _sealed(record | dict(order.beyond), vault, Place("order", order.id, order.caller))
 
 
 def _set(value: Any) -> dict[str, Any]:
     """The fields of a value that are set."""
-    return {name: one for name, one in asdict(value).items() if one is not None}
+    return {name: one for name, one in _fields(value).items() if one is not None}
 
 
 def unpack(order_id: str, stored: Mapping[bytes, bytes], sealed: bytes, vault: Vault) -> Order:
     """An order from its hash and its sealed record."""
-    return Order(status=Status(stored[b"s"].decode()), **_unpacked(order_id, stored, sealed, vault))
+    record = _unpacked(order_id, stored, sealed, vault)
+    return _made(Order, record, status=word(Status, stored[b"s"].decode()), **_outside(order_id, stored))
 
 
 def unpack_rental(rental_id: str, stored: Mapping[bytes, bytes], sealed: bytes, vault: Vault) -> Rental:
     """A rental from its hash and its sealed record."""
     record = _unpacked(rental_id, stored, sealed, vault)
-    record["messages"] = tuple(Message(**one) for one in record.get("messages", ()))
+    record["messages"] = tuple(_made(Message, one) for one in record.get("messages", ()))
     record["renewal_keys"] = tuple((key, body) for key, body in record.get("renewal_keys", ()))
     if "renewal" in record:
         record["renewal"] = _unpack_renewal(record["renewal"])
-    return Rental(status=RentalStatus(stored[b"s"].decode()), **record)
+    return _made(Rental, record, status=word(RentalStatus, stored[b"s"].decode()), **_outside(rental_id, stored))
 
 
 def _unpack_renewal(stored: dict[str, Any]) -> Renewal:
     for name in stored.keys() & {"max_price", "counted"}:
         stored[name] = Decimal(stored[name])
-    stored["state"] = RenewalState(stored["state"])
-    return Renewal(**stored)
+    stored["state"] = word(RenewalState, stored["state"])
+    return _made(Renewal, stored)
+
+
+def _outside(order_id: str, stored: Mapping[bytes, bytes]) -> dict[str, Any]:
+    """What stands outside the sealed record, but for the status."""
+    return {"id": order_id, "caller": stored[b"c"].decode(), "version": int(stored[b"v"])}
 
 
 def _unpacked(order_id: str, stored: Mapping[bytes, bytes], sealed: bytes, vault: Vault) -> dict[str, Any]:
-    """The fields of an order or a rental, but for its status."""
-    record: dict[str, Any] = json.loads(vault.open(sealed))
+    """The fields of an order or a rental that its sealed record holds."""
+    record = _opened(sealed, vault, Place("order", order_id, stored[b"c"].decode()))
     for name, enum in _ENUMS.items():
         if record.get(name) is not None:
-            record[name] = enum(record[name])
+            record[name] = word(enum, record[name])
     for name in _AMOUNTS:
         if name in record:
             record[name] = Decimal(record[name])
@@ -107,64 +131,121 @@ def _unpacked(order_id: str, stored: Mapping[bytes, bytes], sealed: bytes, vault
     if "purchase" in record:
         record["purchase"] = _unpack_purchase(record["purchase"])
     record.setdefault("item", {})
-    return {**record, "id": order_id, "caller": stored[b"c"].decode(), "version": int(stored[b"v"])}
+    return record
 
 
 def _unpack_purchase(stored: dict[str, Any]) -> Purchase:
-    price = stored.pop("price", None)
-    return Purchase(**stored, price=None if price is None else Decimal(price))
+    price = stored.get("price")
+    return _made(Purchase, stored, price=None if price is None else Decimal(price))
 
 
 def pack_event(event: Event, vault: Vault) -> bytes:
     """The sealed part of an event's record: its address, body and attempts (an answer may echo the code)."""
-    record = {
+    record: dict[str, Any] = {
         "url": event.url,
         "body": event.body.decode(),
         "created_at": event.created_at,
         "tries": event.tries,
         "due_at": event.due_at,
-        "attempts": [asdict(attempt) for attempt in event.attempts],
+        "attempts": [_fields(attempt) for attempt in event.attempts],
     }
-    return vault.seal(_dumped(record))
+    return _sealed(record | dict(event.beyond), vault, Place("event", event.id, event.caller))
 
 
 def unpack_event(event_id: str, stored: Mapping[bytes, bytes], sealed: bytes, vault: Vault) -> Event:
     """An event from its hash and its sealed record."""
-    record = json.loads(vault.open(sealed))
-    return Event(
-        id=event_id,
-        type=stored[b"t"].decode(),
-        caller=stored[b"c"].decode(),
-        order=stored[b"o"].decode() or None,
-        status=EventStatus(stored[b"s"].decode()),
-        version=int(stored[b"v"]),
-        sequence=int(stored[b"q"]),
-        url=record["url"],
-        body=record["body"].encode(),
-        created_at=record["created_at"],
-        tries=record["tries"],
-        due_at=record["due_at"],
-        attempts=tuple(Attempt(**attempt) for attempt in record["attempts"]),
-    )
+    caller = stored[b"c"].decode()
+    record = _opened(sealed, vault, Place("event", event_id, caller))
+    record["body"] = record["body"].encode()
+    record["attempts"] = tuple(_made(Attempt, attempt) for attempt in record["attempts"])
+    return _made(
+        Event, record, id=event_id, type=stored[b"t"].decode(), caller=caller, order=stored[b"o"].decode() or None,
+        status=word(EventStatus, stored[b"s"].decode()), version=int(stored[b"v"]), sequence=int(stored[b"q"]),
+    )  # fmt: skip
 
 
 def pack_caller(caller: Caller, vault: Vault) -> bytes:
     """A caller's sealed record; its id and its version stand outside."""
-    record = asdict(caller)
+    record = _fields(caller) | {
+        "secrets": [_fields(secret) for secret in caller.secrets],
+        "caps": _fields(caller.caps),
+    }
     del record["id"], record["version"]
-    return vault.seal(_dumped(record))
+    return _sealed(record, vault, _place_of(caller.id))
 
 
 def unpack_caller(caller_id: str, version: int, sealed: bytes, vault: Vault) -> Caller:
     """A caller from its sealed record."""
-    record = json.loads(vault.open(sealed))
-    secrets = tuple(Secret(**one) for one in record.pop("secrets"))
-    return Caller(id=caller_id, version=version, secrets=secrets, caps=_unpack_caps(record.pop("caps")), **record)
+    record = _opened(sealed, vault, _place_of(caller_id))
+    record["secrets"] = tuple(_made(Secret, one) for one in record["secrets"])
+    record["caps"] = _unpack_caps(record["caps"])
+    return _made(Caller, record, id=caller_id, version=version)
 
 
 def _unpack_caps(stored: dict[str, Any]) -> Caps:
-    spend = stored.pop("max_spend_per_day", None)
-    return Caps(**stored, max_spend_per_day=None if spend is None else Decimal(spend))
+    spend = stored.get("max_spend_per_day")
+    return _made(Caps, stored, max_spend_per_day=None if spend is None else Decimal(spend))
+
+
+def _place_of(caller_id: str) -> Place:
+    return Place("caller", caller_id, caller_id)
+
+
+def pack_answer(answer: bytes, caller_id: str, key: str, vault: Vault) -> bytes:
+    """The first answer to an idempotency key (its digest), sealed."""
+    return vault.seal(answer, Place("idempotency", key, caller_id))
+
+
+def unpack_answer(sealed: bytes, caller_id: str, key: str, vault: Vault) -> bytes:
+    """The first answer to an idempotency key."""
+    return vault.open(sealed, Place("idempotency", key, caller_id))
+
+
+def word(kind: type[Word], text: str) -> Word:
+    """A word of ours, or one of tomorrow's: equal to none that is known here, and written back as it was."""
+    try:
+        return kind(text)
+    except ValueError:
+        unknown = str.__new__(kind, text)
+        unknown._name_, unknown._value_ = text, text
+        return unknown
+
+
+_NAMES: Mapping[Any, tuple[str, ...]] = {
+    kind: tuple(one.name for one in fields(kind) if one.name != "beyond")
+    for kind in (Order, Rental, Message, Renewal, Event, Attempt, Caller, Caps, Secret, Purchase)
+}
+
+
+def _made(kind: Callable[..., T], record: Mapping[str, Any], **outside: Any) -> T:
+    """A value from its record; what this version does not know of it goes along as `beyond`."""
+    names = _NAMES[kind]
+    known = {name: value for name, value in record.items() if name in names}
+    beyond = {name: value for name, value in record.items() if name not in names}
+    return kind(**(known | outside), beyond=beyond)
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """A value's fields as they are written, those beyond this version among them."""
+    return {name: getattr(value, name) for name in _NAMES[type(value)]} | dict(value.beyond)
+
+
+def _sealed(record: Mapping[str, Any], vault: Vault, place: Place) -> bytes:
+    return vault.seal(_dumped({"format": FORMAT, **record}), place)
+
+
+def _opened(sealed: bytes | None, vault: Vault, place: Place) -> dict[str, Any]:
+    """A record as its writer knew it. Raises Unreadable."""
+    if sealed is None:
+        raise Damaged("a stored record is missing")
+    try:
+        record: dict[str, Any] = json.loads(vault.open(sealed, place))
+    except (ValueError, RecursionError):
+        raise Damaged("a stored record is no JSON") from None
+    written = record.pop("format", 1)
+    if written > FORMAT:
+        raise RecordTooNew(f"a stored record has format {written}, and this version reads up to {FORMAT}")
+    return record
 
 
 def caller_call(before: Caller | None, after: Caller, vault: Vault) -> tuple[list[str], list[Any]]:
@@ -278,12 +359,14 @@ def _spent_key(before: Acquisition, after: Acquisition) -> str:
 
 def reading(what: str, stored: Sequence[bytes | None]) -> Reading:
     """A reading from its value, its moment and the moment of the last attempt (`keys.reading`)."""
-    value, at, asked_at = stored
+    value, at, asked_at, why, away = stored
+    told = PROVIDER_UNREACHABLE if away is not None else (why or b"").decode()
     return Reading(
         what,
         value.decode() if value is not None else None,
         int(at) / 1000 if at is not None else None,
         int(asked_at) / 1000 if asked_at is not None else None,
+        told,
     )
 
 
