@@ -87,7 +87,7 @@ def _application() -> tuple[Flask, str]:
     _, api_key, _ = Callers(store).create("Shop", NOW, callback_url="https://caller.example/hook")
     still, plenty = StillClock(), RateLimits(requests=1_000_000, failed_logins=1_000_000)
     app = create_app(
-        load("web", {"RINGBACK_REDIS_URL": "redis://nowhere", "RINGBACK_PRODUCTS": "cheap,sms,email"}),
+        load("web", {"RINGBACK_REDIS_URL": "redis://nowhere", "RINGBACK_PRODUCTS": "cheap,sms,email,rental"}),
         store=store, guard=AnyCallback(), sleep=still.sleep, monotonic=still, limits=plenty,
     )  # fmt: skip
     return app, api_key

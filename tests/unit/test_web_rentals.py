@@ -156,7 +156,23 @@ def test_nothing_is_renewed_while_buying_is_switched_off(api):
     assert code(renew(api, rental_id)) == (503, "buying_switched_off")
 
 
+def test_hours_are_a_whole_number(api):
+    """However JSON spells it; a part of an hour is none."""
+    rental_id = active(api)
+    assert set(bad_fields(renew(api, rental_id, duration=1.5))) == {"duration"}
+    assert renew(api, rental_id, duration=24.0).status_code == 202
+    assert api.store.load_rental(rental_id).renewal.hours == 24
+
+
 # Events and catalogue.
+
+
+def test_product_is_listed_as_unverified(api):
+    """With its fields, since the vendor's page names little more than its calls."""
+    listed = {one["product"]: one for one in api.shop.get("/v1/products").json["data"]}
+    assert listed["rental"] == {
+        "product": "rental", "fields": ["pricing", "country", "provider", "max_price"], "verified": False,
+    }  # fmt: skip
 
 
 def test_event_of_a_rental_names_it(api):

@@ -76,6 +76,11 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10 else value
 
 
+def _whole_number(value: Any) -> Any:
+    """JSON knows one kind of number: `24.0` is `24`."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=PRINTABLE)]
 Code = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z._-]+$")]
 Domain = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[0-9A-Za-z]([0-9A-Za-z.-]*[0-9A-Za-z])?$")]
@@ -195,8 +200,9 @@ ORDER_EXAMPLES: Mapping[str, dict[str, Any]] = {
 
 
 def product_fields(product: str) -> list[str]:
-    """The fields that an order of a product has and others have not."""
-    return [name for name in ORDER_BODIES[product].model_fields if name not in OrderBody.model_fields]
+    """The fields that an order of a product, or a rental, has and others have not."""
+    body = ORDER_BODIES.get(product, NewRental)
+    return [name for name in body.model_fields if name not in OrderBody.model_fields]
 
 
 class NewRental(PurchaseBody):
@@ -218,7 +224,7 @@ class Renewal(Incoming):
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
-    duration: int = Field(ge=1, le=8_784, description="hours", examples=[24])
+    duration: Annotated[int, BeforeValidator(_whole_number)] = Field(ge=1, le=8_784, description="hours", examples=[24])
     max_price: Price | None = MAX_PRICE
 
 
