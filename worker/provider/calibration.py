@@ -36,6 +36,8 @@ FREE: Final = frozenset(
     {"balance", "servers", "countries", "services", "status", "rental_countries", "rental_prices", "messages"}
 )
 """Calls that cost nothing and change nothing."""
+COUNTRIES: Final = ("countries", "rental_countries")
+"""Listings of which one country is looked into."""
 _LONG_NUMBER = re.compile(r"\+?[0-9]{7,}")
 
 Ask = Callable[[str, str], Awaitable[Answer | Unreached | Unclear]]
@@ -107,10 +109,10 @@ async def calibrate(products: Products, ask: Ask, key: str, now: Callable[[], fl
         for question in _questions(product):
             finding, reply = await _asked(question, ask, key, now)
             yield finding
-            if question.call == "countries" and place is None and isinstance(reply, Listing) and reply.choices:
+            if question.call in COUNTRIES and place is None and isinstance(reply, Listing) and reply.choices:
                 place = {**question.values, "country": reply.choices[0].code}
-        if place is not None and "services" in product.actions:
-            finding, _ = await _asked(_listing(product, "services", place), ask, key, now)
+        if place is not None and product.price_list is not None:
+            finding, _ = await _asked(_listing(product, product.price_list, place), ask, key, now)
             yield finding
 
 
