@@ -11,7 +11,7 @@ from flask import Flask
 from flask_openapi3.openapi import OpenAPI
 
 from web import converters, middleware
-from web.api import account, events, health, openapi, orders, problems, schemas
+from web.api import account, events, health, openapi, orders, problems, rentals, schemas
 from web.api.authentication import authenticate
 from web.api.callbacks import Callbacks, Judge
 from web.api.keyring import KeyRing
@@ -88,7 +88,7 @@ def _assembled(shared: Parts) -> Flask:
     middleware.install(app, figures)
     app.before_request(authenticate)
     problems.install(app)
-    for routes in (orders.routes(), events.routes(), account.routes(), health.routes(figures)):
+    for routes in (orders.routes(), rentals.routes(), events.routes(), account.routes(), health.routes(figures)):
         app.register_api(routes)
     openapi.install(app)
     return app

@@ -4,6 +4,7 @@ First, what an order is and what happens to it:
 
 1. `order.py`      its states, and every named way from one to the next; pure
 2. `lifecycle/`    the steps in the order they happen: buying, polling, settling; `steps.py` is what they share
+   A rental (`rental.py`) lives another life, `lifecycle/renting.py`; `lifecycle/purchasing.py` is what both do alike
 
 Then, what makes it happen at the right time:
 

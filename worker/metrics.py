@@ -10,6 +10,8 @@ NAMES = {
     "cancels": "Cancels sent, by reply.",
     "finishes": "Finishes sent, by reply.",
     "orders_ended": "Orders that reached a terminal state.",
+    "rentals_ended": "Rentals that reached a terminal state.",
+    "rental_readings": "Readings of rentals' messages, by reply.",
     "deliveries": "Webhook attempts by verdict.",
     "events_exhausted": "Webhooks given up after their last try.",
     "alerts": "Things an operator has to know, by kind.",

@@ -16,8 +16,8 @@ from worker.webhooks.message import headers
 from worker.webhooks.outcome import Outcome, Verdict
 from worker.webhooks.signing import sign
 
-ERASE_AFTER_ACK = 900.0
-"""Seconds after a caller acknowledged its code until the code is erased (contract.md, RINGBACK_OTP_TTL)."""
+_PERSONAL = (EventType.OTP_RECEIVED, EventType.RENTAL_MESSAGE_RECEIVED)
+"""The webhooks whose acknowledgement says that what they told need not be kept."""
 OUT_OF_REACH = frozenset({"dns", "tls", "connect_refused", "connect_timeout", "unreachable"})
 """Errors that are about a host, whatever the endpoint there."""
 NO_SECRET = "no_secret"  # noqa: S105 - an error class, not a password
@@ -65,7 +65,7 @@ class Outbox:
         acknowledged = after.status is EventStatus.DELIVERED
         woken = await self._store.record_attempt(
             event, after, endpoint_is_up=_endpoint_is_up(outcome), host_is_up=_host_is_up(outcome), patience=PATIENCE,
-            erase_after=ERASE_AFTER_ACK if acknowledged and event.type == EventType.OTP_RECEIVED else None,
+            erase_after=schedule.ERASE_AFTER_ACK if acknowledged and event.type in _PERSONAL else None,
         )  # fmt: skip
         if acknowledged and event.type == EventType.PING:
             await self._store.mark_verified(event.caller)

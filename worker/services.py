@@ -103,6 +103,7 @@ async def build(settings: Settings) -> Services:
         buy_budget=settings.buy_budget,
         earliest_cancel=settings.earliest_cancel,
         cancel_retry=settings.cancel_retry,
+        rental_poll_interval=settings.rental_poll_interval,
         min_balance=floor,
     )
     return Services(

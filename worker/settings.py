@@ -28,7 +28,7 @@ from pydantic import (
 from worker.errors import SettingsInvalid
 
 Role = Literal["web", "worker", "tool"]
-Product = Literal["cheap", "sms", "email"]
+Product = Literal["cheap", "sms", "email", "rental"]
 Seconds = Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)]
 PREFIX = "RINGBACK_"
 STORE_SCHEMES = ("redis", "rediss", "unix", "sentinel", "rediss+sentinel", "redis+sentinel")
@@ -101,7 +101,7 @@ class Settings(BaseModel):
         None, description="stop buying below this balance"
     )
     products: tuple[Product, ...] = Field(
-        ("cheap", "sms"), description="the products that may be ordered, of `cheap`, `sms`, `email`"
+        ("cheap", "sms"), description="the products that may be ordered, of `cheap`, `sms`, `email`, `rental`"
     )
     products_file: str | None = Field(
         None,
@@ -112,6 +112,7 @@ class Settings(BaseModel):
         None,
         description="PKR that a cheap number counts against a spend cap, since the provider names no price",
     )
+    rental_poll_interval: Seconds = Field(30.0, description="seconds between two readings of a rental's messages")
     journal_retention: Seconds = Field(7_776_000.0, description="seconds the journal of money is kept")
     sealing_migration: bool = Field(
         False,

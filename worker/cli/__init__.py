@@ -10,7 +10,20 @@ from typing import Annotated
 
 import typer
 
-from worker.cli import account, calibrate, callers, checkup, events, keys, listen, money, orders, running, trigger
+from worker.cli import (
+    account,
+    calibrate,
+    callers,
+    checkup,
+    events,
+    keys,
+    listen,
+    money,
+    orders,
+    rentals,
+    running,
+    trigger,
+)
 from worker.cli.context import Commands
 from worker.store import FORMAT
 
@@ -28,6 +41,7 @@ app = typer.Typer(
 running.register(app)
 app.add_typer(callers.app, name="caller")
 app.add_typer(orders.app, name="order")
+app.add_typer(rentals.app, name="rental")
 app.add_typer(events.app, name="events")
 app.add_typer(keys.app, name="keys")
 account.register(app)

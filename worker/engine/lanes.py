@@ -129,7 +129,7 @@ class Lanes:
             if self._loop.time() > stale_at:
                 # This process stood still; the claim has passed to somebody else by now.
                 return
-            outcome = await self._step(lane, order_id, activation)
+            outcome = await self._services.lifecycle.step(lane, order_id, activation)
             if outcome is not STILL_WAITING:
                 await self._conclude(lane, order_id, outcome)
         except StoreUnavailable as error:
@@ -147,12 +147,6 @@ class Lanes:
         if record not in self._told:
             self._told.add(record)
             self._services.gate.alert(Alert.RECORD_UNREADABLE, record=record, why=str(why))
-
-    async def _step(self, lane: Lane, order_id: str, activation: str) -> Outcome:
-        lifecycle = self._services.lifecycle
-        if lane is Lane.POLL:
-            return await lifecycle.poll(order_id, activation)
-        return await (lifecycle.buy(order_id) if lane is Lane.BUY else lifecycle.settle(order_id))
 
     async def _conclude(self, lane: Lane, order_id: str, outcome: Outcome) -> None:
         """Do what the step asked for, and say in one line what happened."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import redis.asyncio
 from redis.exceptions import RedisError
@@ -20,8 +20,9 @@ from worker.event import Event, EventStatus
 from worker.journal import Entry, line
 from worker.logs import get_logger
 from worker.metrics import NEEDS_A_PERSON
-from worker.order import Order
+from worker.order import Acquisition, Order
 from worker.reading import Reading
+from worker.rental import Rental
 from worker.schedule import ORDER_LANES, REFUSALS_KEPT, Lane, Wake, hold_after
 from worker.store import codec, keys
 from worker.store.answers import meaning
@@ -32,6 +33,7 @@ from worker.store.vault import Unreadable, Vault
 log = get_logger(__name__)
 
 T = TypeVar("T")
+A = TypeVar("A", bound=Acquisition)
 PROVIDER_AWAY, PROVIDER_WHY = "provider:away", "provider:why"
 """Fields of the account: since when the provider cannot be reached, and why."""
 READINGS_KEPT = 604_800
@@ -107,7 +109,7 @@ class AsyncStore:
         self._redis: Any = client  # redis-py types replies as bytes or str; ours are bytes
         self._vault = vault
         self._retention = retention
-        self._otp_ttl = otp_ttl
+        self.otp_ttl = otp_ttl
         self._cap = "" if max_rps is None else repr(max_rps)
         self.clock = clock or ServerClock()
         names = (
@@ -180,10 +182,20 @@ class AsyncStore:
         stored, sealed = await self._read(keys.order(order_id))
         return codec.unpack(order_id, stored, sealed, self._vault) if stored else None
 
+    async def load_rental(self, rental_id: str) -> Rental | None:
+        """The rental, or None when there is none."""
+        stored, sealed = await self._read(keys.order(rental_id))
+        return codec.unpack_rental(rental_id, stored, sealed, self._vault) if stored else None
+
+    async def reload(self, known: A) -> A | None:
+        """An order or a rental as it is now."""
+        rental = isinstance(known, Rental)
+        return cast(A | None, await (self.load_rental(known.id) if rental else self.load(known.id)))
+
     async def save(
         self,
-        before: Order,
-        after: Order,
+        before: Acquisition,
+        after: Acquisition,
         *,
         wake: Wake | None,
         events: Sequence[Event] = (),
@@ -197,7 +209,7 @@ class AsyncStore:
         """
         script_keys, arguments = codec.save_call(
             before, after, self._vault, writer=secrets.token_hex(8), wake=wake, events=events, journal=journal,
-            retention=self._retention, otp_ttl=self._otp_ttl,
+            retention=self._retention, otp_ttl=self.otp_ttl,
         )  # fmt: skip
         reply = await _patiently(lambda: self._run("save", script_keys, arguments), patience)
         return Written(reply[0].decode())
@@ -439,9 +451,14 @@ class AsyncStore:
         if await _reached(self._redis.get(keys.CLOCK)) == worker.encode():
             await _reached(self._redis.delete(keys.CLOCK))
 
-    async def reconcile(self, caller_id: str, start: int, batch: int) -> tuple[int, list[str]]:
-        """Walk a caller's open orders from rank `start`: (how many were walked, ids that had lost their wake-up)."""
-        script_keys = [keys.caller(caller_id, "open"), *(keys.due(lane) for lane in ORDER_LANES), keys.TURNS]
+    async def reconcile(
+        self, caller_id: str, start: int, batch: int, index: str = keys.OPEN_ORDERS
+    ) -> tuple[int, list[str]]:
+        """Walk a caller's open orders from rank `start`: (how many were walked, ids that had lost their wake-up).
+
+        `index` is that of the orders or of the rentals.
+        """
+        script_keys = [keys.caller(caller_id, index), *(keys.due(lane) for lane in ORDER_LANES), keys.TURNS]
         reply = await self._run("reconcile", script_keys, [start, start + batch - 1])
         return int(reply[0]), [order_id.decode() for order_id in reply[1:]]
 
@@ -464,11 +481,18 @@ class AsyncStore:
     async def trim_indexes(self, caller_id: str, before: float) -> None:
         """Take orders accepted before a moment, and events that are gone, out of a caller's indexes."""
         await _reached(self._redis.zremrangebyscore(keys.caller(caller_id, "orders"), "-inf", ms(before)))
+        await self._trim_rentals(keys.caller(caller_id, keys.RENTALS))
         index = keys.caller(caller_id, "events")
         for event_id in await _reached(self._redis.zrange(index, 0, 199)):
             if await _reached(self._redis.exists(keys.event(event_id.decode()))):
                 return
             await _reached(self._redis.zrem(index, event_id))
+
+    async def _trim_rentals(self, index: str) -> None:
+        """Take the rentals that are gone out of an index: one may last far longer than ended ones are kept."""
+        for rental_id in await _reached(self._redis.zrange(index, 0, 199)):
+            if not await _reached(self._redis.exists(keys.order(rental_id.decode()))):
+                await _reached(self._redis.zrem(index, rental_id))
 
     async def add_counts(self, counts: Mapping[str, float]) -> None:
         """Add to the counters that all workers share."""

@@ -18,8 +18,9 @@ from worker.caller import Caller, Caps
 from worker.errors import NotFound, StoreFull, StoreReadOnly, StoreTooNew, StoreUnavailable
 from worker.event import Event
 from worker.logs import get_logger
-from worker.order import Order
+from worker.order import Acquisition, Order
 from worker.reading import Reading
+from worker.rental import Rental
 from worker.schedule import Lane, Wake
 from worker.store import codec, keys
 from worker.store.answers import meaning
@@ -108,15 +109,15 @@ class Store:
     # Orders.
 
     def create(
-        self, order: Order, caps: Caps, idempotency: Idempotency | None = None, *, price: Decimal | None = None
+        self, order: Acquisition, caps: Caps, idempotency: Idempotency | None = None, *, price: Decimal | None = None
     ) -> Created:
-        """Accept an order: record, wake-up and idempotency record in one script.
+        """Accept an order or a rental: record, wake-up and idempotency record in one script.
 
         `price` is what its purchase will count against a spend cap, as far as that is known by now.
         """
         caller = order.caller
         script_keys = [
-            keys.order(order.id), keys.caller(caller, "open"), keys.caller(caller, "orders"), keys.due(Lane.BUY),
+            keys.order(order.id), codec.open_index(order), codec.index(order), keys.due(Lane.BUY),
             keys.idempotency(caller, idempotency.key) if idempotency else "", keys.GATE,
         ]  # fmt: skip
         arguments: list[Any] = [
@@ -151,6 +152,31 @@ class Store:
         """The order, or None when there is none."""
         return self._load_many([order_id])[0]
 
+    def load_rental(self, rental_id: str) -> Rental | None:
+        """The rental, or None when there is none."""
+        return self._load_rentals([rental_id])[0]
+
+    def rentals(
+        self, caller_id: str, *, status: str | None, limit: int, before: str | None
+    ) -> tuple[list[Rental], str | None]:
+        """A page of a caller's rentals, newest first, and the cursor of the next one.
+
+        Raises NotFound for a cursor that is not among them (any more).
+        """
+        return self._page(
+            keys.caller(caller_id, keys.RENTALS),
+            limit,
+            before,
+            self._load_rentals,
+            lambda rental: status is None or rental.status == status,
+        )
+
+    def _load_rentals(self, ids: Sequence[str]) -> list[Rental | None]:
+        return [
+            codec.unpack_rental(rental_id, stored, sealed, self._vault) if stored else None
+            for rental_id, (stored, sealed) in zip(ids, self._read([keys.order(one) for one in ids]), strict=True)
+        ]
+
     @staticmethod
     def version_of(order_id: str) -> Spot:
         """Where an order's version stands: it changes whenever the order does."""
@@ -176,8 +202,8 @@ class Store:
 
     def save(
         self,
-        before: Order,
-        after: Order,
+        before: Acquisition,
+        after: Acquisition,
         *,
         wake: Wake | None,
         events: Sequence[Event] = (),

@@ -1,4 +1,4 @@
-"""Orders and events as the store keeps them: what scripts need stands open, everything else is sealed JSON.
+"""Orders, rentals and events as the store keeps them: what scripts need stands open, all else is sealed JSON.
 
 A record says by which format it was written (an attempt goes by its event's). Fields and words that this version does
 not know are kept and written back, so that two versions may work on one store (docs/upgrading.md).
@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from worker.caller import Caller, Caps, Secret
 from worker.event import Attempt, Event, EventStatus
-from worker.order import Ending, ErrorCode, Order, Purchase, Settlement, Status
+from worker.order import Acquisition, Ending, ErrorCode, Order, Purchase, Settlement, Status
 from worker.reading import PROVIDER_UNREACHABLE, Reading
+from worker.rental import Message, Renewal, RenewalState, Rental, RentalStatus
 from worker.schedule import ORDER_LANES, Lane, Wake
 from worker.store import keys
 from worker.store.vault import Damaged, Place, Unreadable, Vault
@@ -35,9 +36,10 @@ class RecordTooNew(Unreadable):
     """A record was written by a newer version, in a format that this one does not know."""
 
 
-_DEFAULTS = {f.name: f.default for f in fields(Order) if f.name != "beyond"}
+_DEFAULTS: Mapping[type[Acquisition], Mapping[str, Any]] = {
+    kind: {f.name: f.default for f in fields(kind) if f.name != "beyond"} for kind in (Order, Rental)
+}
 _ENUMS: dict[str, type[StrEnum]] = {
-    "status": Status,
     "settlement": Settlement,
     "error": ErrorCode,
     "ending": Ending,
@@ -66,22 +68,58 @@ def ms(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def pack(order: Order, vault: Vault) -> bytes:
-    """The sealed part of an order's record; fields at their defaults are left out."""
+def pack(order: Acquisition, vault: Vault) -> bytes:
+    """The sealed part of the record of an order or a rental; fields at their defaults are left out."""
+    defaults = _DEFAULTS[type(order)]
     record = {
         name: value
-        for name in _DEFAULTS
-        if name not in _OUTSIDE and (value := getattr(order, name)) != _DEFAULTS[name] and value not in ({}, ())
+        for name in defaults
+        if name not in _OUTSIDE and (value := getattr(order, name)) != defaults[name] and value not in ({}, ())
     }
     if order.purchase is not None:
-        record["purchase"] = {name: value for name, value in _fields(order.purchase).items() if value is not None}
+        record["purchase"] = _set(order.purchase)
+    if isinstance(order, Rental):
+        record |= {"messages": [_set(message) for message in order.messages]} if order.messages else {}
+        record |= {"renewal": _set(order.renewal)} if order.renewal else {}
     return _sealed(record | dict(order.beyond), vault, Place("order", order.id, order.caller))
+
+
+def _set(value: Any) -> dict[str, Any]:
+    """The fields of a value that are set."""
+    return {name: one for name, one in _fields(value).items() if one is not None}
 
 
 def unpack(order_id: str, stored: Mapping[bytes, bytes], sealed: bytes, vault: Vault) -> Order:
     """An order from its hash and its sealed record."""
-    caller = stored[b"c"].decode()
-    record = _opened(sealed, vault, Place("order", order_id, caller))
+    record = _unpacked(order_id, stored, sealed, vault)
+    return _made(Order, record, status=word(Status, stored[b"s"].decode()), **_outside(order_id, stored))
+
+
+def unpack_rental(rental_id: str, stored: Mapping[bytes, bytes], sealed: bytes, vault: Vault) -> Rental:
+    """A rental from its hash and its sealed record."""
+    record = _unpacked(rental_id, stored, sealed, vault)
+    record["messages"] = tuple(_made(Message, one) for one in record.get("messages", ()))
+    record["renewal_keys"] = tuple((key, body) for key, body in record.get("renewal_keys", ()))
+    if "renewal" in record:
+        record["renewal"] = _unpack_renewal(record["renewal"])
+    return _made(Rental, record, status=word(RentalStatus, stored[b"s"].decode()), **_outside(rental_id, stored))
+
+
+def _unpack_renewal(stored: dict[str, Any]) -> Renewal:
+    for name in stored.keys() & {"max_price", "counted"}:
+        stored[name] = Decimal(stored[name])
+    stored["state"] = word(RenewalState, stored["state"])
+    return _made(Renewal, stored)
+
+
+def _outside(order_id: str, stored: Mapping[bytes, bytes]) -> dict[str, Any]:
+    """What stands outside the sealed record, but for the status."""
+    return {"id": order_id, "caller": stored[b"c"].decode(), "version": int(stored[b"v"])}
+
+
+def _unpacked(order_id: str, stored: Mapping[bytes, bytes], sealed: bytes, vault: Vault) -> dict[str, Any]:
+    """The fields of an order or a rental that its sealed record holds."""
+    record = _opened(sealed, vault, Place("order", order_id, stored[b"c"].decode()))
     for name, enum in _ENUMS.items():
         if record.get(name) is not None:
             record[name] = word(enum, record[name])
@@ -93,8 +131,7 @@ def unpack(order_id: str, stored: Mapping[bytes, bytes], sealed: bytes, vault: V
     if "purchase" in record:
         record["purchase"] = _unpack_purchase(record["purchase"])
     record.setdefault("item", {})
-    status = word(Status, stored[b"s"].decode())
-    return _made(Order, record, id=order_id, caller=caller, status=status, version=int(stored[b"v"]))
+    return record
 
 
 def _unpack_purchase(stored: dict[str, Any]) -> Purchase:
@@ -176,7 +213,7 @@ def word(kind: type[Word], text: str) -> Word:
 
 _NAMES: Mapping[Any, tuple[str, ...]] = {
     kind: tuple(one.name for one in fields(kind) if one.name != "beyond")
-    for kind in (Order, Event, Attempt, Caller, Caps, Secret, Purchase)
+    for kind in (Order, Rental, Message, Renewal, Event, Attempt, Caller, Caps, Secret, Purchase)
 }
 
 
@@ -237,8 +274,8 @@ def _amount(value: object) -> str:
 
 
 def save_call(
-    before: Order,
-    after: Order,
+    before: Acquisition,
+    after: Acquisition,
     vault: Vault,
     *,
     writer: str,
@@ -248,10 +285,10 @@ def save_call(
     retention: float,
     otp_ttl: float,
 ) -> tuple[list[str], list[Any]]:
-    """The keys and arguments of `save.lua` for one change of an order."""
+    """The keys and arguments of `save.lua` for one change of an order or a rental."""
     script_keys = [
         keys.order(after.id),
-        keys.caller(after.caller, "open"),
+        open_index(after),
         *(keys.due(lane) for lane in ORDER_LANES),
         keys.due(Lane.DELIVER),
         keys.caller(after.caller, "events"),
@@ -275,13 +312,31 @@ def save_call(
         head = [event.id, event.type, event.status.value, event.host, event.endpoint]
         arguments += [*head, pack_event(event, vault)]
     if journal:
-        arguments += flat({**journal, "order": after.id, "caller": after.caller, "status": after.status.value})
+        arguments += flat({**journal, "order": after.account, "caller": after.caller, "status": after.status.value})
     return script_keys, arguments
 
 
-def _erase_at(before: Order, after: Order, otp_ttl: float) -> str:
+def index(order: Acquisition) -> str:
+    """Where all of its kind and its caller stand."""
+    return keys.caller(order.caller, keys.RENTALS if isinstance(order, Rental) else keys.ORDERS)
+
+
+def open_index(order: Acquisition) -> str:
+    """Where those of its kind and its caller stand that still need attention."""
+    return keys.caller(order.caller, keys.OPEN_RENTALS if isinstance(order, Rental) else keys.OPEN_ORDERS)
+
+
+def _erase_at(before: Acquisition, after: Acquisition, otp_ttl: float) -> str:
     if not after.personal:
         return "0" if before.personal else ""
+    if isinstance(after, Rental):
+        known = len(before.messages) if isinstance(before, Rental) else 0
+        new = [message.read_at for message in after.messages[known:] if message.personal]
+        return str(ms(min(new) + otp_ttl)) if new else ""
+    return _erase_order_at(cast(Order, before), cast(Order, after), otp_ttl)
+
+
+def _erase_order_at(before: Order, after: Order, otp_ttl: float) -> str:
     first = after.received_at or after.ended_at
     new = not before.ended or not before.personal or (before.otp is None and after.otp is not None)
     return str(ms(first + otp_ttl)) if first is not None and new else ""
@@ -294,7 +349,7 @@ def spend_units(amount: Decimal | None) -> int:
     return int((amount * SPEND_UNITS).to_integral_value(rounding=ROUND_CEILING))
 
 
-def _spent_key(before: Order, after: Order) -> str:
+def _spent_key(before: Acquisition, after: Acquisition) -> str:
     """Where the caller's spend of the purchase's day is counted; empty when the change moves no money."""
     if after.counted == before.counted:
         return ""
