@@ -16,13 +16,15 @@ from web.api.authentication import authenticate
 from web.api.callbacks import Callbacks, Judge
 from web.api.keyring import KeyRing
 from web.api.long_poll import LongPoll
-from web.api.metrics import Metrics
+from web.api.metrics import EVERY, Metrics
 from web.api.rate_limits import RateLimits
 from web.api.requests import MOST_BODY
 from web.parts import Parts, install
+from web.reporter import Reporter
 from worker.callers import Callers
 from worker.errors import SettingsInvalid
 from worker.logs import configure, get_logger
+from worker.metrics import Counters
 from worker.settings import Settings, load
 from worker.store import Store, Vault, connect
 from worker.webhooks.guard import guard_of
@@ -47,6 +49,7 @@ def create_app(
     """
     settings = settings or _from_environment()
     vault = Vault(settings.vault_keys)
+    reports = store is None
     store = store or Store(connect(settings.store_url), vault, retention=settings.retention, otp_ttl=settings.otp_ttl)
     return _assembled(
         Parts(
@@ -57,11 +60,13 @@ def create_app(
             limits=limits or RateLimits(),
             waiting=LongPoll(sleep=sleep, monotonic=monotonic),
             clock=clock,
-        )
+            counters=Counters(),
+        ),
+        reports=reports,
     )
 
 
-def _assembled(shared: Parts) -> Flask:
+def _assembled(shared: Parts, *, reports: bool) -> Flask:
     app = OpenAPI(
         "web.api",
         info=openapi.info(),
@@ -75,9 +80,9 @@ def _assembled(shared: Parts) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MOST_BODY + 1  # a chunked body is cut off here, and then seen to be too long
     converters.install(app)
     install(app, shared)
-    figures = Metrics(shared.store)
-    figures.install(app)
-    middleware.install(app, figures)
+    figures = Metrics(shared.store, shared.counters)
+    shared.counters.watch(shared.waiting.levels)
+    middleware.install(app, figures, Reporter(figures.report, EVERY) if reports else None)
     app.before_request(authenticate)
     problems.install(app)
     for routes in (orders.routes(), events.routes(), account.routes(), health.routes(figures)):

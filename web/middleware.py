@@ -16,6 +16,7 @@ from flask import Flask, request
 from web.api.metrics import Metrics
 from web.api.problems import CODES, Problem
 from web.api.requests import MOST_BODY
+from web.reporter import Reporter
 from web.request_state import RequestState, request_state
 from worker.logs import get_logger
 
@@ -36,10 +37,10 @@ _UNLESS_SET = {
 }
 
 
-def install(app: Flask, figures: Metrics) -> None:
+def install(app: Flask, figures: Metrics, reporter: Reporter | None = None) -> None:
     """Wrap every request."""
     app.before_request(_begin)
-    app.wsgi_app = Middleware(app.wsgi_app, figures)  # type: ignore[method-assign]
+    app.wsgi_app = Middleware(app.wsgi_app, figures, reporter)  # type: ignore[method-assign]
 
 
 def about(**fields: str) -> None:
@@ -57,14 +58,18 @@ def _begin() -> None:
 class Middleware:
     """The WSGI application around the application."""
 
-    def __init__(self, app: WSGIApplication, figures: Metrics) -> None:
+    def __init__(self, app: WSGIApplication, figures: Metrics, reporter: Reporter | None) -> None:
         self._app = app
         self._figures = figures
+        self._reporter = reporter
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request, and account for it."""
         begun, state = time.perf_counter(), RequestState(_request_id(environ))
         state.put_into(environ)
+        if self._reporter is not None:
+            self._reporter.start()
+        self._figures.begin()
         status = 500
 
         def start(line: str, headers: list[tuple[str, str]], *failed: Any) -> Any:
@@ -79,7 +84,7 @@ class Middleware:
 
     def _account_for(self, state: RequestState, method: str, status: int, seconds: float) -> None:
         """One line per request; the path itself stays out of it, ids in it are named."""
-        self._figures.count(method, state.route, status, seconds)
+        self._figures.count(method, state.route, status, max(0.0, seconds - state.held))
         if state.route in _UNLOGGED:
             return
         log.info(

@@ -23,6 +23,8 @@ class RequestState:
     line: dict[str, str] = field(default_factory=dict)
     caller: Caller | None = None
     quota: Quota | None = None
+    held: float = 0.0
+    """Seconds for which the answer was held back because the caller asked for it (`?wait=`)."""
 
     def put_into(self, environ: dict[str, Any]) -> None:
         """Go along with a request."""

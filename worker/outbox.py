@@ -94,13 +94,17 @@ class Outbox:
         return event.tried(attempt, EventStatus.PENDING, due_at=due)
 
     def _count(self, event: Event, outcome: Outcome) -> None:
-        self._counters.add("deliveries", verdict=outcome.verdict.value)
+        verdict = outcome.verdict.value
+        self._counters.add("deliveries", verdict=verdict)
+        self._counters.histogram("webhook_attempt_duration_seconds", outcome=verdict).observe(outcome.duration)
         if event.status is EventStatus.EXHAUSTED:
             self._counters.add("events_exhausted")
             self._gate.alert(Alert.EVENT_EXHAUSTED, event_id=event.id)
-        if event.status is EventStatus.DELIVERED and event.type == EventType.OTP_RECEIVED and event.tries == 1:
+        if event.status is EventStatus.DELIVERED and event.type == EventType.OTP_RECEIVED and len(event.attempts) == 1:
+            seconds = max(0.0, self._store.clock.now() - event.created_at)
             self._counters.add("otp_to_webhook")
-            self._counters.add("otp_to_webhook_seconds", self._store.clock.now() - event.created_at)
+            self._counters.add("otp_to_webhook_seconds", seconds)
+            self._counters.histogram("code_to_webhook_seconds").observe(seconds)
 
 
 def _host_is_up(outcome: Outcome) -> bool | None:

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from importlib.metadata import PackageNotFoundError, version
 
+from worker import tally
 from worker.account import Account
 from worker.gate import Gate
 from worker.housekeeping import Housekeeping
 from worker.lifecycle import Lifecycle, Rules
-from worker.metrics import Counters
+from worker.metrics import Counters, Series
 from worker.outbox import Outbox
-from worker.provider.client import Provider
+from worker.provider.client import Observe, Provider
 from worker.schedule import Lane
 from worker.settings import Settings
 from worker.store import AsyncStore, Vault, connect_async
@@ -83,6 +84,7 @@ async def build(settings: Settings) -> Services:
         poll_deadline=settings.status_deadline,
         buy_deadline=settings.buy_deadline,
         connections=POLLS_IN_FLIGHT,
+        observe=timed(counters),
     )
     sender = Sender(guard_of(settings), timeout=settings.webhook_timeout, version=_version())
     gate = Gate(store, counters)
@@ -120,6 +122,20 @@ async def build(settings: Settings) -> Services:
             Lane.DELIVER: settings.webhook_timeout + DELIVERY_MARGIN,
         },
     )
+
+
+def timed(counters: Counters) -> Observe:
+    """Puts the seconds of every call to the provider into their histogram; the series are kept, polls being many."""
+    kept: dict[tuple[str, str], Series] = {}
+
+    def observe(action: str, outcome: str, seconds: float) -> None:
+        series = kept.get((action, outcome))
+        if series is None:
+            labels = {"product": tally.PRODUCT, "action": action, "outcome": outcome}
+            series = kept[action, outcome] = counters.histogram("provider_request_duration_seconds", **labels)
+        series.observe(seconds)
+
+    return observe
 
 
 def _version() -> str:

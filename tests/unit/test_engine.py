@@ -362,7 +362,7 @@ async def test_clocks_hand_the_token_over_when_one_dies(world: World):
 async def test_what_a_dead_worker_was_delivering_goes_on_within_two_seconds(world: World, late: float):
     """Long before its lease is over, even if the other's beats come late."""
     world.blocking.add_event(event(order=None))
-    dead, living = Heartbeat(world.store, "dead"), Heartbeat(world.store, "living")
+    dead, living = (Heartbeat(world.store, name, world.counters) for name in ("dead", "living"))
     for heart in (dead, living):
         await heart.beat()
     assert len(await world.store.claim_events(10, 20, "dead")) == 1
@@ -377,7 +377,7 @@ async def test_what_a_dead_worker_was_delivering_goes_on_within_two_seconds(worl
 async def test_living_workers_keep_what_they_deliver(world: World):
     """However long an attempt takes, and although the store was away for a while."""
     world.blocking.add_event(event(order=None))
-    hearts = [Heartbeat(world.store, name) for name in ("one", "two")]
+    hearts = [Heartbeat(world.store, name, world.counters) for name in ("one", "two")]
     for heart in hearts:
         await heart.beat()
     assert len(await world.store.claim_events(10, 20, "one")) == 1

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from flask import Response
+from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 
 from web.api import openapi, schemas
-from web.api.metrics import CONTENT_TYPE, Metrics
+from web.api.metrics import Metrics
 from web.api.problems import Problem
 from web.api.responses import answer
 from web.parts import parts
@@ -21,7 +21,8 @@ def routes(figures: Metrics) -> APIBlueprint:
 
     def metrics() -> Response:
         """Metrics for Prometheus."""
-        return Response(figures.text(), 200, content_type=CONTENT_TYPE)
+        text, kind = figures.exposition(request.headers.get("Accept", ""))
+        return Response(text, 200, content_type=kind)
 
     api = APIBlueprint("health", __name__, abp_tags=[openapi.HEALTH])
     api.get("/healthz", responses=openapi.open_answers(schemas.Health))(alive)

@@ -10,7 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from flask import has_request_context
+
 from web.api.problems import Problem
+from web.request_state import request_state
 
 MOST_WAITING = 16
 """Requests that may wait at a time in one process: half of its 32 threads, so that the others are always served."""
@@ -28,20 +31,26 @@ class LongPoll:
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._most = most
+        self._waiting = 0
         self._places = threading.BoundedSemaphore(most)
         self._sleep = sleep
         self._monotonic = monotonic
 
     def until(self, happened: Callable[[], bool], seconds: float) -> bool:
         """Look until something happened or `seconds` are over. Raises Problem (429) when too many wait already."""
-        deadline = self._monotonic() + seconds
+        begun = self._monotonic()
         with self._place():
             while not happened():
-                left = deadline - self._monotonic()
+                left = begun + seconds - self._monotonic()
                 if left <= 0:
                     return False
                 self._sleep(min(LOOK_EVERY, left))
         return True
+
+    def levels(self) -> dict[str, float]:
+        """How many answers are held back here, of how many there may be."""
+        return {"http_held": self._waiting, "http_held_capacity": self._most}
 
     @contextmanager
     def _place(self) -> Iterator[None]:
@@ -49,7 +58,12 @@ class LongPoll:
             raise Problem(
                 429, "too_many_waiting", "too many requests are waiting here; ask without waiting", retry_after=1
             )
+        begun = self._monotonic()
+        self._waiting += 1
         try:
             yield
         finally:
+            self._waiting -= 1
             self._places.release()
+            if has_request_context():
+                request_state().held += self._monotonic() - begun

@@ -19,6 +19,7 @@ from web.api.requests import takes
 from web.api.responses import Answer, answer, encode
 from web.middleware import about
 from web.parts import Parts, current_caller, parts
+from worker import tally
 from worker.announce import announced
 from worker.caller import Caller
 from worker.journal import Entry, line
@@ -61,7 +62,10 @@ def create() -> Response:
     if used:
         used = Idempotency(used.key, used.body, payload)
     created = shared.store.create(order, caller.caps, used)
-    return _accepted(order.id, payload) if created.outcome == "created" else _created(created)
+    if created.outcome != "created":
+        return _created(created)
+    tally.accepted(shared.counters, order)
+    return _accepted(order.id, payload)
 
 
 def _idempotency(key: str, asked: Any) -> Idempotency:
@@ -176,4 +180,7 @@ def _save(before: Order, after: Order) -> bool:
     wake = after_caller_cancel(after, now, buy_deadline=settings.buy_deadline, earliest_cancel=settings.earliest_cancel)
     journal = line(Entry.CALLER_CANCEL)
     written = shared.store.save(before, after, wake=wake, events=announced(before, after, now), journal=journal)
-    return written is Written.SAVED
+    if written is not Written.SAVED:
+        return False
+    tally.changed(shared.counters, before, after)
+    return True

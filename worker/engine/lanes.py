@@ -18,6 +18,7 @@ from worker.errors import StoreUnavailable
 from worker.event import Event
 from worker.lifecycle.steps import STILL_WAITING, Gone, Outcome, Saved, Snooze
 from worker.logs import get_logger
+from worker.metrics import key
 from worker.schedule import Lane
 from worker.services import DELIVERY_MARGIN, POLLS_IN_FLIGHT, Services
 
@@ -66,6 +67,7 @@ class Lanes:
         self._stopping = stopping
         self._loop = loop
         self._loads = {lane: Load(capacity) for lane, capacity in IN_FLIGHT.items()}
+        self._lateness = services.counters.histogram("poll_lateness_seconds")
 
     async def take(self, lane: Lane) -> None:
         """Claim and start entries while there is room and more is due."""
@@ -75,6 +77,14 @@ class Lanes:
             load.more = room <= 0
             if load.more or await self._claim(lane, load, room) < room:
                 break
+
+    def levels(self) -> dict[str, float]:
+        """How full each lane is here, of how much there is room for."""
+        levels: dict[str, float] = {}
+        for lane, load in self._loads.items():
+            levels[key("lane_running", {"lane": lane.value})] = load.running
+            levels[key("lane_capacity", {"lane": lane.value})] = load.capacity
+        return levels
 
     async def _claim(self, lane: Lane, load: Load, room: int) -> int:
         load.running += room
@@ -97,6 +107,8 @@ class Lanes:
             services.gate.called(len(claim.entries))
         for place, (order_id, activation) in enumerate(claim.entries):
             delay = claim.first + claim.gap * place if claim.gap else 0.0
+            if claim.late:
+                self._lateness.observe(claim.late[place] + delay)
             self._spawn(self._work(lane, order_id, activation, delay, stale_at + delay))
         return len(claim.entries)
 

@@ -6,6 +6,7 @@ from worker import schedule
 from worker.alerts import Alert
 from worker.journal import Entry, line
 from worker.lifecycle.steps import STILL_WAITING, Gone, Nothing, Outcome, Snooze, Steps, reply_name
+from worker.metrics import key
 from worker.order import Ending, Settlement, Status
 from worker.provider.protocol import Cancelled, Code, Declined, Missing, StatusReply, Throttled
 from worker.provider.replies import WAITING
@@ -15,6 +16,8 @@ SLOW_RETRY = 6
 """Poll intervals until an order whose poll was declined (BAD_KEY) is polled again."""
 MISSING_IN_A_ROW = 3
 """Answers "no such activation" in a row before the number counts as lost."""
+_STILL_WAITING = key("polls", {"reply": "Waiting"})
+"""Made once: counted for every poll."""
 
 
 class Polling(Steps):
@@ -24,6 +27,7 @@ class Polling(Steps):
         """Look once. "Still waiting" writes nothing: the claim has already set the next poll."""
         reply = await self.provider.status(activation)
         if reply is WAITING:
+            self.counters.add_to(_STILL_WAITING)
             return STILL_WAITING
         return await self.looked(order_id, reply)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
+from worker import tally
 from worker.alerts import Alert
 from worker.announce import announced
 from worker.gate import Gate
@@ -110,8 +111,7 @@ class Writer:
                 journal={**journal, "settlement": after.settlement.value} if journal else None,
             )  # fmt: skip
             if written is Written.SAVED:
-                if after.ended and not order.ended:
-                    self._counters.add("orders_ended", status=after.status.value)
+                tally.changed(self._counters, order, after)
                 return Saved(after, owes=bool(events))
             if written is not Written.CONFLICT:
                 return Gone() if written is Written.MISSING else Nothing(written)

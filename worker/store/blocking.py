@@ -15,6 +15,7 @@ from redis.exceptions import RedisError, ResponseError
 from worker.caller import Caller, Caps
 from worker.errors import NotFound, StoreUnavailable
 from worker.event import Event
+from worker.metrics import Report
 from worker.order import Order
 from worker.reading import Reading
 from worker.schedule import Lane, Wake
@@ -66,6 +67,7 @@ class Store:
         self._add_event = Script(client, source("add_event"))
         self._redeliver = Script(client, source("redeliver"))
         self._save_caller = Script(client, source("save_caller"))
+        self._report = Script(client, source("report"))
 
     # Orders.
 
@@ -317,9 +319,26 @@ class Store:
         return reply
 
     def counters(self) -> dict[str, float]:
-        """The counters of all workers, summed."""
+        """The counters and histograms of all processes, summed."""
         with _reaching():
             return {k.decode(): float(v) for k, v in self._redis.hgetall(keys.COUNTERS).items()}
+
+    def exemplars(self) -> dict[str, str]:
+        """Per bucket of a histogram one that fell into it: trace id, seconds and epoch seconds, spaces between."""
+        with _reaching():
+            return {k.decode(): v.decode() for k, v in self._redis.hgetall(keys.EXEMPLARS).items()}
+
+    def levels(self) -> dict[str, float]:
+        """How full all processes are together: a gauge's key to its value."""
+        now = self.now()
+        with _reaching():
+            return codec.levels(self._redis.hvals(keys.LEVELS), now)
+
+    def add_report(self, report: Report, *, last: bool = False) -> None:
+        """Add what a process has counted to what all have; `last` says that it ends."""
+        script_keys, arguments = codec.report_call(report, last=last)
+        with _reaching():
+            self._report(keys=script_keys, args=arguments)
 
     # Callers.
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from worker.caller import Caller, Caps, Secret
 from worker.event import Attempt, Event, EventStatus
+from worker.metrics import Report
 from worker.order import Ending, ErrorCode, Order, Settlement, Status
 from worker.reading import Reading
 from worker.schedule import ORDER_LANES, Lane, Wake
@@ -126,6 +127,35 @@ def caller_call(before: Caller | None, after: Caller, vault: Vault) -> tuple[lis
         keys.api_key(after.key_hash) if after.revoked_at is None else "",
     ]
     return script_keys, [after.id, before.version if before else 0, after.version, pack_caller(after, vault)]
+
+
+MOST_CALLERS_COUNTED = 100
+"""Callers with metrics of their own; the others share one."""
+
+
+def report_call(report: Report, *, last: bool) -> tuple[list[str], list[Any]]:
+    """The keys and arguments of `report.lua`; `last` says that the process ends."""
+    script_keys = [keys.COUNTERS, keys.EXEMPLARS, keys.COUNTED_CALLERS, keys.LEVELS, keys.report(report.process)]
+    levels = "" if last else json.dumps(report.levels)
+    arguments: list[Any] = [report.process, report.number, levels, MOST_CALLERS_COUNTED, len(report.counts)]
+    for name, amount in report.counts.items():
+        arguments += [name, repr(float(amount))]
+    return script_keys, arguments + flat(report.exemplars)
+
+
+LEVELS_FRESH = 5.0
+"""Seconds after which the levels of a process that has gone silent no longer count."""
+
+
+def levels(stored: Iterable[bytes], now: float) -> dict[str, float]:
+    """How full all processes are together, from what each has told of late."""
+    summed: dict[str, float] = {}
+    for told in stored:
+        at, _, values = told.partition(b" ")
+        if now - int(at) / 1000 <= LEVELS_FRESH:
+            for name, value in json.loads(values).items():
+                summed[name] = summed.get(name, 0.0) + value
+    return summed
 
 
 def _dumped(record: object) -> bytes:

@@ -2,7 +2,7 @@
 -- out, so whoever drops it costs one round. An order whose deadline comes before its next poll moves on to `settle`.
 -- KEYS 1 the lane's due set · 2 due:settle · 3 hints · 4 limit · 5 due:poll
 -- ARGV 1 lane · 2 most · 3 ms until it is due again · 4 cap on calls per second ("" = none)
--- Returns { now ms, ms between two calls (0 = at once), ms until the first, then per entry: id [, activation for polls] }
+-- Returns { now ms, ms between two calls (0 = at once), ms until the first, then per entry: id [, activation, ms late for polls] }
 local time = redis.call("TIME")
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local lane, most, again = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -46,17 +46,18 @@ if rate > 0 then
 end
 if most < 1 then return { now, 0, 0 } end
 
-local due = redis.call("ZRANGEBYSCORE", KEYS[1], "-inf", now, "LIMIT", 0, most)
+local due = redis.call("ZRANGEBYSCORE", KEYS[1], "-inf", now, "WITHSCORES", "LIMIT", 0, most)
 local claimed = { now, tostring(gap), math.floor(first) }
 if lane ~= "poll" then
-  for _, id in ipairs(due) do
-    redis.call("ZADD", KEYS[1], now + again, id)
-    claimed[#claimed + 1] = id
+  for n = 1, #due, 2 do
+    redis.call("ZADD", KEYS[1], now + again, due[n])
+    claimed[#claimed + 1] = due[n]
   end
 else
-  for place, id in ipairs(due) do
+  for n = 1, #due, 2 do
+    local id = due[n]
     -- The cap spreads these calls; an order's next poll keeps its distance from this one all the same.
-    local at = now + again + math.floor(first + gap * (place - 1))
+    local at = now + again + math.floor(first + gap * (n - 1) / 2)
     local known = redis.call("HMGET", "rb:order:" .. id, "a", "k")
     if known[1] then
       local cancel_at = tonumber(known[2])
@@ -68,12 +69,13 @@ else
       end
       claimed[#claimed + 1] = id
       claimed[#claimed + 1] = known[1]
+      claimed[#claimed + 1] = tostring(now - tonumber(due[n + 1]))
     else
       redis.call("ZREM", KEYS[1], id)
     end
   end
 end
 if gap > 0 and #due > 0 then
-  redis.call("HSET", KEYS[4], "next", tostring(next_slot + gap * #due))
+  redis.call("HSET", KEYS[4], "next", tostring(next_slot + gap * #due / 2))
 end
 return claimed
