@@ -13,6 +13,7 @@ $compile --extra otel -c requirements/runtime.txt pyproject.toml requirements/ru
     -o requirements/image.txt "$@"
 $compile --extra dev --extra otel -c requirements/runtime.txt pyproject.toml requirements/runtime.in requirements/dev.in \
     -o requirements/dev.txt "$@"
+.venv/bin/python requirements/sbom.py
 if [ -f requirements/bench.in ]; then
     $compile -c requirements/dev.txt requirements/bench.in -o requirements/bench.txt "$@"
 fi

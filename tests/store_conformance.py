@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.builders import LIFE, NUMBER, event, order
+from tests import builders
+from tests.builders import event, order
 from worker.caller import Caps
 from worker.errors import NotFound
 from worker.event import Attempt, Event, EventStatus
@@ -58,7 +59,7 @@ class Stores:
         buying = new.intend(self.now())
         assert await self.engine.save(new, buying, wake=Wake(Lane.BUY, self.now() + 25)) is Written.SAVED
         activation = "act_" + new.id
-        bought = buying.assign(activation, NUMBER, self.now(), life=LIFE, cancel_after=cancel_after)
+        bought = buying.assign(builders.bought(activation, self.now(), cancel_after=cancel_after))
         wake = Wake(Lane.POLL, at if at is not None else self.now() - 1)
         assert await self.engine.save(buying, bought, wake=wake) is Written.SAVED
         return bought
@@ -242,7 +243,7 @@ class SaveConformance:
         new = stores.accepted(id="ord_2")
         buying = new.intend(stores.now())
         await stores.engine.save(new, buying, wake=Wake(Lane.BUY, stores.now() + 25))
-        same = buying.assign("act_ord_1", NUMBER, stores.now(), life=LIFE, cancel_after=540)
+        same = buying.assign(builders.bought("act_ord_1", stores.now()))
         assert await stores.engine.save(buying, same, wake=Wake(Lane.POLL)) is Written.DUPLICATE
         assert stores.blocking.load("ord_2") == buying
         assert stores.lanes("ord_2") == ["buy"]
@@ -289,7 +290,7 @@ class SaveConformance:
     async def test_ended_order_is_kept_for_the_retention_and_is_open_no_more(self, stores: Stores):
         """With its webhooks and its number's owner; what is still owed to the provider keeps it."""
         got, _ = await stores.received()
-        owned = ("rb:order:ord_1", "rb:order:ord_1:record", "rb:event:evt_ord_1", "rb:activation:act_ord_1")
+        owned = ("rb:order:ord_1", "rb:order:ord_1:record", "rb:event:evt_ord_1", "rb:activation:cheap:act_ord_1")
         assert [stores.raw.ttl(key) for key in owned] == [-1] * 4
         assert stores.raw.zcard("rb:caller:cal_1:open") == 1
         await stores.engine.save(got, got.settle(Settlement.FINISHED), wake=None)
@@ -319,7 +320,7 @@ class ClaimConformance:
         """What is handed out is due again in a while, whatever becomes of the claim."""
         await stores.waiting()
         claim = await stores.engine.claim(Lane.POLL, 10, 5)
-        assert claim.entries == (("ord_1", "act_ord_1"),)
+        assert claim.entries == (("ord_1", "cheap:act_ord_1"),)
         assert stores.due("poll") == pytest.approx(stores.now() + 5, abs=1)
         assert (await stores.engine.claim(Lane.POLL, 10, 5)).entries == ()
 

@@ -25,8 +25,10 @@ from worker.callers import Callers
 from worker.errors import SettingsInvalid
 from worker.logs import configure, get_logger
 from worker.metrics import Counters
+from worker.otlp import tracer_of
 from worker.settings import Settings, load
 from worker.store import Store, Vault, connect
+from worker.tracing import Tracer
 from worker.webhooks.guard import guard_of
 
 APP_LOAD_ERROR = 4
@@ -42,6 +44,7 @@ def create_app(
     sleep: Callable[[float], None] = time.sleep,
     monotonic: Callable[[], float] = time.monotonic,
     limits: RateLimits | None = None,
+    tracer: Tracer | None = None,
 ) -> Flask:
     """The WSGI application. Without `settings` the environment is read; a bad one ends the process with one message.
 
@@ -62,11 +65,12 @@ def create_app(
             clock=clock,
             counters=Counters(),
         ),
+        tracer or tracer_of(settings, "web"),
         reports=reports,
     )
 
 
-def _assembled(shared: Parts, *, reports: bool) -> Flask:
+def _assembled(shared: Parts, tracer: Tracer, *, reports: bool) -> Flask:
     app = OpenAPI(
         "web.api",
         info=openapi.info(),
@@ -82,7 +86,7 @@ def _assembled(shared: Parts, *, reports: bool) -> Flask:
     install(app, shared)
     figures = Metrics(shared.store, shared.counters)
     shared.counters.watch(shared.waiting.levels)
-    middleware.install(app, figures, Reporter(figures.report, EVERY) if reports else None)
+    middleware.install(app, figures, Reporter(figures.report, EVERY) if reports else None, tracer)
     app.before_request(authenticate)
     problems.install(app)
     for routes in (orders.routes(), events.routes(), account.routes(), health.routes(figures)):

@@ -19,7 +19,7 @@ def event_id(kind: EventType, order: Order) -> str:
     Derived, so that a store that lost its last writes announces the same thing under the same id, and receivers that
     know it already are not told twice.
     """
-    subject = f"{order.id} {order.activation or ''} {kind.value}"
+    subject = f"{order.id} {order.handle} {kind.value}"
     return "evt_" + hashlib.sha256(subject.encode()).hexdigest()[: 2 * ID_BYTES]
 
 
@@ -37,7 +37,7 @@ def announce(kind: EventType, order: Order, now: float) -> Event:
     """The event of `kind` about an order as it is now (epoch seconds): its body's bytes are fixed here."""
     return Event(
         id=event_id(kind, order), type=kind.value, caller=order.caller, order=order.id, url=order.callback_url,
-        body=render(kind.value, now, order.public()), created_at=now, due_at=now,
+        body=render(kind.value, now, order.public()), created_at=now, due_at=now, origin=order.origin,
     )  # fmt: skip
 
 

@@ -61,6 +61,8 @@ class Event:
     attempts: tuple[Attempt, ...] = ()
     due_at: float | None = None
     sequence: int = 0
+    origin: str = field(default="", repr=False)
+    """Its order's."""
 
     def tried(self, attempt: Attempt, status: EventStatus, *, due_at: float | None = None) -> Event:
         """The event after an attempt; `due_at` is when the next one is due, if any."""

@@ -72,12 +72,21 @@ HISTOGRAMS: Mapping[str, Metric] = {
 }  # fmt: skip
 """Every histogram; shown as `ringback_<name>`."""
 
-_FAILURES = ("Declined.BAD_KEY", "Declined.BAD_ACTION", "Declined.BANNED", "Throttled", "Unreached", "Unclear")
+_FAILURES = (
+    "Declined.BAD_KEY",
+    "Declined.BAD_ACTION",
+    "Declined.BANNED",
+    "Declined.REFUSED",
+    "Throttled",
+    "Unreached",
+    "Unclear",
+)
 REPLIES: Mapping[str, tuple[str, ...]] = {
     "polls": ("Waiting", "Code", "Cancelled", "Missing", *_FAILURES),
     "purchases": (
         "Bought", "Declined.LOW_BALANCE", "Declined.NO_BALANCE", "Declined.NO_NUMBERS", "Declined.CHANNELS_LIMIT",
-        "Declined.BAD_SERVER", "Declined.BAD_TYPE", "Declined.BAD_SERVICE", *_FAILURES,
+        "Declined.BAD_SERVER", "Declined.BAD_TYPE", "Declined.BAD_SERVICE", "Declined.BAD_COUNTRY",
+        "Declined.PRICE_CHANGED", *_FAILURES,
     ),
     "cancels": (
         "Done.ACCESS_CANCEL", "Done.ACCESS_CANCEL_ALREADY", "Early", "CodeExists.BAD_STATUS", "CodeExists.OTP_RECEIVED",

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from importlib.metadata import PackageNotFoundError, version
 
-from worker import tally
 from worker.account import Account
 from worker.gate import Gate
 from worker.housekeeping import Housekeeping
 from worker.lifecycle import Lifecycle, Rules
 from worker.metrics import Counters, Series
+from worker.otlp import tracer_of
 from worker.outbox import Outbox
+from worker.provider import products
 from worker.provider.client import Observe, Provider
 from worker.schedule import Lane
 from worker.settings import Settings
 from worker.store import AsyncStore, Vault, connect_async
+from worker.tracing import Tracer
+from worker.version import version
 from worker.webhooks.delivery import Sender
 from worker.webhooks.guard import guard_of
 
@@ -55,6 +58,7 @@ class Services:
     account: Account
     housekeeping: Housekeeping
     counters: Counters
+    tracer: Tracer
     lease: dict[Lane, float]
     queues_here: bool
     """Whether the broker's queues lie in the store's database."""
@@ -64,12 +68,13 @@ class Services:
         await self.provider.aclose()
         await self.sender.aclose()
         await self.store.aclose()
+        await asyncio.to_thread(self.tracer.close)
 
 
 async def build(settings: Settings) -> Services:
     """Everything, on the running loop. Nothing is sent yet."""
     vault = Vault(settings.vault_keys)
-    counters = Counters()
+    counters, tracer = Counters(), tracer_of(settings, "worker")
     floor = None if settings.min_balance is None else Decimal(str(settings.min_balance))
     store = AsyncStore(
         connect_async(settings.store_url),
@@ -78,15 +83,18 @@ async def build(settings: Settings) -> Services:
         otp_ttl=settings.otp_ttl,
         max_rps=settings.otpget_max_rps,
     )
+    table = products.load(settings.products_file)
     provider = Provider(
         settings.otpget_base_url,
         settings.otpget_api_key.get_secret_value() if settings.otpget_api_key else "",
+        table,
         poll_deadline=settings.status_deadline,
         buy_deadline=settings.buy_deadline,
         connections=POLLS_IN_FLIGHT,
         observe=timed(counters),
+        counted={"cheap": settings.cheap_price},
     )
-    sender = Sender(guard_of(settings), timeout=settings.webhook_timeout, version=_version())
+    sender = Sender(guard_of(settings), timeout=settings.webhook_timeout, version=version())
     gate = Gate(store, counters)
     rules = Rules(
         poll_interval=settings.poll_interval,
@@ -101,7 +109,7 @@ async def build(settings: Settings) -> Services:
         provider=provider,
         sender=sender,
         gate=gate,
-        lifecycle=Lifecycle(store, provider, gate, rules, counters, chance=random.random),
+        lifecycle=Lifecycle(store, provider, gate, rules, counters, chance=random.random, tracer=tracer),
         outbox=Outbox(
             store,
             sender,
@@ -110,10 +118,14 @@ async def build(settings: Settings) -> Services:
             secrets_of=secrets_of(store),
             waits=settings.webhook_schedule,
             chance=random.random,
+            tracer=tracer,
         ),
-        account=Account(store, provider, gate, min_balance=floor),
+        account=Account(
+            store, provider, gate, {name: table[name] for name in settings.products if name in table}, min_balance=floor
+        ),
         housekeeping=Housekeeping(store, gate, counters, retention=settings.retention),
         counters=counters,
+        tracer=tracer,
         queues_here=settings.broker == settings.store_url,
         lease={
             Lane.BUY: BUY_LEASE,
@@ -126,23 +138,17 @@ async def build(settings: Settings) -> Services:
 
 def timed(counters: Counters) -> Observe:
     """Puts the seconds of every call to the provider into their histogram; the series are kept, polls being many."""
-    kept: dict[tuple[str, str], Series] = {}
+    kept: dict[tuple[str, str, str], Series] = {}
 
-    def observe(action: str, outcome: str, seconds: float) -> None:
-        series = kept.get((action, outcome))
+    def observe(product: str, action: str, outcome: str, seconds: float) -> None:
+        series = kept.get((product, action, outcome))
         if series is None:
-            labels = {"product": tally.PRODUCT, "action": action, "outcome": outcome}
-            series = kept[action, outcome] = counters.histogram("provider_request_duration_seconds", **labels)
+            labels = {"product": product, "action": action, "outcome": outcome}
+            series = counters.histogram("provider_request_duration_seconds", **labels)
+            kept[product, action, outcome] = series
         series.observe(seconds)
 
     return observe
-
-
-def _version() -> str:
-    try:
-        return version("ringback")
-    except PackageNotFoundError:
-        return "unreleased"
 
 
 def secrets_of(store: AsyncStore) -> Callable[[str], Awaitable[Sequence[str]]]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from worker.metrics import Counters
 from worker.order import Order, Settlement, Status
-
-PRODUCT = "cheap"
-"""The product of every order."""
+from worker.tracing import exemplar_of
 
 
 def accepted(counters: Counters, order: Order) -> None:
@@ -24,18 +22,19 @@ def changed(counters: Counters, before: Order, after: Order) -> None:
 
 def _entered(counters: Counters, order: Order) -> None:
     """Count the state that was entered."""
-    if order.status is Status.WAITING and order.bought_at is not None:
-        _observe(counters, "number_wait_seconds", order, order.created_at, order.bought_at, product=PRODUCT)
-    if order.status is Status.RECEIVED and order.bought_at is not None and order.received_at is not None:
-        _observe(counters, "code_wait_seconds", order, order.bought_at, order.received_at, product=PRODUCT)
+    bought = order.purchase
+    if order.status is Status.WAITING and bought is not None:
+        _observe(counters, order, "number_wait_seconds", order.created_at, bought.bought_at, product=order.product)
+    if order.status is Status.RECEIVED and bought is not None and order.received_at is not None:
+        _observe(counters, order, "code_wait_seconds", bought.bought_at, order.received_at, product=order.product)
     if order.ended_at is not None:
         status = order.status.value
         counters.add("orders_ended", status=status)
         counters.add("caller_orders", caller=order.caller, outcome=status)
-        _observe(counters, "order_duration_seconds", order, order.created_at, order.ended_at, status=status)
+        _observe(counters, order, "order_duration_seconds", order.created_at, order.ended_at, status=status)
     if order.error is not None:
         counters.add("orders_failed", error=order.error.value)
 
 
-def _observe(counters: Counters, name: str, order: Order, begun: float, ended: float, **labels: str) -> None:
-    counters.histogram(name, **labels).observe(max(0.0, ended - begun))
+def _observe(counters: Counters, order: Order, name: str, begun: float, ended: float, **labels: str) -> None:
+    counters.histogram(name, **labels).observe(max(0.0, ended - begun), exemplar_of(order.origin))

@@ -12,7 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as plain
 
 from tests.api_stage import Api
-from tests.builders import order
+from tests.builders import bought, order
 from tests.conftest import must_be_real
 from web.api.metrics import _KNOWN, GAUGES
 from web.app import create_app
@@ -78,8 +78,8 @@ def test_calls_to_the_provider_are_timed_by_action_and_outcome():
     """As the client's observer tells them."""
     counters = Counters()
     observe = timed(counters)
-    observe("status", "waiting", 0.3)
-    observe("status", "waiting", 0.3)
+    observe("cheap", "status", "waiting", 0.3)
+    observe("cheap", "status", "waiting", 0.3)
     bucket = 'provider_request_duration_seconds_bucket{action="status",le="0.5",outcome="waiting",product="cheap"}'
     assert counters.drain()[bucket] == 2
 
@@ -88,7 +88,7 @@ def test_change_of_an_order_is_counted_by_what_it_brought():
     """A number, then a code, then word of the money."""
     counters, new = Counters(), order()
     buying = new.intend(new.created_at + 1)
-    waiting = buying.assign("act_1", "+923001234567", new.created_at + 2, life=900, cancel_after=540)
+    waiting = buying.assign(bought(at=new.created_at + 2))
     received = waiting.receive("4711", new.created_at + 9)
     finished = received.settle(Settlement.FINISHED)
     for before, after in ((new, buying), (buying, waiting), (waiting, received), (received, finished)):

@@ -37,8 +37,8 @@ def test_order_has_the_contracts_fields(api):
     assert (
         list(api.shop.order().json)
         == (
-            "id status server type number otp callback_url metadata purpose settlement error flags "
-            "created_at bought_at expires_at received_at ended_at"
+            "id product status server type service country domain number address price max_price otp "
+            "callback_url metadata purpose settlement error flags created_at bought_at expires_at received_at ended_at"
         ).split()
     )
 
@@ -228,7 +228,7 @@ def test_closed_gate_refuses_new_orders(api, reason, expected):
 @pytest.mark.parametrize("cap", ["max_in_flight", "orders_per_minute", "orders_per_day"])
 def test_reached_cap_is_named(api, cap):
     """The order past a cap gets 429 with the cap's name and when to ask again."""
-    shop = api.new_caller("Capped", caps=Caps(**{cap: 1}))
+    shop = api.new_caller("Capped", caps=Caps(**{cap: 1}))  # type: ignore[arg-type]
     shop.order_id()
     answer = shop.order()
     assert code(answer) == (429, cap)

@@ -14,8 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from importlib.metadata import version
-from typing import Any
+from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
@@ -24,13 +23,14 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 
-from worker import tally
 from worker.alerts import Alert
 from worker.errors import StoreUnavailable
 from worker.metrics import COUNTERS, HISTOGRAMS, OTHER_WORK, REPLIES, Counters, Metric, Series, key
 from worker.order import TERMINAL, ErrorCode, Settlement
 from worker.schedule import LIFE, Lane
+from worker.settings import Product
 from worker.store import Store
+from worker.version import version
 from worker.webhooks.outcome import Verdict
 
 PLAIN = "text/plain; version=0.0.4; charset=utf-8"
@@ -135,7 +135,7 @@ class StoreMetrics(Collector):
     def collect(self) -> Iterator[Family]:
         """All metrics, or just that the store is down."""
         build = InfoMetricFamily("ringback_build", GAUGES["build_info"].meaning)
-        build.add_metric([], {"version": version("ringback"), "python": platform.python_version()})
+        build.add_metric([], {"version": version(), "python": platform.python_version()})
         yield build
         try:
             found = [*self._counted(), *self._lanes(), *self._levels(), *self._account(), *self._server()]
@@ -230,7 +230,7 @@ def _each(words: Iterable[str]) -> list[Values]:
     return [(str(word),) for word in words]
 
 
-_ENDS, _VERDICTS, _LANES = _each(TERMINAL), _each(Verdict), _each(Lane)
+_ENDS, _VERDICTS, _LANES, _PRODUCTS = _each(TERMINAL), _each(Verdict), _each(Lane), _each(get_args(Product))
 _CALLS = {"status": "polls", "buy": "purchases", "cancel": "cancels", "finish": "finishes"}
 _KNOWN: Mapping[str, list[Values]] = {
     "orders_ended": _ENDS,
@@ -241,10 +241,11 @@ _KNOWN: Mapping[str, list[Values]] = {
     "webhook_attempt_duration_seconds": _VERDICTS,
     "alerts": _each(Alert),
     "failures": [*_LANES, *_each(OTHER_WORK)],
-    "number_wait_seconds": [(tally.PRODUCT,)],
-    "code_wait_seconds": [(tally.PRODUCT,)],
+    "number_wait_seconds": _PRODUCTS,
+    "code_wait_seconds": _PRODUCTS,
     "provider_request_duration_seconds": [
-        (action, outcome, tally.PRODUCT)
+        (action, outcome, product)
+        for product in get_args(Product)
         for action, counter in _CALLS.items()
         for outcome in sorted({reply.partition(".")[0].lower() for reply in REPLIES[counter]})
     ],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from flask import Response, render_template
@@ -16,6 +15,7 @@ from pydantic import BaseModel
 from web.api.problems import CODES
 from web.api.responses import encode
 from worker.order import EventType
+from worker.version import version
 
 SECURITY: dict[str, Any] = {"apiKey": {"type": "http", "scheme": "bearer", "bearerFormat": "rbk_…"}}
 BEARER: list[dict[str, list[str]]] = [{"apiKey": []}]
@@ -58,7 +58,7 @@ _CREATED = {
 
 def info() -> Info:
     """The API's name and version."""
-    return Info(title="ringback", version=_version(), description=_ABOUT)
+    return Info(title="ringback", version=version(), description=_ABOUT)
 
 
 _ABOUT = (
@@ -161,10 +161,3 @@ def _webhook(kind: EventType) -> dict[str, Any]:
         "requestBody": {"required": True, "content": {"application/json": {"schema": message}}},
         "responses": {"2XX": {"description": "Acknowledged."}, "410": {"description": "Stop sending this event."}},
     }
-
-
-def _version() -> str:
-    try:
-        return version("ringback")
-    except PackageNotFoundError:
-        return "0"

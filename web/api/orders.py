@@ -19,6 +19,7 @@ from web.api.requests import takes
 from web.api.responses import Answer, answer, encode
 from web.middleware import about
 from web.parts import Parts, current_caller, parts
+from web.request_state import request_state
 from worker import tally
 from worker.announce import announced
 from worker.caller import Caller
@@ -94,9 +95,10 @@ def _new(asked: schemas.NewOrder, shared: Parts, caller: Caller) -> Order:
     if caller.verify_callback and caller.verified_at is None:
         raise Problem(409, "callback_unverified", "send a ping (POST /v1/events/ping) and acknowledge it first")
     return Order(
-        id="ord_" + secrets.token_hex(12), caller=caller.id, server=asked.server, type=asked.type,
+        id="ord_" + secrets.token_hex(12), caller=caller.id, item={"server": asked.server, "type": asked.type},
         callback_url=asked.callback_url or "", metadata=asked.metadata, purpose=asked.purpose,
         timeout=shared.settings.order_timeout if asked.timeout is None else asked.timeout, created_at=shared.clock(),
+        origin=str(request_state().origin or ""),
     )  # fmt: skip
 
 
@@ -122,7 +124,7 @@ _OTHER_BODY = {
 
 
 def _accepted(order_id: str, payload: bytes, kwargs: Mapping[str, str] = MappingProxyType({})) -> Response:
-    about(order=order_id)
+    about(order=order_id, **({"replayed": True} if "Idempotency-Replayed" in kwargs else {}))
     return Answer(payload, 202, {"Location": f"/v1/orders/{order_id}", **kwargs})
 
 
@@ -177,7 +179,7 @@ def cancel(order_id: str) -> Response:
 def _save(before: Order, after: Order) -> bool:
     """Write the cancel; False when the order changed meanwhile, and is to be read anew."""
     shared, settings, now = parts(), parts().settings, parts().clock()
-    wake = after_caller_cancel(after, now, buy_deadline=settings.buy_deadline, earliest_cancel=settings.earliest_cancel)
+    wake = after_caller_cancel(after, now, buy_deadline=settings.buy_deadline)
     journal = line(Entry.CALLER_CANCEL)
     written = shared.store.save(before, after, wake=wake, events=announced(before, after, now), journal=journal)
     if written is not Written.SAVED:

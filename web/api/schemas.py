@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
@@ -22,23 +22,30 @@ LONGEST_WAIT = 60
 """Seconds for which an answer may be held back."""
 
 
-def _depth(value: Any) -> int:
-    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
-    return 0 if inside is None else 1 + max(map(_depth, inside), default=0)
+def _is_deeper(value: Any, most: int) -> bool:
+    """Whether more than `most` objects and arrays lie inside one another. Level by level: a stack could overflow."""
+    level = [value]
+    for _ in range(most):
+        level = [one for box in level if isinstance(box, dict | list) for one in _inside(box)]
+    return any(isinstance(one, dict | list) for one in level)
+
+
+def _inside(box: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return box.values() if isinstance(box, dict) else box
 
 
 _compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _metadata(value: dict[str, Any]) -> dict[str, Any]:
+    if _is_deeper(value, DEEPEST_METADATA):
+        raise PydanticCustomError("too_deep", "is nested more than 16 deep")
     try:
         size = len(_compact(value).encode())
     except UnicodeEncodeError:
         raise PydanticCustomError("bad_text", "holds text that is no valid Unicode") from None
     if size > MOST_METADATA:
         raise PydanticCustomError("too_large", "is over 4 KiB as compact JSON")
-    if _depth(value) > DEEPEST_METADATA:
-        raise PydanticCustomError("too_deep", "is nested more than 16 deep")
     return value
 
 

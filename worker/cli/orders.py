@@ -22,7 +22,7 @@ from worker.cli.context import (
     without_query,
 )
 from worker.errors import NotFound
-from worker.logs import mask_number
+from worker.logs import mask_address, mask_number
 from worker.order import Order, Status, rfc3339
 
 app = typer.Typer(no_args_is_help=True, help="Place, show, list and cancel orders.")
@@ -122,7 +122,7 @@ def list_(
             o.caller,
             o.status,
             o.settlement,
-            o.number if reveal else mask_number(o.number),
+            _contact(o, reveal),
             rfc3339(o.created_at),
             o.error,
         )
@@ -143,16 +143,26 @@ def _newest(context: Context, caller: str | None, status: Status | None, limit: 
 
 def _payload(order: Order, reveal: bool) -> dict[str, Any]:
     """The order as an operator sees it: masked unless asked otherwise."""
-    payload = {"caller": order.caller, **order.public(), "activation": order.activation}
+    bought = order.purchase
+    payload = {"caller": order.caller, **order.public(), "activation": bought.activation if bought else None}
     payload |= {"attempts": order.attempts, "cancels": order.cancels, "finishes": order.finishes}
     if reveal:
         return payload
     masked = {
-        "number": mask_number(order.number) or None,
+        "number": mask_number(bought.number) or None if bought else None,
+        "address": mask_address(bought.address) or None if bought else None,
         "otp": HIDDEN if order.otp else None,
         "callback_url": without_query(order.callback_url),
     }
     return payload | masked
+
+
+def _contact(order: Order, reveal: bool) -> str | None:
+    """The number or the address, masked unless asked otherwise."""
+    bought = order.purchase
+    if bought is None:
+        return None
+    return (bought.number or bought.address) if reveal else mask_number(bought.number) or mask_address(bought.address)
 
 
 def _show(order: dict[str, Any], as_json: bool) -> None:

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from structlog.contextvars import bound_contextvars
 
@@ -19,8 +20,10 @@ from worker.event import Event
 from worker.lifecycle.steps import STILL_WAITING, Gone, Outcome, Saved, Snooze
 from worker.logs import get_logger
 from worker.metrics import key
+from worker.order import Order
 from worker.schedule import Lane
 from worker.services import DELIVERY_MARGIN, POLLS_IN_FLIGHT, Services
+from worker.tracing import log_of
 
 log = get_logger(__name__)
 
@@ -163,12 +166,7 @@ class Lanes:
         with bound_contextvars(order=order_id, lane=lane.value):
             match outcome:
                 case Saved(order):
-                    log.info(
-                        "order",
-                        status=order.status.value,
-                        settlement=order.settlement.value,
-                        version=order.version,
-                    )
+                    log.info("order", **self._about(order))
                 case Snooze(at, why):
                     await self._services.store.postpone(lane, order_id, at)
                     log.debug("snooze", why=why)
@@ -176,6 +174,19 @@ class Lanes:
                     await self._services.store.drop(lane, order_id)
                 case _:
                     log.debug("nothing", why=outcome.why)
+
+    def _about(self, order: Order) -> dict[str, Any]:
+        """What the log says of an order; `age` in seconds. The provider's reply is bound by the step itself."""
+        return {
+            "status": order.status.value,
+            "settlement": order.settlement.value,
+            "version": order.version,
+            "caller": order.caller,
+            "product": order.product,
+            "error": order.error.value if order.error else None,
+            "age": round(self._services.store.clock.now() - order.created_at, 3),
+            **log_of(order.origin),
+        }
 
     async def _deliver(self, event: Event, stale_at: float) -> None:
         woken = 0
@@ -187,6 +198,7 @@ class Lanes:
             log.info(
                 "webhook", event_id=event.id, type=event.type, order=event.order, status=after.status.value,
                 status_code=last.status, error=last.error, duration=round(last.duration, 3), tries=after.tries,
+                caller=event.caller, host=urlsplit(event.url).hostname, **log_of(event.origin),
             )  # fmt: skip
         except StoreUnavailable as error:
             log.warning("delivery_unrecorded", event_id=event.id, why=str(error))

@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
+from contextvars import Context
 from typing import Any
 
 from worker.engine.chores import CHORES
@@ -116,7 +117,7 @@ class Engine:
         await self.services.aclose()
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        task = self.loop.create_task(work)
+        task = self.loop.create_task(work, context=Context())  # what one unit of work binds is no other's
         self._tasks.add(task)
         task.add_done_callback(self._over)
 

@@ -16,6 +16,7 @@ from worker.lifecycle.steps import ProviderCalls, Rules, Writer
 from worker.metrics import Counters
 from worker.schedule import Chance
 from worker.store import AsyncStore
+from worker.tracing import Tracer
 
 __all__ = ["Lifecycle", "Rules"]
 
@@ -32,8 +33,10 @@ class Lifecycle:
         counters: Counters,
         *,
         chance: Chance,
+        tracer: Tracer | None = None,
     ) -> None:
-        shared = (store, provider, gate, rules, counters, Writer(store, counters), chance)
+        tracer = tracer or Tracer()
+        shared = (store, provider, gate, rules, counters, Writer(store, counters, tracer), chance, tracer)
         polling = Polling(*shared)
         self.buy = Buying(*shared).buy
         self.poll = polling.poll

@@ -5,9 +5,9 @@ from __future__ import annotations
 from worker import schedule
 from worker.alerts import Alert
 from worker.journal import Entry, line
-from worker.lifecycle.steps import STILL_WAITING, Gone, Nothing, Outcome, Snooze, Steps, reply_name
+from worker.lifecycle.steps import STILL_WAITING, Gone, Nothing, Outcome, Snooze, Steps
 from worker.metrics import key
-from worker.order import Ending, Settlement, Status
+from worker.order import Ending, Settlement, Status, read_handle
 from worker.provider.protocol import Cancelled, Code, Declined, Missing, StatusReply, Throttled
 from worker.provider.replies import WAITING
 from worker.schedule import Lane, Wake
@@ -23,9 +23,9 @@ _STILL_WAITING = key("polls", {"reply": "Waiting"})
 class Polling(Steps):
     """The steps while a number waits for its code."""
 
-    async def poll(self, order_id: str, activation: str) -> Outcome:
+    async def poll(self, order_id: str, handle: str) -> Outcome:
         """Look once. "Still waiting" writes nothing: the claim has already set the next poll."""
-        reply = await self.provider.status(activation)
+        reply = await self.provider.status(*read_handle(handle))
         if reply is WAITING:
             self.counters.add_to(_STILL_WAITING)
             return STILL_WAITING
@@ -33,7 +33,7 @@ class Polling(Steps):
 
     async def looked(self, order_id: str, reply: StatusReply) -> Outcome:
         """Act on what a look at an order's number has shown."""
-        self.counters.add("polls", reply=reply_name(reply))
+        self.heard("polls", reply)
         now = self.now()
         match reply:
             case Code():
@@ -72,10 +72,10 @@ class Polling(Steps):
         order = await self.store.load(order_id)
         if order is None:
             return Gone()
-        if order.status is not Status.WAITING or order.bought_at is None:
+        if order.status is not Status.WAITING or order.purchase is None:
             return Nothing(f"already {order.status}")
         self.gate.alert(Alert.CANCELLED_BY_PROVIDER, order=order_id)
-        at = max(order.bought_at + self.rules.earliest_cancel, self.now() + self.rules.poll_interval)
+        at = max(order.purchase.cancellable_at, self.now() + self.rules.poll_interval)
         return await self.writer.write(
             order,
             lambda o: o.lose("the provider cancelled the number by itself", self.now()),
@@ -89,11 +89,11 @@ class Polling(Steps):
         order = await self.store.load(order_id)
         if order is None:
             return Gone()
-        if order.status is not Status.WAITING or order.bought_at is None:
+        if order.status is not Status.WAITING or order.purchase is None:
             return Nothing(f"already {order.status}")
-        now = self.now()
-        grace = max(schedule.ACTIVATION_GRACE, self.rules.earliest_cancel)
-        if seen < MISSING_IN_A_ROW or now < order.bought_at + grace:
+        now, bought = self.now(), order.purchase
+        grace_ends = max(bought.bought_at + schedule.ACTIVATION_GRACE, bought.cancellable_at)
+        if seen < MISSING_IN_A_ROW or now < grace_ends:
             return STILL_WAITING
         self.gate.alert(Alert.NUMBER_MISSING, order=order_id)
         wake = Wake(Lane.SETTLE, now + self.rules.poll_interval)

@@ -6,10 +6,12 @@ webhook and its line in the journal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+from structlog.contextvars import bind_contextvars
 
 from worker import tally
 from worker.alerts import Alert
@@ -17,9 +19,20 @@ from worker.announce import announced
 from worker.gate import Gate
 from worker.metrics import Counters
 from worker.order import Order, Refused
-from worker.provider.protocol import BalanceReply, BuyReply, CancelReply, Declined, FinishReply, StatusReply
+from worker.provider.replies import (
+    BalanceReply,
+    BuyReply,
+    CancelReply,
+    Declined,
+    FinishReply,
+    QuoteReply,
+    StatusReply,
+)
 from worker.schedule import Chance, Wake
 from worker.store import AsyncStore, Written
+from worker.tracing import Tracer
+
+Reply = TypeVar("Reply")
 
 PATIENCE = 600.0
 """Seconds for which the result of a provider call is held in memory while the store cannot be reached."""
@@ -61,10 +74,11 @@ Change = Callable[[Order], Order]
 class ProviderCalls(Protocol):
     """What the steps ask of the provider (`worker.provider.client.Provider`)."""
 
-    async def buy(self, server: str, type: str) -> BuyReply: ...
-    async def status(self, activation: str) -> StatusReply: ...
-    async def cancel(self, activation: str) -> CancelReply: ...
-    async def finish(self, activation: str) -> FinishReply: ...
+    async def quote(self, product: str, item: Mapping[str, str]) -> QuoteReply: ...
+    async def buy(self, product: str, item: Mapping[str, str]) -> BuyReply: ...
+    async def status(self, product: str, activation: str) -> StatusReply: ...
+    async def cancel(self, product: str, activation: str) -> CancelReply: ...
+    async def finish(self, product: str, activation: str) -> FinishReply: ...
     async def balance(self) -> BalanceReply: ...
 
 
@@ -83,9 +97,10 @@ class Rules:
 class Writer:
     """Writes changes of orders, and owes the webhooks that they cause."""
 
-    def __init__(self, store: AsyncStore, counters: Counters) -> None:
+    def __init__(self, store: AsyncStore, counters: Counters, tracer: Tracer) -> None:
         self._store = store
         self._counters = counters
+        self._tracer = tracer
 
     async def write(
         self,
@@ -112,6 +127,7 @@ class Writer:
             )  # fmt: skip
             if written is Written.SAVED:
                 tally.changed(self._counters, order, after)
+                self._tracer.left(order, after, self._store.clock.now())
                 return Saved(after, owes=bool(events))
             if written is not Written.CONFLICT:
                 return Gone() if written is Written.MISSING else Nothing(written)
@@ -132,10 +148,26 @@ class Steps:
     counters: Counters
     writer: Writer
     chance: Chance
+    tracer: Tracer
 
     def now(self) -> float:
         """Epoch seconds by the store's clock."""
         return self.store.clock.now()
+
+    async def answered(self, order: Order, counter: str, call: Awaitable[Reply]) -> Reply:
+        """The reply to a call that changes something at the provider: counted, logged, and a span of the order's."""
+        begun = self.now()
+        reply = await call
+        self.heard(counter, reply)
+        told = {"order": order.id, "reply": reply_name(reply)}
+        self.tracer.tell_below(order.origin, f"provider {counter}", begun, self.now(), kind="client", **told)
+        return reply
+
+    def heard(self, counter: str, reply: object) -> None:
+        """Count a reply, and have the log lines of this unit of work name it."""
+        name = reply_name(reply)
+        self.counters.add(counter, reply=name)
+        bind_contextvars(reply=name)
 
     async def account_trouble(self, order_id: str, declined: Declined) -> None:
         """A poll or a cancel was declined: tell an operator, and find out by a free call whether it is the key."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from cryptography.fernet import Fernet
 
 from worker.errors import RingbackError
-from worker.local.children import ROOT, Child, Supervisor, run
+from worker.local.children import Child, Supervisor, run
 from worker.local.embedded import EmbeddedStore
 from worker.local.processes import FolderLock, free_port, is_alive, port_is_free, read_json, write_private
 from worker.settings import load
@@ -26,6 +26,8 @@ SANDBOX_KEY = "sandbox"
 """The sandbox provider's API key; it guards play money."""
 REVIVAL_PAUSE = 2.0
 """Seconds between two attempts to start a store that does not come up again."""
+WEB_ARGUMENTS = ("--config", "python:web.server.config", "web.app:create_app()")
+"""The Procfile's web line; a test holds the two together."""
 WORKER_ARGUMENTS = (
     "--quiet --app worker.queue:app worker --pool threads --concurrency 8 --queues buy,poll,settle,deliver "
     "--without-gossip --without-mingle --without-heartbeat --loglevel INFO"
@@ -119,10 +121,7 @@ def _sandbox(port: int, options: Sequence[str]) -> Child:
 
 
 def _web(port: int, env: Environment) -> Child:
-    config = ROOT / "deploy" / "gunicorn.conf.py"
-    plain = ["--bind", f"127.0.0.1:{port}", "--worker-class", "gthread", "--threads", "32"]
-    given = ["--config", str(config)] if config.exists() else plain
-    argv = [sys.executable, "-m", "gunicorn", *given, "web.app:create_app()"]
+    argv = [sys.executable, "-m", "gunicorn", *WEB_ARGUMENTS]
     return Child("web", argv, {**env, "RINGBACK_OTPGET_API_KEY": None}, ready_url=f"http://127.0.0.1:{port}/readyz")
 
 

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import redis
@@ -71,8 +72,13 @@ class Store:
 
     # Orders.
 
-    def create(self, order: Order, caps: Caps, idempotency: Idempotency | None = None) -> Created:
-        """Accept an order: record, wake-up and idempotency record in one script."""
+    def create(
+        self, order: Order, caps: Caps, idempotency: Idempotency | None = None, *, price: Decimal | None = None
+    ) -> Created:
+        """Accept an order: record, wake-up and idempotency record in one script.
+
+        `price` is what its purchase will count against a spend cap, as far as that is known by now.
+        """
         caller = order.caller
         script_keys = [
             keys.order(order.id), keys.caller(caller, "open"), keys.caller(caller, "orders"), keys.due(Lane.BUY),
@@ -83,6 +89,8 @@ class Store:
             idempotency.body if idempotency else "", self._vault.seal(idempotency.answer) if idempotency else "",
             IDEMPOTENCY_TTL,
             *(_or_none(cap) for cap in (caps.max_in_flight, caps.orders_per_minute, caps.orders_per_day)),
+            "" if caps.max_spend_per_day is None else codec.spend_units(caps.max_spend_per_day),
+            codec.spend_units(price),
         ]  # fmt: skip
         with _reaching():
             reply: list[Any] = self._create(keys=script_keys, args=arguments)
@@ -236,12 +244,12 @@ class Store:
     # The provider, as the workers last read it.
 
     def reading(self, what: str) -> Reading:
-        """What the workers last read of "balance" or "servers:<type>"."""
+        """What the workers last read (`worker.reading` has the names)."""
         with _reaching():
-            return codec.reading(what, self._redis.hmget(keys.ACCOUNT, keys.reading(what)))
+            return codec.reading(what, self._redis.hmget(keys.readings(what), keys.reading(what)))
 
     def request_refresh(self, what: str) -> None:
-        """Ask the workers to read "balance" or "servers:<type>" anew."""
+        """Ask the workers to read something anew."""
         with _reaching():
             self._redis.hset(keys.REFRESH_REQUESTS, what, 1)
 
@@ -285,6 +293,13 @@ class Store:
         """How many workers were heard of within so many seconds."""
         with _reaching():
             return int(self._redis.zcount(keys.WORKERS, ms(self.now() - within), "+inf"))
+
+    def heard_of(self, host: str, within: float) -> bool:
+        """Whether a worker on a host was heard of within so many seconds."""
+        since = ms(self.now() - within)
+        with _reaching():
+            names = self._redis.zrangebyscore(keys.WORKERS, since, "+inf")
+        return any(name.decode().startswith(f"{host}:") for name in names)
 
     def now(self) -> float:
         """The server's clock in epoch seconds: proof that it answers."""
