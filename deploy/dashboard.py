@@ -90,6 +90,7 @@ PANELS = (
     )),
     _rates("Orders ended", "orders_ended", "status"),
     _hourly("Why orders failed, in an hour", ("orders_failed", "error")),
+    _hourly("Orders refused, in an hour", ("orders_refused", "reason")),
     _hourly("What became of the money, in an hour", ("settlements", "settlement")),
     Panel("Orders accepted, by caller", "ops", (
         ('max by (caller) (rate(ringback_caller_orders_total{outcome="accepted"}[5m]))', "{{caller}}"),

@@ -33,6 +33,7 @@ COUNTERS: Mapping[str, Metric] = {
     "caller_orders": Metric(
         "Orders of a caller, accepted and ended; beyond so many callers all others are `other`.", ("caller", "outcome")
     ),
+    "orders_refused": Metric("Orders refused because buying is switched off or the balance too low.", ("reason",)),
     "deliveries": Metric("Webhook attempts by verdict.", ("verdict",)),
     "events_exhausted": Metric("Webhooks given up after their last try."),
     "alerts": Metric("Things an operator has to know, by kind.", ("kind",)),

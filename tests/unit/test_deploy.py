@@ -234,3 +234,38 @@ def test_bill_of_materials_is_that_of_the_lock():
     assert {(one["name"], one["version"]) for one in bill["components"]} == locked
     assert all(one["hashes"] for one in bill["components"])
     assert "sbom.cdx.json" in tomllib.loads(read("pyproject.toml"))["tool"]["setuptools"]["package-data"]["*"]
+
+
+# Rules.
+
+
+def rules() -> list[dict[str, Any]]:
+    files = [ROOT / "deploy" / "rules" / name for name in ("alerts.yaml", "objectives.yaml")]
+    return [rule for file in files for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
+
+
+ALERTS = [rule for rule in rules() if "alert" in rule]
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
+def test_alert_says_what_to_do(alert: dict[str, Any]):
+    """It links to its row in docs/operations.md, and has a case in which it fires and one in which it is silent."""
+    page, _, anchor = alert["annotations"]["runbook_url"].partition("#")
+    assert f'<a id="{anchor}"></a>`{alert["alert"]}`' in read(page)
+    assert alert["labels"]["severity"] in ("page", "ticket")
+    cases = [case["name"] for case in yaml.safe_load(read("deploy/rules/tests.yaml"))["tests"]]
+    assert [name for name in cases if name.startswith(f"{alert['alert']} fires")]
+    assert [name for name in cases if name.startswith(f"{alert['alert']} is silent")]
+
+
+def test_rules_fire_and_are_silent_where_they_should():
+    """As Prometheus itself evaluates them."""
+    promtool = tool("promtool", "prometheus")
+    done = subprocess.run(
+        [promtool, "test", "rules", "tests.yaml"],
+        cwd=ROOT / "deploy" / "rules",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

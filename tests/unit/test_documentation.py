@@ -207,7 +207,7 @@ def test_figures_that_alerts_and_dashboard_ask_for_are_exported(app: Any):
     exported = _exported(app)
     asked = {
         name
-        for page in ("deploy/rules/alerts.yaml", "deploy/dashboard.json")
+        for page in ("deploy/rules/alerts.yaml", "deploy/rules/objectives.yaml", "deploy/dashboard.json")
         for name in re.findall(r"\bringback_\w+", read(page))
     }
     assert asked - exported == set()

@@ -236,6 +236,7 @@ _KNOWN: Mapping[str, list[Values]] = {
     "orders_ended": _ENDS,
     "order_duration_seconds": _ENDS,
     "orders_failed": _each(ErrorCode),
+    "orders_refused": _each(("buying_switched_off", "balance_below_floor")),
     "settlements": _each(set(Settlement) - {Settlement.NONE, Settlement.PENDING}),
     "deliveries": _VERDICTS,
     "webhook_attempt_duration_seconds": _VERDICTS,

@@ -111,6 +111,7 @@ def _created(created: Created) -> Response:
             raise Problem(422, "idempotency_mismatch", CODES["idempotency_mismatch"], errors=[_OTHER_BODY])
         case "closed":
             code = CLOSED[created.reason]
+            parts().counters.add("orders_refused", reason=code)
             raise Problem(503, code, CODES[code], retry_after=CLOSED_RETRY)
         case _:
             raise Problem(429, created.reason, CODES[created.reason], retry_after=created.retry_after)
