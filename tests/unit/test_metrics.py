@@ -12,17 +12,21 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as plain
 
 from tests.api_stage import Api
-from tests.builders import bought, order
+from tests.builders import SECRET, bought, event, order
 from tests.conftest import must_be_real
+from tests.fakes import FakeSender, World
 from web.api.metrics import _KNOWN, GAUGES
 from web.app import create_app
+from web.reporter import Reporter
 from worker import tally
 from worker.errors import StoreUnavailable
 from worker.lifecycle.steps import reply_name
 from worker.metrics import COUNTERS, HISTOGRAMS, REPLIES, Counters
 from worker.order import Settlement
+from worker.outbox import Outbox
 from worker.provider import replies
 from worker.provider.replies import ACCOUNT_REJECTIONS, BUY_REJECTIONS, Word
+from worker.schedule import Lane
 from worker.services import timed
 
 
@@ -196,3 +200,51 @@ def test_promtool_finds_nothing_to_say(api: Api):
     told = api.app.test_client().get("/metrics").data
     done = subprocess.run([promtool, "check", "metrics"], input=told, capture_output=True, check=False)
     assert (done.returncode, done.stderr + done.stdout) == (0, b"")
+
+
+@pytest.mark.anyio
+async def test_poll_is_late_by_the_time_since_it_was_due(world: World):
+    """As the claim tells it, for each poll."""
+    world.accept(order())
+    await world.lifecycle.buy("ord_1")
+    world.clock.advance(5.7)
+    claim = await world.store.claim(Lane.POLL, 10, 5)
+    assert list(claim.late) == pytest.approx([0.7])
+
+
+@pytest.mark.anyio
+async def test_code_to_webhook_is_counted_once_and_not_for_a_redelivery(world: World):
+    """By hand, hours later, it would look like hours of delay."""
+    sender = FakeSender()
+
+    async def secrets_of(_: str) -> list[str]:
+        return [SECRET]
+
+    outbox = Outbox(
+        world.store, sender, world.gate, world.counters, secrets_of=secrets_of, waits=(1.0,), chance=lambda: 0.0
+    )
+    world.blocking.add_event(event(type="order.otp_received", order=None))
+    world.clock.advance(0.4)
+    after, _ = await outbox.deliver((await world.store.claim_events(1, 20, "w1"))[0])
+    assert world.counters.drain()['code_to_webhook_seconds_bucket{le="0.5"}'] == 1
+    world.clock.advance(3600)
+    assert world.blocking.redeliver(after, world.clock())
+    await outbox.deliver((await world.store.claim_events(1, 20, "w1"))[0])
+    assert not any(name.startswith("code_to_webhook") for name in world.counters.drain())
+
+
+def test_reporter_hands_over_the_rest_at_its_end():
+    """What an outage has left over, and then that the process ends."""
+    told = []
+    reporter = Reporter(lambda *, last=False: told.append(last), every=3600)
+    reporter.start()
+    reporter.start()
+    reporter.end()
+    assert told == [False, True]
+
+
+def test_kill_switch_is_counted_apart_from_errors(api: Api):
+    """Its 503 is what an operator wanted."""
+    api.store.pause("switched_off", {})
+    assert api.shop.order().status_code == 503
+    assert scraped(api, "ringback_orders_refused_total", reason="buying_switched_off") == 1
