@@ -17,6 +17,7 @@ from web.api.callbacks import Callbacks, Judge
 from web.api.keyring import KeyRing
 from web.api.long_poll import LongPoll
 from web.api.metrics import EVERY, Metrics
+from web.api.provider_servers import ProviderServers
 from web.api.rate_limits import RateLimits
 from web.api.requests import MOST_BODY
 from web.parts import Parts, install
@@ -26,6 +27,7 @@ from worker.errors import SettingsInvalid
 from worker.logs import configure, get_logger
 from worker.metrics import Counters
 from worker.otlp import tracer_of
+from worker.provider import products
 from worker.settings import Settings, load
 from worker.store import Store, Vault, connect
 from worker.tracing import Tracer
@@ -53,17 +55,22 @@ def create_app(
     settings = settings or _from_environment()
     vault = Vault(settings.vault_keys)
     reports = store is None
-    store = store or Store(connect(settings.store_url), vault, retention=settings.retention, otp_ttl=settings.otp_ttl)
+    store = store or Store(
+        connect(settings.store_url), vault, retention=settings.retention, otp_ttl=settings.otp_ttl,
+        storage=settings.caller_storage,
+    )  # fmt: skip
     return _assembled(
         Parts(
             settings=settings,
             store=store,
             keys=KeyRing(Callers(store), monotonic),
             callbacks=Callbacks(guard or guard_of(settings), monotonic),
-            limits=limits or RateLimits(),
-            waiting=LongPoll(sleep=sleep, monotonic=monotonic),
+            limits=limits or RateLimits(webhooks=settings.webhooks_per_minute, refreshes=settings.refreshes_per_minute),
+            waiting=LongPoll(store.peek, sleep=sleep, monotonic=monotonic),
+            servers=ProviderServers(store, monotonic),
             clock=clock,
             counters=Counters(),
+            products=products.load(settings.products_file),
         ),
         tracer or tracer_of(settings, "web"),
         reports=reports,
@@ -100,9 +107,10 @@ def _from_environment() -> Settings:
         configure("web")
     try:
         settings = load("web")
+        table = products.load(settings.products_file)
     except SettingsInvalid as invalid:
         sys.stderr.write(f"ringback web: {invalid}\n")
         sys.exit(APP_LOAD_ERROR)
-    for warning in settings.warnings():
+    for warning in [*settings.warnings(), *products.warnings(table, settings.products)]:
         get_logger(__name__).warning("setting_to_know_about", warning=warning)
     return settings

@@ -10,10 +10,12 @@ from flask import Flask, current_app
 from web.api.callbacks import Callbacks
 from web.api.keyring import KeyRing
 from web.api.long_poll import LongPoll
+from web.api.provider_servers import ProviderServers
 from web.api.rate_limits import RateLimits
 from web.request_state import request_state
 from worker.caller import Caller
 from worker.metrics import Counters
+from worker.provider.products import Products
 from worker.settings import Settings
 from worker.store import Store
 
@@ -30,8 +32,10 @@ class Parts:
     callbacks: Callbacks
     limits: RateLimits
     waiting: LongPoll
+    servers: ProviderServers
     clock: Callable[[], float]
     counters: Counters
+    products: Products
 
 
 def install(app: Flask, shared: Parts) -> None:

@@ -14,6 +14,7 @@ from worker.alerts import Alert
 from worker.callers import Callers
 from worker.errors import RingbackError, SettingsInvalid
 from worker.pause import Pause
+from worker.provider import products
 from worker.schedule import LIFE
 from worker.settings import Settings
 from worker.store import Store, VaultLocked
@@ -50,6 +51,8 @@ class Finding:
         return asdict(self)
 
 
+ITEMS_NAMED = 5
+"""Paused items that are named; the others are counted."""
 MERELY_WARNED_OF = frozenset({Pause.PROVIDER_BANNED, Pause.SWITCHED_OFF})
 """Pauses that are somebody's decision or end by themselves; the others need an operator."""
 COUNTED: Mapping[str, str] = {
@@ -83,7 +86,12 @@ def explained(error: RingbackError) -> Finding:
 
 def check_settings(settings: Settings) -> Iterator[Finding]:
     """The settings' warnings, and holes in the address guard."""
-    warnings = settings.warnings()
+    try:
+        table = products.load(settings.products_file)
+    except SettingsInvalid as error:
+        yield Finding(Level.FAIL, "products", str(error), "correct the file that RINGBACK_PRODUCTS_FILE names")
+        return
+    warnings = [*settings.warnings(), *products.warnings(table, settings.products)]
     for warning in warnings:
         yield Finding(Level.WARN, "settings", warning)
     if settings.callback_allowed_networks:
@@ -227,7 +235,12 @@ def check_pauses(store: Store) -> Iterator[Finding]:
         why = f" ({pauses[reason]['reason']})" if pauses[reason].get("reason") else ""
         level = Level.WARN if reason in MERELY_WARNED_OF else Level.FAIL
         yield Finding(level, "buying", f"is paused: {reason}{why}", reason.advice)
-    if not pauses:
+    items = sorted(store.item_pauses())
+    if items:
+        more = f" and {len(items) - ITEMS_NAMED} more" if len(items) > ITEMS_NAMED else ""
+        paused = f"is paused for {', '.join(items[:ITEMS_NAMED])}{more}: the balance is too low for that"
+        yield Finding(Level.WARN, "buying", paused, Pause.INSUFFICIENT_BALANCE.advice)
+    if not pauses and not items:
         yield Finding(Level.OK, "buying", "is on")
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
+from urllib.parse import urlsplit
 
 from worker.order import rfc3339
 
@@ -20,6 +22,8 @@ class EventStatus(StrEnum):
     """The receiver answered 410: nobody wants it there any more."""
     EXHAUSTED = "exhausted"
     """Every try of the schedule failed. It can be redelivered by hand."""
+    RECORDED = "recorded"
+    """Nobody is pushed: its order has no callback. It is there to be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One webhook. `body` holds the exact bytes that are signed; `order` is None for a ping."""
+    """One webhook. `body` holds the exact bytes that are signed; `order` is None for a ping.
+
+    `url` is empty where nobody is pushed: such an event is `recorded` from its beginning.
+    """
 
     id: str
     type: str
@@ -63,6 +70,23 @@ class Event:
     sequence: int = 0
     origin: str = field(default="", repr=False)
     """Its order's."""
+
+    @property
+    def pushed(self) -> bool:
+        """Whether somebody is to be told; otherwise it is only there to be read."""
+        return self.url != ""
+
+    @property
+    def host(self) -> str:
+        """The receiving host (with scheme and port) as a digest: what cannot be reached is the same for all of it."""
+        parts = urlsplit(self.url)
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme)
+        return _digest(f"{parts.scheme}://{(parts.hostname or '').lower()}:{port}")
+
+    @property
+    def endpoint(self) -> str:
+        """What deliveries are kept apart by, as a digest: the caller, and its callback without the query."""
+        return _digest(f"{self.caller} {self.host} {urlsplit(self.url).path}")
 
     def tried(self, attempt: Attempt, status: EventStatus, *, due_at: float | None = None) -> Event:
         """The event after an attempt; `due_at` is when the next one is due, if any."""
@@ -88,5 +112,11 @@ class Event:
         }
 
 
+def _digest(text: str) -> str:
+    """What stands for an address in keys: an address may hold secrets."""
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+DEFAULT_PORTS = {"https": 443, "http": 80}
 MOST_ATTEMPTS_KEPT = 50
 """Attempts remembered per event: a whole schedule and a few redeliveries."""

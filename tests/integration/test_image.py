@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 @pytest.mark.skipif(not os.environ.get("RINGBACK_CI"), reason="installs everything anew: in CI alone")
 def test_steps_of_the_image_need_nothing_beyond_the_lock(tmp_path: Path):
-    """Each `pip install` of the Dockerfile runs as it stands, on what the image is given; the commands are then there."""
+    """Each `pip install` of the Dockerfile runs as it stands on what the image is given, and the commands are there."""
     text = (ROOT / "deploy" / "Dockerfile").read_text()
     for name in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE):
         for one in name.split():

@@ -196,7 +196,7 @@ def test_bad_settings_and_a_dead_store_are_findings(stage):
     assert "RINGBACK_MIN_BALANCE" in finding["meaning"]
 
 
-@pytest.mark.parametrize(("host", "ago", "code"), [("here", 1, 0), ("here", 5, 1), ("elsewhere", 1, 1)])
+@pytest.mark.parametrize(("host", "ago", "code"), [("here", -60, 0), ("here", 60, 1), ("elsewhere", -60, 1)])
 def test_live_asks_for_the_heart_of_a_worker_on_this_machine(stage, monkeypatch, host, ago, code):
     """One that beats on another machine, or has fallen silent, is none."""
     monkeypatch.setattr("worker.cli.checkup.web_answers", lambda _: False)

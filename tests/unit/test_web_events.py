@@ -10,6 +10,7 @@ import pytest
 from tests.api_stage import HOOK, Api, bad_fields, code
 from worker.event import Attempt, EventStatus
 from worker.store import Vault, codec, keys
+from worker.webhooks.signing import sign
 
 
 @pytest.fixture
@@ -56,6 +57,16 @@ def test_ping_to_a_private_address_is_refused(api):
     assert code(shop.post("/v1/events/ping")) == (409, "callback_refused")
 
 
+def test_attempts_do_not_tell_a_name_inside_from_one_that_is_none(api, pings):
+    """What a callback's name led to later is no list of internal names either."""
+    shop, (first, second, *_) = pings
+    for event_id, error in ((first, "blocked_address"), (second, "dns")):
+        before = api.store.load_event(event_id)
+        written(api, before.tried(Attempt(api.clock(), None, error, 0.1), EventStatus.PENDING, due_at=api.clock()))
+    shown = [shop.get(f"/v1/events/{one}").json["attempts"] for one in (first, second)]
+    assert shown[0] == shown[1]
+
+
 def test_event_shows_its_attempts(api, pings):
     """Each attempt is there with its time, its status or error, its duration and how the answer began."""
     shop, (first, *_) = pings
@@ -95,10 +106,74 @@ def test_catching_up_goes_forward_from_the_last_event_seen(pings):
     assert second.json["next_cursor"] is None
 
 
-def test_catching_up_after_an_unknown_event_is_not_found(api, pings):
-    """What is unknown, or somebody else's, is no place to go on from."""
-    _, known = pings
-    assert code(api.shop.get(f"/v1/events?after={known[0]}")) == (404, "not_found")
+def test_event_that_is_no_longer_kept_is_gone(api, pings):
+    """What has expired, or is somebody else's, is no place to go on from: 410, and what to do instead."""
+    shop, known = pings
+    api.raw.delete(keys.event(known[0]))
+    for asker in (shop, api.shop):
+        answer = asker.get(f"/v1/events?after={known[0]}")
+        assert code(answer) == (410, "event_gone")
+        assert "`after=`, empty" in answer.json["detail"]
+
+
+def test_feed_begins_with_the_first_that_is_kept(pings):
+    """An empty `after` is before all of them."""
+    shop, known = pings
+    assert ids(shop.get("/v1/events?after=")) == known
+
+
+@pytest.mark.parametrize("how", ["cursor={}", "after={}", "after=&cursor={}"])
+def test_cursor_keeps_its_direction(pings, how):
+    """Wherever the cursor of a walk forward is sent, the walk goes on forward."""
+    shop, known = pings
+    first = shop.get("/v1/events?after=&limit=2")
+    assert ids(shop.get("/v1/events?" + how.format(first.json["next_cursor"]))) == known[2:]
+
+
+def test_feed_holds_its_answer_until_there_is_something(api, pings):
+    """`wait` ends with the first event that fits, and not with one that does not."""
+    shop, known = pings
+    order_id = shop.order_id()
+    api.on_sleep = lambda: len(api.slept) == 3 and shop.post(f"/v1/orders/{order_id}/cancel")
+    page = shop.get(f"/v1/events?after={known[-1]}&type=order.cancelled&wait=30")
+    assert [one["order"] for one in page.json["data"]] == [order_id]
+    assert len(api.slept) == 3
+
+
+def test_feed_that_stays_empty_is_answered_in_time(api, pings):
+    """When the time is over the answer is an empty page."""
+    shop, known = pings
+    began = api.clock()
+    page = shop.get(f"/v1/events?after={known[-1]}&wait=30")
+    assert (page.json, api.clock()) == ({"data": [], "next_cursor": None}, began + 30)
+
+
+def test_payload_is_what_is_signed_to_the_byte(api):
+    """The feed's payload and headers verify with the caller's secret, as a webhook does; other reads show neither."""
+    shop = api.new_caller("Puller")
+    answer = shop.post("/v1/orders", json={"server": "1", "type": "1", "metadata": {"name": "Zoë \u2028 <&>"}})
+    shop.post(f"/v1/orders/{answer.json['id']}/cancel")
+    (one,) = shop.get("/v1/events?after=&payload=true").json["data"]
+    kept = api.store.load_event(one["id"])
+    assert one["payload"].encode() == kept.body
+    (secret,) = api.callers.get(shop.id).live_secrets(api.clock())
+    signature = sign([secret], one["id"], int(api.clock()), kept.body)
+    assert one["headers"] == {
+        "webhook-id": one["id"], "webhook-timestamp": str(int(api.clock())), "webhook-signature": signature,
+    }  # fmt: skip
+    (plain,) = shop.get("/v1/events?after=").json["data"]
+    assert not {"payload", "headers"} & set(plain)
+
+
+def test_event_that_nobody_is_pushed_is_recorded(api):
+    """Nothing is due for it, it shows no next attempt, and it cannot be sent again: there is nowhere to."""
+    shop = api.new_caller("Puller")
+    order_id = shop.post("/v1/orders", json={"server": "1", "type": "1"}).json["id"]
+    shop.post(f"/v1/orders/{order_id}/cancel")
+    (one,) = shop.get("/v1/events?status=recorded").json["data"]
+    assert (one["type"], one["order"], one["next_attempt_at"]) == ("order.cancelled", order_id, None)
+    assert api.due("deliver") == {}
+    assert code(shop.post(f"/v1/events/{one['id']}/redeliver")) == (409, "no_callback")
 
 
 def test_events_of_an_order_are_its_own(api, pings):
@@ -140,7 +215,7 @@ def test_redelivery_keeps_the_id_and_is_due_now(api, pings):
 def test_redelivery_amid_an_attempt_leaves_it_alone(api, pings):
     """An attempt under way is what was asked for."""
     shop, (first, *_) = pings
-    api.raw.zadd("rb:host:caller.example:443", {first: (api.clock() + 15) * 1000})
+    api.raw.zadd(f"rb:endpoint:{api.store.load_event(first).endpoint}", {first: (api.clock() + 15) * 1000})
     version = api.store.load_event(first).version
     assert shop.post(f"/v1/events/{first}/redeliver").status_code == 202
     assert api.store.load_event(first).version == version

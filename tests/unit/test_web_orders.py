@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from tests.api_stage import BODY, HOOK, Api, bad_fields, code
-from web.api.long_poll import LongPoll
 from worker.caller import Caps
 from worker.errors import StoreUnavailable
-from worker.order import ErrorCode, Status
+from worker.order import Status
 from worker.store import Written
 
 
@@ -56,9 +56,24 @@ def test_callers_own_callback_serves_when_none_is_given(api):
     assert answer.json["callback_url"] == "https://caller.example/own"
 
 
-def test_missing_callback_is_named(api):
-    """With no callback anywhere the field is complained about."""
-    assert bad_fields(api.shop.post("/v1/orders", json={"server": "1", "type": "1"})) == {"callback_url": "required"}
+def test_order_without_any_callback_is_accepted(api):
+    """With no callback anywhere nothing is pushed: the order is taken, and says so."""
+    answer = api.shop.post("/v1/orders", json={"server": "1", "type": "1"})
+    assert (answer.status_code, answer.json["callback_url"]) == (202, None)
+    assert api.kept(answer.json["id"]).callback_url == ""
+
+
+def test_what_is_pushed_to_nobody_needs_no_proven_callback(api):
+    """A caller that has to prove its callback may order without one."""
+    shop = api.new_caller("Careful", verify_callback=True)
+    assert shop.post("/v1/orders", json={"server": "1", "type": "1"}).status_code == 202
+
+
+def test_null_is_no_metadata(api):
+    """Every optional field takes a null."""
+    nothing = dict.fromkeys(("callback_url", "metadata", "purpose", "timeout"))
+    answer = api.shop.post("/v1/orders", json={"server": "1", "type": "1", **nothing})
+    assert (answer.status_code, answer.json["metadata"]) == (202, {})
 
 
 def test_all_bad_fields_come_at_once(api):
@@ -76,7 +91,7 @@ def test_all_bad_fields_come_at_once(api):
         {"server": ""}, {"server": "x" * 65}, {"server": "a\nb"}, {"server": "ü"}, {"server": "\x00"}, {"type": None},
         {"type": 1}, {"server": " 1"}, {"timeout": 0}, {"timeout": -1}, {"timeout": 86_401}, {"timeout": "5"},
         {"timeout": False}, {"purpose": "x" * 101}, {"purpose": "a\nb"}, {"purpose": "\x7f"}, {"purpose": 5},
-        {"metadata": None}, {"metadata": {"x": "y" * 4096}}, {"metadata": "{}"}, {"callback_url": ""},
+        {"metadata": {"x": "y" * 4096}}, {"metadata": "{}"}, {"callback_url": ""},
         {"callback_url": 5}, {"callback_url": "https://caller.example/" + "x" * 2048}, {"callback_url": "ftp://x/"},
         {"callback_url": "http://caller.example/"}, {"callback_url": "https://unknown.example/"}, {"otp": "1"},
     ],
@@ -261,52 +276,11 @@ def test_oddly_shaped_id_is_not_found(api, order_id):
     assert code(api.shop.get(f"/v1/orders/{order_id}")) == (404, "not_found")
 
 
-def test_wait_returns_when_the_order_changes(api):
-    """A held answer comes as soon as a worker has changed the order."""
-    order_id = api.shop.order_id()
-    api.on_sleep = lambda: len(api.slept) == 3 and api.bought(order_id)
-    answer = api.shop.get(f"/v1/orders/{order_id}?wait=30")
-    assert answer.json["status"] == "waiting"
-    assert len(api.slept) == 3
-
-
-def test_wait_ends_when_its_time_is_over(api):
-    """Without a change the answer comes after the time asked for, unchanged."""
-    order_id, begun = api.shop.order_id(), api.clock()
-    assert api.shop.get(f"/v1/orders/{order_id}?wait=2").json["status"] == "queued"
-    assert api.clock() - begun == pytest.approx(2, abs=0.01)
-
-
-def test_ended_order_is_not_waited_for(api):
-    """Nothing more will happen to it."""
-    order_id = api.shop.order_id()
-    order = api.kept(order_id)
-    api.change(order, order.reject(ErrorCode.NO_NUMBERS, "none", api.clock()))
-    assert api.shop.get(f"/v1/orders/{order_id}?wait=60").json["error"]["code"] == "no_numbers"
-    assert not api.slept
-
-
 @pytest.mark.parametrize("wait", ["61", "-1", "x", "", "1.5", "1e1", "99999999999999", "5&wait=6"])
 def test_odd_wait_is_refused(api, wait):
     """A wait is a whole number of seconds up to 60, given once."""
     order_id = api.shop.order_id()
     assert list(bad_fields(api.shop.get(f"/v1/orders/{order_id}?wait={wait}"))) == ["wait"]
-
-
-def test_no_more_than_so_many_wait(api):
-    """Past the bound a waiting request is refused, and the room is free again afterwards."""
-    room, order_id = LongPoll(most=1, sleep=lambda _: None, monotonic=api.clock), api.shop.order_id()
-    object.__setattr__(api.app.extensions["ringback"], "waiting", room)
-    refused = []
-
-    def second():
-        refused.append(api.shop.get(f"/v1/orders/{order_id}?wait=5"))
-        return True
-
-    assert room.until(second, 5)
-    assert code(refused[0]) == (429, "too_many_waiting")
-    assert refused[0].headers["Retry-After"] == "1"
-    assert room.until(lambda: True, 5)
 
 
 def test_listing_pages_from_the_newest(api):
@@ -387,10 +361,10 @@ def test_cancel_twice_changes_nothing_more(api):
     """A second cancel, or one after the end, answers with the order as it is."""
     order_id = api.shop.order_id()
     first = api.shop.post(f"/v1/orders/{order_id}/cancel")
-    version = api.store.version(order_id)
+    version = api.kept(order_id).version
     again = api.shop.post(f"/v1/orders/{order_id}/cancel")
     assert (again.status_code, again.data) == (202, first.data)
-    assert api.store.version(order_id) == version
+    assert api.kept(order_id).version == version
 
 
 def test_cancel_that_loses_a_race_is_tried_anew(api, monkeypatch):
@@ -414,10 +388,81 @@ def test_cancel_is_in_the_journal(api):
 def test_unreachable_store_is_a_503(api, monkeypatch):
     """With the store away nothing is accepted, and the answer says when to ask again."""
 
-    def gone(*_):
+    def gone(*_, **__):
         raise StoreUnavailable("the store does not answer")
 
     monkeypatch.setattr(api.store, "create", gone)
     answer = api.shop.order()
     assert code(answer) == (503, "store_unavailable")
     assert answer.headers["Retry-After"]
+
+
+# Products.
+
+SMS = {"product": "sms", "service": "tg", "country": "33", "type": "4"}
+EMAIL = {"product": "email", "service": "tg", "domain": "gmail.com"}
+NO_PRICES: list[Any] = [
+    "abc", "-1", "1e9999", "", "NaN", "Infinity", "1,5", " 5", "5\n", "\u0665", "0x1", "1" * 10, 50, 4.5, True, [],
+]  # fmt: skip
+
+
+def placed(api, body):
+    """An order without what all products share."""
+    return api.shop.post("/v1/orders", json={"callback_url": HOOK, **body})
+
+
+def test_an_order_of_a_product_shows_its_fields_and_no_others(api):
+    """What its product does not have is null; a price that is the most is kept to the letter."""
+    told = placed(api, {**SMS, "max_price": "50.00"}).json
+    assert {name: told[name] for name in ("product", "service", "country", "type", "max_price")} == {
+        **SMS, "max_price": "50.00",
+    }  # fmt: skip
+    assert [told[name] for name in ("server", "domain", "number", "address", "price")] == [None] * 5
+    kept = api.kept(told["id"])
+    assert (kept.product, kept.item, kept.max_price) == (
+        "sms", {"service": "tg", "country": "33", "type": "4"}, Decimal("50.00"),
+    )  # fmt: skip
+
+
+def test_a_product_that_is_off_is_named(api):
+    """422 with a code of its own, and the field."""
+    answer = placed(api, EMAIL)
+    assert code(answer) == (422, "product_disabled")
+    assert answer.json["errors"][0]["field"] == "product"
+
+
+def test_a_product_that_is_on_is_taken(clock):
+    """RINGBACK_PRODUCTS says which."""
+    api = Api(clock, RINGBACK_PRODUCTS="email")
+    assert placed(api, EMAIL).status_code == 202
+    assert code(placed(api, SMS)) == (422, "product_disabled")
+    assert code(placed(api, {"server": "1", "type": "1"})) == (422, "product_disabled")
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({"product": "fax"}, {"product"}),
+        ({"product": 7}, {"product"}),
+        ({"product": None}, {"product"}),
+        ({"product": "sms"}, {"service", "country", "type"}),
+        ({**SMS, "type": "7"}, {"type"}),
+        ({**SMS, "server": "1"}, {"server"}),
+        ({**SMS, "service": "a b"}, {"service"}),
+        ({"server": "1", "type": "1", "max_price": "5"}, {"max_price"}),
+        ({"server": "1", "type": "1", "service": "tg"}, {"service"}),
+        *[({**SMS, "max_price": bad}, {"max_price"}) for bad in NO_PRICES],
+    ],
+)  # fmt: skip
+def test_what_does_not_belong_to_a_product_is_named(api, body, fields):
+    """A wrong, missing or foreign field, and a price that is none."""
+    assert set(bad_fields(placed(api, body))) == fields
+
+
+def test_a_spend_cap_that_is_used_up_is_a_429(clock):
+    """Named, with the seconds until the next day; a cheap number counts what the setting says."""
+    api = Api(clock, RINGBACK_CHEAP_PRICE="10")
+    shop = api.new_caller("Capped", caps=Caps(max_spend_per_day=Decimal("9.99")))
+    answer = shop.order()
+    assert code(answer) == (429, "spend_per_day")
+    assert 0 < int(answer.headers["Retry-After"]) <= 86_400

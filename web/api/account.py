@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 
 from web.api import openapi, requests, schemas
+from web.api.problems import CODES, Problem
 from web.api.requests import takes
 from web.api.responses import answer
-from web.parts import parts
+from web.client import has_left
+from web.parts import current_caller, parts
 from worker.order import rfc3339
-from worker.reading import Reading
+from worker.pause import Pause
+from worker.reading import Reading, listing_name
 
 REFRESH_WAIT = 5.0
 """Seconds to wait for a reading that was asked for."""
@@ -24,6 +29,9 @@ def routes() -> APIBlueprint:
     api = APIBlueprint("account", __name__, url_prefix="/v1", abp_tags=[openapi.ACCOUNT], abp_security=openapi.BEARER)
     api.get("/balance", responses=openapi.answers(200, schemas.Balance, 422))(balance)
     api.get("/servers", responses=openapi.answers(200, schemas.Servers, 422))(servers)
+    api.get("/countries", responses=openapi.answers(200, schemas.Countries, 422))(countries)
+    api.get("/services", responses=openapi.answers(200, schemas.Services, 422))(services)
+    api.get("/products", responses=openapi.answers(200, schemas.Products, 422))(products)
     return api
 
 
@@ -39,8 +47,64 @@ def servers() -> Response:
     """List the provider's servers."""
     asked = requests.query(schemas.ServersQuery)
     reading = _reading(f"servers:{asked.type}", refresh=asked.refresh == "true")
-    known = None if reading.value is None else json.loads(reading.value)
-    return answer({"type": asked.type, "servers": known, **_age(reading)})
+    return answer({"type": asked.type, "servers": _listed(reading), **_age(reading)})
+
+
+@takes(query=schemas.CountriesQuery)
+def countries() -> Response:
+    """List the countries of SMS OTP."""
+    asked = requests.query(schemas.CountriesQuery)
+    reading = _listing(listing_name("countries", "sms", [asked.type]), refresh=asked.refresh == "true")
+    return answer({"type": asked.type, "countries": _listed(reading), **_age(reading)})
+
+
+@takes(query=schemas.ServicesQuery)
+def services() -> Response:
+    """List the services of SMS OTP or Email OTP, with their prices."""
+    asked = requests.query(schemas.ServicesQuery)
+    place = _place(asked)
+    reading = _listing(listing_name("services", asked.product, place), refresh=asked.refresh == "true")
+    where = {"product": asked.product, "country": asked.country, "type": asked.type, "domain": asked.domain}
+    return answer({**where, "services": _listed(reading), **_age(reading)})
+
+
+def _place(asked: schemas.ServicesQuery) -> list[str]:
+    """Where the services are, by the product's fields. Raises Problem (422) for one that is missing or another's."""
+    wanted = {"sms": ("country", "type"), "email": ("domain",)}[asked.product]
+    given = {name: getattr(asked, name) for name in ("country", "type", "domain")}
+    wrong = [
+        {"field": name, "code": "required", "message": f"is required of {asked.product}"}
+        for name in wanted
+        if given[name] is None
+    ] + [
+        {"field": name, "code": "unknown_field", "message": f"is no field of {asked.product}"}
+        for name, value in given.items()
+        if value is not None and name not in wanted
+    ]
+    if wrong:
+        raise requests.invalid(wrong)
+    return [given[name] for name in wanted]
+
+
+@takes()
+def products() -> Response:
+    """List the products that may be ordered here."""
+    table, enabled = parts().products, parts().settings.products
+    listed = [
+        {"product": name, "fields": schemas.product_fields(name), "verified": table[name].verified}
+        for name in enabled
+        if name in table
+    ]
+    return answer({"data": listed})
+
+
+def _listing(what: str, *, refresh: bool) -> Reading:
+    """A listing of the catalogue; one that nobody has read yet is asked for like one that is to be read anew."""
+    return _reading(what, refresh=refresh or parts().store.reading(what).asked_at is None)
+
+
+def _listed(reading: Reading) -> Any:
+    return None if reading.value is None else json.loads(reading.value)
 
 
 def _reading(what: str, *, refresh: bool) -> Reading:
@@ -49,8 +113,13 @@ def _reading(what: str, *, refresh: bool) -> Reading:
     before = store.reading(what)
     if not refresh:
         return before
-    store.request_refresh(what)
-    parts().waiting.until(lambda: store.reading(what).asked_at != before.asked_at, REFRESH_WAIT)
+    caller, tried = current_caller(), store.peek([store.reading_of(what)])[0]
+    quota = parts().limits.refresh(caller.id, what)
+    if not quota.allowed:
+        raise Problem(429, "refresh_per_minute", CODES["refresh_per_minute"], retry_after=quota.reset)
+    with parts().waiting.place(caller.id, REFRESH_WAIT, partial(has_left, request.environ)) as wait:
+        store.request_refresh(what)
+        wait.until_changed(store.reading_of(what), tried)
     return store.reading(what)
 
 
@@ -59,9 +128,13 @@ def _age(reading: Reading) -> dict[str, Any]:
 
 
 def _buying() -> dict[str, Any]:
-    pauses = parts().store.pauses()
-    reasons = [
-        {"reason": reason, "since": rfc3339(details.get("since")), "probe_at": rfc3339(details.get("probe_at"))}
-        for reason, details in sorted(pauses.items())
-    ]
-    return {"paused": bool(reasons), "reasons": reasons}
+    store = parts().store
+    pauses, items = store.pauses(), store.item_pauses()
+    reasons = [_reason(reason, None, details) for reason, details in sorted(pauses.items())]
+    reasons += [_reason(Pause.INSUFFICIENT_BALANCE, item, details) for item, details in sorted(items.items())]
+    return {"paused": bool(pauses), "reasons": reasons}
+
+
+def _reason(reason: str, item: str | None, details: Mapping[str, Any]) -> dict[str, Any]:
+    since, probe_at = rfc3339(details.get("since")), rfc3339(details.get("probe_at"))
+    return {"reason": reason, "item": item, "since": since, "probe_at": probe_at}

@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
-from flask import Response
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 
 from web.api import openapi, requests, schemas
+from web.api.authentication import confirm
+from web.api.callbacks import told
 from web.api.problems import CODES, Problem, not_found
 from web.api.requests import takes
 from web.api.responses import answer
+from web.client import has_left
 from web.middleware import about
 from web.parts import current_caller, parts
 from worker import announce
 from worker.event import Event
-from worker.webhooks.guard import CallbackRefused
+from worker.webhooks.guard import CallbackRefused, Refusal
+from worker.webhooks.message import signature_headers
+from worker.webhooks.signing import sign
 
+NO_ADDRESS = "dns"
+"""The error of an attempt whose host led to no address that may be called."""
 MOST_TRIES = 3
 """Times that a redelivery is tried anew because an attempt ended meanwhile."""
+GONE = (
+    "this event is not, or no longer, among yours: see what became of your orders (GET /v1/orders), "
+    "then go on from the first event that is kept (`after=`, empty)"
+)
 
 
 def routes() -> APIBlueprint:
     """The routes under /v1/events."""
     api = APIBlueprint("events", __name__, url_prefix="/v1", abp_tags=[openapi.EVENTS], abp_security=openapi.BEARER)
-    api.get("/events", responses=openapi.answers(200, schemas.Events, 404, 422))(index)
+    api.get("/events", responses=openapi.answers(200, schemas.Events, 404, 410, 422))(index)
     api.get("/events/<event:event_id>", responses=openapi.answers(200, schemas.Event, 404, 422))(show)
-    api.post("/events/<event:event_id>/redeliver", responses=openapi.answers(202, "Event", 404, 422))(redeliver)
+    api.post("/events/<event:event_id>/redeliver", responses=openapi.answers(202, "Event", 404, 409, 422))(redeliver)
     api.post("/events/ping", responses=openapi.answers(202, "Event", 409, 422))(ping)
     return api
 
@@ -33,50 +48,105 @@ def routes() -> APIBlueprint:
 def index() -> Response:
     """List events, newest first; with `after`, what came after that event, oldest first."""
     asked = requests.query(schemas.EventsQuery)
-    if asked.after is not None:
-        return _after(asked.cursor or asked.after, asked)
-    found, cursor = parts().store.events(
-        current_caller().id, order=asked.order, status=asked.status, limit=asked.limit, before=asked.cursor
-    )
-    return _page(found, cursor)
+    look = _look(asked)
+    found, cursor = look()
+    if asked.wait and not found:
+        found, cursor = _awaited(look, asked.wait)
+    return answer({"data": _all_shown(found, payload=asked.payload == "true"), "next_cursor": cursor})
 
 
-def _after(event_id: str, asked: schemas.EventsQuery) -> Response:
-    """Oldest first. What the other fields leave out makes a page shorter, not the walk."""
-    last = _own(event_id)
-    walked = parts().store.events_after(current_caller().id, last.sequence, asked.limit)
-    fitting = [one for one in walked if asked.order in (None, one.order) and asked.status in (None, one.status)]
-    return _page(fitting, walked[-1].id if len(walked) == asked.limit else None)
+Page = tuple[list[Event], str | None]
 
 
-def _page(found: list[Event], cursor: str | None) -> Response:
-    return answer({"data": [event.public() for event in found], "next_cursor": cursor})
+def _awaited(look: Callable[[], Page], seconds: int) -> Page:
+    """The page once there is something on it, or an empty one when the wait is over."""
+    store, caller = parts().store, current_caller()
+    spot = store.last_event_of(caller.id)
+    with parts().waiting.place(caller.id, seconds, partial(has_left, request.environ)) as wait:
+        newest, page = store.peek([spot])[0], look()
+        while not page[0] and wait.until_changed(spot, newest):
+            newest, page = store.peek([spot])[0], look()
+    confirm()
+    return page
+
+
+def _look(asked: schemas.EventsQuery) -> Callable[[], Page]:
+    """What reads the page that was asked for, as often as it is called."""
+    cursor, caller, store = asked.cursor or "", current_caller().id, parts().store
+    if asked.after is None and not cursor.startswith(schemas.FORWARD):
+        return lambda: store.events(
+            caller, order=asked.order, status=asked.status, type=asked.type, limit=asked.limit, before=asked.cursor
+        )
+    start = _place(cursor or asked.after or "")
+
+    def forward() -> Page:
+        found, last = store.events_after(caller, start, asked.limit, asked.fits)
+        return found, schemas.FORWARD + last if last else None
+
+    return forward
+
+
+def _place(after: str) -> int:
+    """Where a walk forward begins: behind an event, or (empty) before the first that is kept."""
+    if not after:
+        return 0
+    event = parts().store.load_event(after.removeprefix(schemas.FORWARD))
+    if event is None or event.caller != current_caller().id:
+        raise Problem(410, "event_gone", GONE)
+    return event.sequence
+
+
+def _all_shown(events: list[Event], *, payload: bool) -> list[dict[str, Any]]:
+    if not payload:
+        return [_shown(event) for event in events]
+    caller, now = current_caller(), parts().clock()
+    secrets, timestamp = caller.live_secrets(now), int(now)
+    return [
+        {
+            **_shown(event),
+            "payload": event.body.decode(),
+            "headers": signature_headers(event.id, timestamp, sign(secrets, event.id, timestamp, event.body)),
+        }
+        for event in events
+    ]
 
 
 @takes(path=schemas.EventPath)
 def show(event_id: str) -> Response:
     """Read an event with all its attempts."""
-    return answer(_own(event_id).public())
+    return answer(_shown(_own(event_id)))
 
 
 @takes(path=schemas.EventPath)
 def redeliver(event_id: str) -> Response:
     """Send an event's webhook once more, with the same id."""
+    _own(event_id)
+    _counted()
     for _ in range(MOST_TRIES):
         event, now = _own(event_id), parts().clock()
+        if not event.pushed:
+            raise Problem(409, "no_callback", "this event's order has no callback: read the event with `payload=true`")
         if parts().store.redeliver(event, now):
-            return answer(event.again(now).public(), 202)
+            return answer(_shown(event.again(now)), 202)
     # An attempt is under way: it is what was asked for.
-    return answer(_own(event_id).public(), 202)
+    return answer(_shown(_own(event_id)), 202)
 
 
 @takes()
 def ping() -> Response:
     """Send a `webhook.ping` to the caller's callback."""
+    _counted()
     event = announce.ping(current_caller().id, _callback(), parts().clock())
     parts().store.add_event(event)
     about(webhook=event.id)
-    return answer(event.public(), 202)
+    return answer(_shown(event), 202)
+
+
+def _counted() -> None:
+    """Count a webhook that is asked for. Raises Problem (429)."""
+    quota = parts().limits.webhook(current_caller().id)
+    if not quota.allowed:
+        raise Problem(429, "webhooks_per_minute", CODES["webhooks_per_minute"], retry_after=quota.reset)
 
 
 def _callback() -> str:
@@ -84,16 +154,27 @@ def _callback() -> str:
     if callback is None:
         raise Problem(409, "no_callback", CODES["no_callback"])
     try:
-        parts().callbacks.check(callback)
+        parts().callbacks.check(callback, current_caller().id)
     except CallbackRefused as refused:
-        raise Problem(409, "callback_refused", refused.message) from None
+        _, why = told(refused)
+        about(callback=refused.code.value)
+        raise Problem(409, "callback_refused", f"this caller's default callback {why}") from None
     return callback
+
+
+def _shown(event: Event) -> dict[str, Any]:
+    """The event as callers see it: like a POST, it does not tell a host that leads inside from one that is none."""
+    public = event.public()
+    for attempt in public["attempts"]:
+        if attempt["error"] == Refusal.blocked_address:
+            attempt["error"] = NO_ADDRESS
+    return public
 
 
 def _own(event_id: str) -> Event:
     """The caller's event; somebody else's looks like none."""
     event = parts().store.load_event(event_id)
     if event is None or event.caller != current_caller().id:
-        raise not_found()
+        raise not_found("event")
     about(webhook=event_id)
     return event

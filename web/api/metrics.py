@@ -56,6 +56,7 @@ GAUGES: Mapping[str, Metric] = {
     "http_held": Metric("Answers held back (`?wait=`, `?refresh=`), over all web processes."),
     "http_held_capacity": Metric("Answers that may be held back at a time."),
     "buying_paused": Metric("1 per reason why buying is paused.", ("reason",)),
+    "paused_items": Metric("Items paused because the balance is too low for them."),
     "balance_pkr": Metric("The provider's balance as last read, in PKR."),
     "balance_read_timestamp_seconds": Metric("When it was last read; 0 is never."),
     "workers": Metric("Workers that live, by their heartbeats."),
@@ -171,6 +172,7 @@ class StoreMetrics(Collector):
 
     def _account(self) -> Iterator[Family]:
         yield _gauges("buying_paused", {(reason,): 1 for reason in self._store.pauses()})
+        yield _gauge("paused_items", len(self._store.item_pauses()))
         balance = self._store.reading("balance")
         if balance.value is not None:
             yield _gauge("balance_pkr", float(balance.value))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typer
 
-from worker.cli import account, callers, checkup, events, money, orders, running
+from worker.cli import account, calibrate, callers, checkup, events, listen, money, orders, running, trigger
 from worker.cli.context import Commands
 
 __all__ = ["app", "main"]
@@ -29,6 +29,9 @@ app.add_typer(events.app, name="events")
 account.register(app)
 money.register(app)
 checkup.register(app)
+calibrate.register(app)
+listen.register(app)
+trigger.register(app)
 
 
 def main() -> None:

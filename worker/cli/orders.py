@@ -42,8 +42,19 @@ def _object(text: str) -> dict[str, Any]:
 
 @app.command()
 def create(
-    server: Annotated[str, typer.Option(help="The provider's server; `ringback servers` lists them.")],
-    type: Annotated[str, typer.Option(help="The provider's type of number.")],
+    product: Annotated[str | None, typer.Option(help="cheap (the default), sms, or email.")] = None,
+    server: Annotated[
+        str | None, typer.Option(help="Of cheap: the provider's server; `ringback servers` lists them.")
+    ] = None,
+    type: Annotated[str | None, typer.Option(help="Of cheap and sms: the provider's type of number.")] = None,
+    service: Annotated[
+        str | None, typer.Option(help="Of sms and email: the service's code; `ringback services` lists them.")
+    ] = None,
+    country: Annotated[
+        str | None, typer.Option(help="Of sms: the country's id; `ringback countries` lists them.")
+    ] = None,
+    domain: Annotated[str | None, typer.Option(help="Of email: the address's domain.")] = None,
+    max_price: Annotated[str | None, typer.Option(help="Of sms and email: the most that may be paid, in PKR.")] = None,
     callback_url: Annotated[str | None, typer.Option(help="Where the webhooks go.")] = None,
     metadata: Annotated[Any, option(_object, metavar="JSON", help="A JSON object that comes back untouched.")] = None,
     purpose: Annotated[str | None, typer.Option(help="A short label.")] = None,
@@ -59,8 +70,9 @@ def create(
     Example: RINGBACK_API_KEY=rbk_... ringback order create --server 1 --type 1 --wait
     """
     given = {
-        "server": server, "type": type, "callback_url": callback_url, "metadata": metadata,
-        "purpose": purpose, "timeout": timeout,
+        "product": product, "server": server, "type": type, "service": service, "country": country, "domain": domain,
+        "max_price": max_price, "callback_url": callback_url, "metadata": metadata, "purpose": purpose,
+        "timeout": timeout,
     }  # fmt: skip
     with Api(url, api_key) as api:
         order = api.place({name: value for name, value in given.items() if value is not None}, idempotency_key)

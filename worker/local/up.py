@@ -26,6 +26,10 @@ SANDBOX_KEY = "sandbox"
 """The sandbox provider's API key; it guards play money."""
 REVIVAL_PAUSE = 2.0
 """Seconds between two attempts to start a store that does not come up again."""
+TEMPO = {"RINGBACK_EARLIEST_CANCEL": "5", "RINGBACK_CANCEL_RETRY": "2", "RINGBACK_BUY_BUDGET": "8"}
+"""What workers are given with the sandbox, so that every story ends within seconds."""
+SANDBOX_TEMPO = ("--cancel-after", "4", "--story-life", "30")
+"""The sandbox's own side of it."""
 WEB_ARGUMENTS = ("--config", "python:web.server.config", "web.app:create_app()")
 """The Procfile's web line; a test holds the two together."""
 WORKER_ARGUMENTS = (
@@ -66,7 +70,8 @@ def up(
     sandboxed = sandbox or not os.environ.get("RINGBACK_OTPGET_API_KEY")
     with _store(folder) as store:
         ports = _ports(port, sandbox_port, sandboxed)
-        children = service(ports, _own_settings(folder, store), workers=workers)
+        settings = (_unset(TEMPO) if sandboxed else {}) | _own_settings(folder, store)
+        children = service(ports, settings, workers=workers, sandbox_options=SANDBOX_TEMPO)
         _check_settings(children[-1])
         store.describe(**_addresses(ports))
         _say(*_opening(store, sandboxed, asked=sandbox))
@@ -164,6 +169,11 @@ def _own_settings(folder: Path, store: EmbeddedStore | _NoStore) -> dict[str, st
     return found | ({"RINGBACK_REDIS_URL": store.url} if isinstance(store, EmbeddedStore) else {})
 
 
+def _unset(settings: Mapping[str, str]) -> dict[str, str]:
+    """The settings that nobody has set."""
+    return {name: value for name, value in settings.items() if not os.environ.get(name)}
+
+
 def _key(folder: Path) -> str:
     path = folder / "encryption.key"
     if not path.exists():
@@ -208,7 +218,9 @@ def _addresses(ports: Ports) -> dict[str, str]:
 
 def _opening(store: EmbeddedStore | _NoStore, sandboxed: bool, *, asked: bool) -> list[str]:
     why = "as asked" if asked else "because RINGBACK_OTPGET_API_KEY is not set"
-    provider = f"the sandbox, {why}: play money, made-up numbers" if sandboxed else "OTPGet: real money"
+    provider = (
+        f"the sandbox, {why}: play money, made-up numbers, cancels after seconds" if sandboxed else "OTPGet: real money"
+    )
     return [f"store:    {store.durability}", f"provider: {provider}"]
 
 

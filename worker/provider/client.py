@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from typing import Protocol, TypeVar
 from urllib.parse import quote, urlencode
@@ -191,3 +191,13 @@ def _base(base_url: str) -> httpx.URL:
 
 def _endpoint(base: httpx.URL, handler: str) -> httpx.URL:
     return base.copy_with(path=f"{base.path.rstrip('/')}/{handler}")
+
+
+def handlers_of(base_url: str, deadline: float) -> Callable[[str, str], Awaitable[Answer | Unreached | Unclear]]:
+    """Asks any handler with a whole query, a fresh connection for each call: for `calibration`."""
+    base, tls = _base(base_url), httpx.create_ssl_context()
+
+    async def ask(handler: str, query: str) -> Answer | Unreached | Unclear:
+        return await Fresh(_endpoint(base, handler), tls, 1).fetch(f"{query}&_={time.time_ns()}", deadline)
+
+    return ask

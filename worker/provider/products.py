@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta, timezone
 from enum import StrEnum
@@ -151,6 +151,20 @@ def load(replaced_by: str | Path | None = None) -> Products:
     if problems:
         raise SettingsInvalid("\n".join([f"{source} does not hold together:", *(f"  - {one}" for one in problems)]))
     return {name: product for name, product in products.items() if product is not None}
+
+
+def warnings(table: Products, enabled: Iterable[str]) -> list[str]:
+    """What should be known of the products that are on sale, a sentence each."""
+    return [
+        f"RINGBACK_PRODUCTS has {name}, which is known from clients and not from the vendor's page: "
+        f"run `ringback calibrate --product {name}` before it costs money."
+        for name in enabled
+        if name in table and not table[name].verified
+    ] + [
+        f"RINGBACK_PRODUCTS has {name}, and the product table has no such entry."
+        for name in enabled
+        if name not in table
+    ]
 
 
 def _read(path: Path, source: str) -> dict[str, Any]:

@@ -24,12 +24,12 @@ def headers(event_id: str, timestamp: int, signature: str) -> dict[str, str]:
 
     What names the sender and the transport (User-Agent, Host, lengths) is the sender's to add.
     """
-    return {
-        "webhook-id": event_id,
-        "webhook-timestamp": str(timestamp),
-        "webhook-signature": signature,
-        "content-type": "application/json",
-    }
+    return {**signature_headers(event_id, timestamp, signature), "content-type": "application/json"}
+
+
+def signature_headers(event_id: str, timestamp: int, signature: str) -> dict[str, str]:
+    """The three headers by which a receiver checks a message."""
+    return {"webhook-id": event_id, "webhook-timestamp": str(timestamp), "webhook-signature": signature}
 
 
 def without_personal(body: bytes) -> bytes:
