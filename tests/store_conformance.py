@@ -1026,6 +1026,18 @@ class IndexConformance:
         await stores.engine.add_report(Report("w1", 2, {"throttled": 1}))
         assert stores.blocking.counters() == {"throttled": 2}
 
+    async def test_what_needs_a_person_is_kept_with_its_moment(self, stores: Stores):
+        """When it was last counted, on the web or in a worker; nothing is kept of what needs nobody."""
+        before = stores.now()
+        await stores.engine.add_report(
+            Report("w1", 1, {"throttled": 1, 'alerts{kind="wake_up_lost"}': 2, "mended": 0, 'polls{reply="Code"}': 1})
+        )
+        stores.blocking.add_report(Report("web", 1, {'polls{reply="Code"}': 1, 'failures{lane="buy"}': 1}))
+        counted = stores.blocking.counted_at()
+        assert set(counted) == {'alerts{kind="wake_up_lost"}', 'failures{lane="buy"}'}
+        assert all(before - 1 <= at <= stores.now() + 1 for at in counted.values())
+        assert stores.blocking.counters()['alerts{kind="wake_up_lost"}'] == 2
+
     async def test_callers_beyond_so_many_share_one_series(self, stores: Stores):
         """However many callers there are, the series stay few."""
         counts = {f'caller_orders{{caller="cal_{n}",outcome="accepted"}}': 1.0 for n in range(103)}

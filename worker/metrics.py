@@ -46,6 +46,8 @@ COUNTERS: Mapping[str, Metric] = {
     "http_requests": Metric("Requests answered by the web.", ("method", "route", "status")),
 }
 """Every counter; shown as `ringback_<name>_total`."""
+NEEDS_A_PERSON = frozenset({"alerts", "mended", "failures"})
+"""Counters of which it is kept when they last counted: what is long past is no finding."""
 
 _CALL = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 10.0, 20.0, 30.0)
 _QUICK = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)

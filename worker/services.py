@@ -19,6 +19,7 @@ from worker.otlp import tracer_of
 from worker.outbox import Outbox
 from worker.provider import products
 from worker.provider.client import Observe, Provider
+from worker.reachability import Reachability
 from worker.schedule import Lane
 from worker.settings import Settings
 from worker.store import AsyncStore, Vault, connect_async
@@ -59,6 +60,7 @@ class Services:
     account: Account
     housekeeping: Housekeeping
     counters: Counters
+    reachability: Reachability
     tracer: Tracer
     lease: dict[Lane, float]
     queues_here: bool
@@ -74,7 +76,7 @@ class Services:
 
 async def build(settings: Settings) -> Services:
     """Everything, on the running loop. Nothing is sent yet."""
-    vault = Vault(settings.vault_keys)
+    vault = Vault(settings.vault_keys, migrating=settings.sealing_migration)
     counters, tracer = Counters(), tracer_of(settings, "worker")
     floor = None if settings.min_balance is None else Decimal(str(settings.min_balance))
     # Only where nothing else is sold is the one price that is set the cheapest of all.
@@ -86,6 +88,7 @@ async def build(settings: Settings) -> Services:
         otp_ttl=settings.otp_ttl,
         max_rps=settings.otpget_max_rps,
     )
+    reachability = Reachability(store)
     table = products.load(settings.products_file)
     provider = Provider(
         settings.otpget_base_url,
@@ -94,6 +97,7 @@ async def build(settings: Settings) -> Services:
         poll_deadline=settings.status_deadline,
         buy_deadline=settings.buy_deadline,
         connections=POLLS_IN_FLIGHT,
+        heard=reachability.heard,
         observe=timed(counters),
         counted={"cheap": settings.cheap_price},
     )
@@ -126,9 +130,12 @@ async def build(settings: Settings) -> Services:
         account=Account(
             store, provider, gate, {name: table[name] for name in settings.products if name in table}, min_balance=floor
         ),
-        housekeeping=Housekeeping(store, gate, counters, retention=settings.retention),
+        housekeeping=Housekeeping(
+            store, gate, counters, retention=settings.retention, journal_retention=settings.journal_retention
+        ),
         counters=counters,
         tracer=tracer,
+        reachability=reachability,
         queues_here=settings.broker == settings.store_url,
         lease={
             Lane.BUY: BUY_LEASE,

@@ -269,3 +269,53 @@ def test_rules_fire_and_are_silent_where_they_should():
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+# What docs/security.md promises.
+
+
+@pytest.mark.parametrize("name", ["compose.yaml", "k8s/redis.yaml"])
+def test_redis_has_a_password_a_bound_and_no_eviction(name: str):
+    """Whoever can write to it can have codes sent anywhere; and one without a bound takes the machine."""
+    text = read(f"deploy/{name}")
+    for option in ("--requirepass", "--maxmemory ", "--maxmemory-policy", "noeviction", "--appendonly"):
+        assert option in text.replace("\n", " "), option
+
+
+@pytest.mark.parametrize("part", ["redis", "web", "worker"])
+def test_every_part_has_a_network_policy_for_both_ways(part: str):
+    """Who may reach it, and whom it may reach."""
+    policies = read("deploy/k8s/network.yaml").split("---")
+    (policy,) = [one for one in policies if re.search(rf"^  name: {part}$", one, re.MULTILINE)]
+    assert "policyTypes: [Ingress, Egress]" in policy
+
+
+def test_workers_reach_no_private_address():
+    """The address guard's second line."""
+    policy = read("deploy/k8s/network.yaml")
+    for network in ("10.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"):
+        assert network in policy
+
+
+def test_web_and_workers_are_different_users():
+    """The web cannot read what the workers' environment holds."""
+    web, worker = (read(f"deploy/systemd/{name}") for name in ("ringback-web.service", "ringback-worker@.service"))
+    users = [re.findall(r"^User=(.+)$", unit, re.MULTILINE) for unit in (web, worker)]
+    assert users == [["ringback-web"], ["ringback-worker"]]
+    for unit in (web, worker):
+        for line in (
+            "NoNewPrivileges=yes",
+            "RestrictNamespaces=yes",
+            "SystemCallFilter=@system-service",
+            "ProtectProc",
+        ):
+            assert line in unit
+
+
+@pytest.mark.parametrize("name", ["deploy/common.env", "deploy/provider.env", "deploy/.env"])
+def test_files_with_keys_are_not_committed(name: str):
+    """Git passes them over."""
+    asked = subprocess.run(["git", "check-ignore", name], cwd=ROOT, capture_output=True, check=False)  # noqa: S607 - wherever git is
+    if asked.returncode == 128:
+        pytest.skip("this is no checkout")
+    assert asked.returncode == 0

@@ -78,7 +78,7 @@ def _findings() -> list[Finding]:
     except RingbackError as error:
         return [explained(error)]
     try:
-        return [*examine(context.settings, store, context.callers), *check_provider(context.settings)]
+        return [*examine(context.settings, store), *check_provider(context.settings)]
     except StoreUnavailable as error:
         return [explained(error)]
 

@@ -67,6 +67,10 @@ class Engine:
         """Have a chore done; returns at once, from any thread."""
         self.loop.call_soon_threadsafe(lambda: self._spawn(self._chore(name)))
 
+    def take(self, hint: Hint) -> None:
+        """Do what a hint says, on this worker; returns at once, from any thread."""
+        (self.run_chore if hint.chore else self.run)(hint.name)
+
     def stop(self) -> None:
         """Take nothing new, let what is under way end, and close."""
         if not self._thread.is_alive():
@@ -103,7 +107,8 @@ class Engine:
             self.services.counters.watch(levels)
         heartbeat = Heartbeat(self.services.store, self._worker, self.services.counters)
         self._beating = self.loop.create_task(heartbeat.run())
-        self._spawn(Clock(self.services, self._hint, self.loop, worker=self._worker).run(self._stopping))
+        clock = Clock(self.services, self._hint, self.loop, worker=self._worker, here=self.take)
+        self._spawn(clock.run(self._stopping))
         self._spawn(self._report())
 
     async def _close(self) -> None:
@@ -143,10 +148,11 @@ class Engine:
             self._chores.discard(name)
 
     async def _report(self) -> None:
-        """Hand over to the store what was counted, again and again."""
+        """Hand over to the store what was counted, and what calls show of the provider, again and again."""
         while not self._stopping.is_set():
             await asyncio.sleep(REPORT)
             with contextlib.suppress(StoreUnavailable):
+                await self.services.reachability.tell()
                 await self._report_now()
 
     async def _report_now(self, *, last: bool = False) -> None:

@@ -14,10 +14,10 @@ from worker.schedule import Lane, Wake
 
 SLOW_RETRY = 6
 """Poll intervals until an order whose poll was declined (BAD_KEY) is polled again."""
+POLLED_WAITING = key("polls", {"reply": "Waiting"})
+"""Made once: counted for every poll."""
 MISSING_IN_A_ROW = 3
 """Answers "no such activation" in a row before the number counts as lost."""
-_STILL_WAITING = key("polls", {"reply": "Waiting"})
-"""Made once: counted for every poll."""
 
 
 class Polling(Steps):
@@ -27,7 +27,7 @@ class Polling(Steps):
         """Look once. "Still waiting" writes nothing: the claim has already set the next poll."""
         reply = await self.provider.status(*read_handle(handle))
         if reply is WAITING:
-            self.counters.add_to(_STILL_WAITING)
+            self.counters.add_to(POLLED_WAITING)
             return STILL_WAITING
         return await self.looked(order_id, reply)
 

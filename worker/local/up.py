@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +16,16 @@ from cryptography.fernet import Fernet
 from worker.errors import RingbackError
 from worker.local.children import Child, Supervisor, run
 from worker.local.embedded import EmbeddedStore
-from worker.local.processes import FolderLock, free_port, is_alive, port_is_free, read_json, write_private
+from worker.local.processes import (
+    FolderLock,
+    check_ours,
+    free_port,
+    is_alive,
+    port_is_free,
+    read_json,
+    read_private,
+    write_private,
+)
 from worker.settings import load
 
 __all__ = ["FOLDER", "Child", "Ports", "environment", "run", "service", "up"]
@@ -81,14 +91,31 @@ def up(
 def environment(folder: Path = FOLDER) -> dict[str, str]:
     """The settings that a `ringback up` running on the folder made for itself; empty if none runs there.
 
-    For commands in another terminal: they reach the embedded store, and read what is encrypted in it.
+    For commands in another terminal: they reach the embedded store, and read what is encrypted in it. Raises NotOurs.
     """
+    if not os.path.lexists(folder):
+        return {}
+    check_ours(folder)
     if not is_alive(read_json(folder / "up.json").get("pid")):
         return {}
     found = {"RINGBACK_ENCRYPTION_KEYS": _read(folder / "encryption.key")}
     if not os.environ.get("RINGBACK_REDIS_URL") and (url := EmbeddedStore.known_url(folder)):
         found["RINGBACK_REDIS_URL"] = url
     return {name: value for name, value in found.items() if value}
+
+
+def web_address(folder: Path = FOLDER) -> str | None:
+    """Where the web of a `ringback up` on the folder answers, on this machine; None if none runs there.
+
+    Raises NotOurs.
+    """
+    if not os.path.lexists(folder):
+        return None
+    check_ours(folder)
+    running = read_json(folder / "up.json")
+    address = str(running.get("web", ""))
+    here = re.fullmatch(r"http://127\.0\.0\.1:\d{1,5}", address)
+    return address if here and is_alive(running.get("pid")) else None
 
 
 def service(
@@ -127,7 +154,9 @@ def _sandbox(port: int, options: Sequence[str]) -> Child:
 
 def _web(port: int, env: Environment) -> Child:
     argv = [sys.executable, "-m", "gunicorn", *WEB_ARGUMENTS]
-    return Child("web", argv, {**env, "RINGBACK_OTPGET_API_KEY": None}, ready_url=f"http://127.0.0.1:{port}/readyz")
+    return Child(
+        "web", argv, {**env, "RINGBACK_OTPGET_API_KEY": None}, ready_url=f"http://127.0.0.1:{port}/readyz?workers=true"
+    )
 
 
 def _worker(name: str, env: Environment) -> Child:
@@ -178,12 +207,12 @@ def _key(folder: Path) -> str:
     path = folder / "encryption.key"
     if not path.exists():
         write_private(path, Fernet.generate_key().decode())
-    return path.read_text().strip()
+    return read_private(path).strip()
 
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text().strip()
+        return read_private(path).strip()
     except OSError:
         return ""
 

@@ -1,7 +1,8 @@
 -- Take a process's report into what all processes have counted, once however often it is sent.
--- KEYS 1 counters · 2 exemplars · 3 callers with series of their own · 4 levels · 5 the process's last report
--- ARGV 1 process · 2 number of the report · 3 levels as JSON ("" = it has ended) · 4 most callers · 5 counts n, then field, amount ·
---      then exemplars: field, text
+-- KEYS 1 counters · 2 exemplars · 3 callers with series of their own · 4 levels · 5 the process's last report ·
+--      6 when what needs a person was last counted
+-- ARGV 1 process · 2 number of the report · 3 levels as JSON ("" = it has ended) · 4 most callers · 5 counts n ·
+--      6 how many of them, the first, need a person · then field, amount · then exemplars: field, text
 -- Returns 1 · 0 when it had arrived before
 local time = redis.call("TIME")
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -23,9 +24,10 @@ local function bounded(field)
   end
   return (string.gsub(field, 'caller="[^"]*"', 'caller="other"'))
 end
-local place = 6
-for _ = 1, tonumber(ARGV[5]) do
+local place = 7
+for count = 1, tonumber(ARGV[5]) do
   redis.call("HINCRBYFLOAT", KEYS[1], bounded(ARGV[place]), ARGV[place + 1])
+  if count <= tonumber(ARGV[6]) then redis.call("HSET", KEYS[6], ARGV[place], now) end
   place = place + 2
 end
 while ARGV[place] do
