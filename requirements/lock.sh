@@ -17,3 +17,4 @@ $compile --extra dev --extra otel -c requirements/runtime.txt pyproject.toml req
 if [ -f requirements/bench.in ]; then
     $compile -c requirements/dev.txt requirements/bench.in -o requirements/bench.txt "$@"
 fi
+$compile requirements/generators.in -o requirements/generators.txt "$@"
