@@ -25,7 +25,8 @@ def routes(figures: Metrics) -> APIBlueprint:
     def metrics() -> Response:
         """Read the metrics, for Prometheus.
 
-        The figures of this process and those that all workers share; where RINGBACK_METRICS_TOKEN is set, with that.
+        What all processes have counted, and how the store and the account stand, whichever process answers: as
+        OpenMetrics to whoever accepts it. Where RINGBACK_METRICS_TOKEN is set, with that.
         """
         if not _is_an_operator():
             raise Problem(401, "unauthorized", "send `Authorization: Bearer` with RINGBACK_METRICS_TOKEN")
