@@ -20,6 +20,7 @@ Then, what it talks to:
 
 The pure words: `event.py`, `caller.py`, `schedule.py`, `pause.py`, `alerts.py`, `reading.py`, `journal.py`, and
 `reconciliation.py` (the journal of money against the balances). Around them: `announce.py` (what a change owes),
+`tally.py` (what a change adds to the metrics), `tracing.py` and `otlp.py` (one trace per order, and where it goes),
 `account.py` (balance and servers), `housekeeping.py` (erase, mend, trim), `callers.py`, `settings.py`, `errors.py`,
 `logs.py`, `metrics.py`, `retry_after.py`, `compact_json.py`, `version.py`, and `services.py`, where everything is put
 together. The programs: `cli/` with `doctor.py`, and `local/`, everything on one machine: `ringback up`, its store,

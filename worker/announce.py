@@ -56,7 +56,7 @@ def _event(id: str, kind: EventType, order: Order | Rental, now: float, **beside
     return Event(
         id=id, type=kind.value, caller=order.caller, order=order.id, url=order.callback_url,
         body=render(kind.value, now, order.public(), **beside), created_at=now, due_at=now if pushed else None,
-        status=EventStatus.PENDING if pushed else EventStatus.RECORDED,
+        status=EventStatus.PENDING if pushed else EventStatus.RECORDED, origin=order.origin,
     )  # fmt: skip
 
 

@@ -72,6 +72,8 @@ class Event:
     attempts: tuple[Attempt, ...] = ()
     due_at: float | None = None
     sequence: int = 0
+    origin: str = field(default="", repr=False)
+    """Its order's."""
     beyond: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property

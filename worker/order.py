@@ -262,6 +262,8 @@ class Acquisition:
     intended_at: float | None = None
     """When the purchase that is under way, or was made, was intended."""
     ended_at: float | None = None
+    origin: str = field(default="", repr=False)
+    """The span and the request that placed it (`worker.tracing.Origin`)."""
     beyond: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Fields of a newer version, kept and written back."""
 

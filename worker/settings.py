@@ -113,6 +113,9 @@ class Settings(BaseModel):
         description="PKR that a cheap number counts against a spend cap, since the provider names no price",
     )
     rental_poll_interval: Seconds = Field(30.0, description="seconds between two readings of a rental's messages")
+    otlp_endpoint: str | None = Field(
+        None, description="where spans go (OTLP over HTTP); needs the extra `ringback[otel]`"
+    )
     journal_retention: Seconds = Field(7_776_000.0, description="seconds the journal of money is kept")
     sealing_migration: bool = Field(
         False,
@@ -183,9 +186,11 @@ class Settings(BaseModel):
             raise ValueError("starts with redis://, rediss://, unix:// or sentinel://")
         return url
 
-    @field_validator("otpget_base_url")
+    @field_validator("otpget_base_url", "otlp_endpoint")
     @classmethod
-    def _is_http_url(cls, url: str) -> str:
+    def _is_http_url(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise ValueError("is an http:// or https:// address without a query")

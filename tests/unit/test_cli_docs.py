@@ -37,6 +37,6 @@ def test_no_command_is_made_up():
 
 def test_every_alert_is_explained():
     """Each Prometheus alert, each kind of alert line and each pause has its place on the page."""
-    rules = re.findall(r"- alert: (\w+)", (ROOT / "deploy" / "alerts.yaml").read_text())
+    rules = re.findall(r"- alert: (\w+)", (ROOT / "deploy" / "rules" / "alerts.yaml").read_text())
     assert rules
     assert [one for one in (*rules, *Alert, *Pause) if f"`{one}`" not in PAGE] == []

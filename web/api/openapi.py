@@ -102,8 +102,9 @@ def open_answers(model: type[BaseModel], *errors: int) -> ResponseDict:
 
 def figures() -> ResponseDict:
     """The responses of /metrics."""
-    text = {"text/plain": {"schema": {"type": "string"}, "example": examples.METRICS}}
-    return {200: {"description": "Prometheus' text format", "content": text}, 401: problem(401), 405: problem(405)}
+    text = {"schema": {"type": "string"}, "example": examples.METRICS}
+    content = {"text/plain": text, "application/openmetrics-text": {"schema": {"type": "string"}}}
+    return {200: {"description": "Prometheus' text format", "content": content}, 401: problem(401), 405: problem(405)}
 
 
 def problem(status: int) -> dict[str, Any]:

@@ -26,6 +26,8 @@ from web.api.responses import Answer, answer, unreadable
 from web.client import has_left
 from web.middleware import about
 from web.parts import Parts, current_caller, parts
+from web.request_state import request_state
+from worker import tally
 from worker.announce import announced
 from worker.caller import Caller
 from worker.compact_json import ascii_json
@@ -90,7 +92,10 @@ def _placed() -> Response:
     if used:
         used = Idempotency(used.key, used.body, payload)
     created = shared.store.create(order, caller.caps, used, price=_price(order))
-    return _accepted(order.id, payload) if created.outcome == "created" else _created(created)
+    if created.outcome != "created":
+        return _created(created)
+    tally.accepted(shared.counters, order)
+    return _accepted(order.id, payload)
 
 
 def idempotency(key: str, asked: Any) -> Idempotency:
@@ -173,6 +178,7 @@ def _new(asked: schemas.OrderBody, shared: Parts, caller: Caller) -> Order:
         max_price=None if given.get("max_price") is None else Decimal(given["max_price"]),
         callback_url=asked.callback_url or "", metadata=asked.metadata or {}, purpose=asked.purpose,
         timeout=shared.settings.order_timeout if asked.timeout is None else asked.timeout, created_at=shared.clock(),
+        origin=str(request_state().origin or ""),
     )  # fmt: skip
 
 
@@ -192,6 +198,7 @@ def refused(created: Created) -> Problem:
             return Problem(422, "idempotency_mismatch", CODES["idempotency_mismatch"], errors=[_OTHER_BODY])
         case "closed":
             code = CLOSED[created.reason]
+            parts().counters.add("orders_refused", reason=code)
             return Problem(503, code, CODES[code], retry_after=CLOSED_RETRY)
         case _:
             return Problem(429, created.reason, CODES[created.reason], retry_after=created.retry_after)
@@ -205,7 +212,7 @@ _OTHER_BODY = {
 
 
 def _accepted(order_id: str, payload: bytes, kwargs: Mapping[str, str] = MappingProxyType({})) -> Response:
-    about(order=order_id)
+    about(order=order_id, **({"replayed": True} if "Idempotency-Replayed" in kwargs else {}))
     return Answer(payload, 202, {"Location": f"/v1/orders/{order_id}", **kwargs})
 
 
@@ -317,4 +324,7 @@ def _save(before: Order, after: Order) -> bool:
     wake = after_caller_cancel(after, now, buy_deadline=settings.buy_deadline)
     journal = line(Entry.CALLER_CANCEL)
     written = shared.store.save(before, after, wake=wake, events=announced(before, after, now), journal=journal)
-    return written is Written.SAVED
+    if written is not Written.SAVED:
+        return False
+    tally.changed(shared.counters, before, after)
+    return True

@@ -97,7 +97,8 @@ class Problem(Exception):
             self.headers["Retry-After"] = str(max(1, retry_after))
 
     def response(self) -> Response:
-        """The answer."""
+        """The answer; the request's log line names the code."""
+        request_state().line["problem"] = self.code
         payload = {
             "type": "about:blank",
             "title": HTTPStatus(self.status).phrase,

@@ -18,6 +18,7 @@ from worker.metrics import Counters
 from worker.rental import ID_PREFIX
 from worker.schedule import Chance, Lane
 from worker.store import AsyncStore
+from worker.tracing import Tracer
 
 __all__ = ["Lifecycle", "Rules"]
 
@@ -34,8 +35,10 @@ class Lifecycle:
         counters: Counters,
         *,
         chance: Chance,
+        tracer: Tracer | None = None,
     ) -> None:
-        shared = (store, provider, gate, rules, counters, Writer(store, counters), chance)
+        tracer = tracer or Tracer()
+        shared = (store, provider, gate, rules, counters, Writer(store, counters, tracer), chance, tracer)
         polling = Polling(*shared)
         self.buy = Buying(*shared).buy
         self.poll = polling.poll

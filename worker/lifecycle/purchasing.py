@@ -151,8 +151,8 @@ class Purchasing(Steps, Generic[A, R]):
         if self.now() > intended_at + schedule.PURCHASE_GRACE:
             # This process stood still in between: by the time of an answer the order may have been given up.
             return await self._put_off(intended, Unreached("stood still before the purchase"))
-        reply = await self._send(intended)
-        self.counters.add("purchases", reply=reply_name(reply))
+        self.tracer.left(order, intended, intended_at)
+        reply = await self.answered(order, "purchases", self._send(intended))
         return await self._bought(intended, reply)
 
     def _intended(self, order: A, quote: Quote, now: float) -> A:

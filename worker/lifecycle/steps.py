@@ -6,16 +6,19 @@ webhook and its line in the journal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Generic, Protocol, TypeVar
 
+from structlog.contextvars import bind_contextvars
+
+from worker import tally
 from worker.alerts import Alert
 from worker.announce import announced
 from worker.gate import Gate
 from worker.metrics import Counters
-from worker.order import Acquisition, Order, Refused
+from worker.order import Acquisition, Refused
 from worker.provider.replies import (
     BalanceReply,
     BuyReply,
@@ -27,9 +30,11 @@ from worker.provider.replies import (
     RenewReply,
     StatusReply,
 )
-from worker.rental import Rental
 from worker.schedule import Chance, Wake
 from worker.store import AsyncStore, Written
+from worker.tracing import Tracer
+
+Reply = TypeVar("Reply")
 
 A = TypeVar("A", bound=Acquisition)
 
@@ -96,16 +101,13 @@ class Rules:
     min_balance: Decimal | None = None
 
 
-ENDED: Mapping[type[Acquisition], str] = {Order: "orders_ended", Rental: "rentals_ended"}
-"""The counters of those that reached a terminal state."""
-
-
 class Writer:
     """Writes changes of orders and rentals, and owes the webhooks that they cause."""
 
-    def __init__(self, store: AsyncStore, counters: Counters) -> None:
+    def __init__(self, store: AsyncStore, counters: Counters, tracer: Tracer) -> None:
         self._store = store
         self._counters = counters
+        self._tracer = tracer
 
     async def write(
         self,
@@ -131,8 +133,8 @@ class Writer:
                 journal={**journal, "settlement": after.settlement.value} if journal else None,
             )  # fmt: skip
             if written is Written.SAVED:
-                if after.ended and not order.ended:
-                    self._counters.add(ENDED[type(after)], status=after.status.value)
+                tally.changed(self._counters, order, after)
+                self._tracer.left(order, after, self._store.clock.now())
                 return Saved(after, owes=bool(events))
             if written is not Written.CONFLICT:
                 return Gone() if written is Written.MISSING else Nothing(written)
@@ -153,10 +155,26 @@ class Steps:
     counters: Counters
     writer: Writer
     chance: Chance
+    tracer: Tracer
 
     def now(self) -> float:
         """Epoch seconds by the store's clock."""
         return self.store.clock.now()
+
+    async def answered(self, order: Acquisition, counter: str, call: Awaitable[Reply]) -> Reply:
+        """The reply to a call that changes something at the provider: counted, logged, and a span of the order's."""
+        begun = self.now()
+        reply = await call
+        self.heard(counter, reply)
+        told = {"order": order.id, "reply": reply_name(reply)}
+        self.tracer.tell_below(order.origin, f"provider {counter}", begun, self.now(), kind="client", **told)
+        return reply
+
+    def heard(self, counter: str, reply: object) -> None:
+        """Count a reply, and have the log lines of this unit of work name it."""
+        name = reply_name(reply)
+        self.counters.add(counter, reply=name)
+        bind_contextvars(reply=name)
 
     async def account_trouble(self, order_id: str, declined: Declined) -> None:
         """A poll or a cancel was declined: tell an operator, and find out by a free call whether it is the key."""

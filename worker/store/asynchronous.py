@@ -19,7 +19,7 @@ from worker.errors import StoreUnavailable
 from worker.event import Event, EventStatus
 from worker.journal import Entry, line
 from worker.logs import get_logger
-from worker.metrics import NEEDS_A_PERSON
+from worker.metrics import Report
 from worker.order import Acquisition, Order
 from worker.reading import Reading
 from worker.rental import Rental
@@ -52,11 +52,15 @@ MOST_LOOKED_AT = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a claim handed out: entries (id, activation or ""), and seconds before the first and between two calls."""
+    """What a claim handed out: entries (id, activation or ""), and seconds before the first and between two calls.
+
+    `late` tells for each poll by how many seconds it is claimed late.
+    """
 
     entries: tuple[tuple[str, str], ...]
     gap: float = 0.0
     first: float = 0.0
+    late: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,7 @@ class AsyncStore:
             "rewrite_event",
             "reconcile",
             "save_caller",
+            "report",
         )
         self._scripts = {name: client.register_script(source_of_work(name)) for name in names}
 
@@ -149,9 +154,12 @@ class AsyncStore:
             [lane, most, ms(lease), self._cap],
         )
         self.clock.heard(int(reply[0]))
+        gap, first = float(reply[1]) / 1000, int(reply[2]) / 1000
         ids = [part.decode() for part in reply[3:]]
-        entries = tuple(zip(ids[::2], ids[1::2], strict=True)) if lane is Lane.POLL else tuple((one, "") for one in ids)
-        return Claim(entries, float(reply[1]) / 1000, int(reply[2]) / 1000)
+        if lane is not Lane.POLL:
+            return Claim(tuple((one, "") for one in ids), gap, first)
+        late = tuple(int(float(one)) / 1000 for one in ids[2::3])
+        return Claim(tuple(zip(ids[::3], ids[1::3], strict=True)), gap, first, late)
 
     async def claim_events(self, most: int, lease: float, worker: str, free: int = PER_CALLER) -> list[Event]:
         """Claim up to `most` due webhooks for `lease` seconds, as far as endpoint, host and caller have room.
@@ -494,20 +502,21 @@ class AsyncStore:
             if not await _reached(self._redis.exists(keys.order(rental_id.decode()))):
                 await _reached(self._redis.zrem(index, rental_id))
 
-    async def add_counts(self, counts: Mapping[str, float]) -> None:
-        """Add to the counters that all workers share."""
-        pipe = self._redis.pipeline(transaction=False)
-        for name, amount in counts.items():
-            pipe.hincrbyfloat(keys.COUNTERS, name, amount)
-            if amount and name.partition("{")[0] in NEEDS_A_PERSON:
-                pipe.hset(keys.COUNTED_AT, name, ms(self.clock.now()))
-        await _reached(pipe.execute())
+    async def add_report(self, report: Report, *, last: bool = False) -> None:
+        """Add what a process has counted to what all have; `last` says that it ends."""
+        await self._run("report", *codec.report_call(report, last=last))
 
     async def depths(self) -> dict[Lane, int]:
         """How many entries each lane holds."""
         held = {lane: await _reached(self._redis.zcard(keys.due(lane))) for lane in Lane}
         held[Lane.BUY] += await _reached(self._redis.zcard(keys.TURNS))
         return held
+
+    def levels(self) -> dict[str, float]:
+        """How many of this process's connections to the store are busy, of how many there may be."""
+        pool = self._redis.connection_pool
+        busy = len(getattr(pool, "_in_use_connections", ()))
+        return {"store_connections_busy": busy, "store_connections": pool.max_connections}
 
     async def aclose(self) -> None:
         """Close the connections."""

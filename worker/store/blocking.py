@@ -18,6 +18,7 @@ from worker.caller import Caller, Caps
 from worker.errors import NotFound, StoreFull, StoreReadOnly, StoreTooNew, StoreUnavailable
 from worker.event import Event
 from worker.logs import get_logger
+from worker.metrics import Report
 from worker.order import Acquisition, Order
 from worker.reading import Reading
 from worker.rental import Rental
@@ -26,7 +27,7 @@ from worker.store import codec, keys
 from worker.store.answers import meaning
 from worker.store.codec import Written, ms
 from worker.store.connection import Script
-from worker.store.scripts import source
+from worker.store.scripts import source, source_of_work
 from worker.store.vault import Place, Unreadable, Vault
 
 log = get_logger(__name__)
@@ -92,6 +93,7 @@ class Store:
         self._add_event = Script(client, source("add_event"))
         self._redeliver = Script(client, source("redeliver"))
         self._save_caller = Script(client, source("save_caller"))
+        self._report = Script(client, source_of_work("report"))
         self._pause = Script(client, source("pause"))
         self._reseal = Script(client, source("reseal"))
         self._adopt_format = Script(client, source("adopt_format"))
@@ -532,6 +534,13 @@ class Store:
         with _reaching():
             return int(self._redis.zcount(keys.WORKERS, ms(self.now() - within), "+inf"))
 
+    def heard_of(self, host: str, within: float) -> bool:
+        """Whether a worker on a host was heard of within so many seconds."""
+        since = ms(self.now() - within)
+        with _reaching():
+            names = self._redis.zrangebyscore(keys.WORKERS, since, "+inf")
+        return any(name.decode().startswith(f"{host}:") for name in names)
+
     def now(self) -> float:
         """The server's clock in epoch seconds: proof that it answers."""
         with _reaching():
@@ -583,9 +592,26 @@ class Store:
         return waiting, max(0.0, now - max(accepted, taken) / 1000)
 
     def counters(self) -> dict[str, float]:
-        """The counters of all workers, summed."""
+        """The counters and histograms of all processes, summed."""
         with _reaching():
             return {k.decode(): float(v) for k, v in self._redis.hgetall(keys.COUNTERS).items()}
+
+    def exemplars(self) -> dict[str, str]:
+        """Per bucket of a histogram one that fell into it: trace id, seconds and epoch seconds, spaces between."""
+        with _reaching():
+            return {k.decode(): v.decode() for k, v in self._redis.hgetall(keys.EXEMPLARS).items()}
+
+    def levels(self) -> dict[str, float]:
+        """How full all processes are together: a gauge's key to its value."""
+        now = self.now()
+        with _reaching():
+            return codec.levels(self._redis.hvals(keys.LEVELS), now)
+
+    def add_report(self, report: Report, *, last: bool = False) -> None:
+        """Add what a process has counted to what all have; `last` says that it ends."""
+        script_keys, arguments = codec.report_call(report, last=last)
+        with _reaching():
+            self._report(keys=script_keys, args=arguments)
 
     def counted_at(self) -> dict[str, float]:
         """When what needs a person was last counted, in epoch seconds."""

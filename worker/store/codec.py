@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 
 from worker.caller import Caller, Caps, Secret
 from worker.event import Attempt, Event, EventStatus
+from worker.metrics import NEEDS_A_PERSON, Report
 from worker.order import Acquisition, Ending, ErrorCode, Order, Purchase, Settlement, Status
 from worker.reading import PROVIDER_UNREACHABLE, Reading
 from worker.rental import Message, Renewal, RenewalState, Rental, RentalStatus
@@ -148,6 +149,7 @@ def pack_event(event: Event, vault: Vault) -> bytes:
         "tries": event.tries,
         "due_at": event.due_at,
         "attempts": [_fields(attempt) for attempt in event.attempts],
+        **({"origin": event.origin} if event.origin else {}),
     }
     return _sealed(record | dict(event.beyond), vault, Place("event", event.id, event.caller))
 
@@ -259,6 +261,38 @@ def caller_call(before: Caller | None, after: Caller, vault: Vault) -> tuple[lis
     spend = after.caps.max_spend_per_day
     arguments = [after.id, before.version if before else 0, after.version, pack_caller(after, vault)]
     return script_keys, [*arguments, "" if spend is None else spend_units(spend), after.weight]
+
+
+MOST_CALLERS_COUNTED = 100
+"""Callers with metrics of their own; the others share one."""
+
+
+def report_call(report: Report, *, last: bool) -> tuple[list[str], list[Any]]:
+    """The keys and arguments of `report.lua`; `last` says that the process ends."""
+    script_keys = [
+        keys.COUNTERS, keys.EXEMPLARS, keys.COUNTED_CALLERS, keys.LEVELS, keys.report(report.process), keys.COUNTED_AT,
+    ]  # fmt: skip
+    levels = "" if last else json.dumps(report.levels)
+    urgent = {name for name, amount in report.counts.items() if amount and name.partition("{")[0] in NEEDS_A_PERSON}
+    first = sorted(report.counts, key=lambda name: name not in urgent)
+    counts = {name: repr(float(report.counts[name])) for name in first}
+    arguments: list[Any] = [report.process, report.number, levels, MOST_CALLERS_COUNTED, len(counts), len(urgent)]
+    return script_keys, arguments + flat(counts) + flat(report.exemplars)
+
+
+LEVELS_FRESH = 5.0
+"""Seconds after which the levels of a process that has gone silent no longer count."""
+
+
+def levels(stored: Iterable[bytes], now: float) -> dict[str, float]:
+    """How full all processes are together, from what each has told of late."""
+    summed: dict[str, float] = {}
+    for told in stored:
+        at, _, values = told.partition(b" ")
+        if now - int(at) / 1000 <= LEVELS_FRESH:
+            for name, value in json.loads(values).items():
+                summed[name] = summed.get(name, 0.0) + value
+    return summed
 
 
 def _dumped(record: object) -> bytes:

@@ -48,7 +48,12 @@ rb:account:<reading>     hash  the same of a listing of services or rentals, for
 rb:refresh_requests      hash  readings of the account that somebody asked for
 rb:clock                 str   the worker whose clock ticks;  rb:clock:tick  ms of the last tick
 rb:chores                hash  chore → ms when it is next due
-rb:counters              hash  counters of all workers, summed;  rb:counters:at  hash  counter → ms of its last count
+rb:counters              hash  counters and histograms of all processes, summed
+rb:counters:exemplars    hash  bucket of a histogram → the trace, seconds and moment of one that fell into it
+rb:counters:callers      set   callers that have series of their own
+rb:levels                hash  process → ms of its last report, and how full it is, as JSON
+rb:report:<process>      str   the number of its last report, so that none counts twice
+rb:counters:at           hash  counter that needs a person → ms of its last count
 rb:journal               stream  every intent, purchase, cancel, finish and refund
 """
 
@@ -64,6 +69,9 @@ LIMIT = PREFIX + "limit"
 ACCOUNT = PREFIX + "account"
 REFRESH_REQUESTS = PREFIX + "refresh_requests"
 COUNTERS = PREFIX + "counters"
+EXEMPLARS = PREFIX + "counters:exemplars"
+COUNTED_CALLERS = PREFIX + "counters:callers"
+LEVELS = PREFIX + "levels"
 TURNS = PREFIX + "turns"
 TURN_STATE = PREFIX + "turns:callers"
 COUNTED_AT = PREFIX + "counters:at"
@@ -162,6 +170,11 @@ def api_key(digest: str) -> str:
 def idempotency(caller_id: str, digest: str) -> str:
     """The record of an idempotency key's SHA-256."""
     return f"{PREFIX}idem:{caller_id}:{digest}"
+
+
+def report(process: str) -> str:
+    """The number of a process's last report."""
+    return f"{PREFIX}report:{process}"
 
 
 def record(key: str) -> str:
