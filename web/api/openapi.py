@@ -103,7 +103,7 @@ def open_answers(model: type[BaseModel], *errors: int) -> ResponseDict:
 def figures() -> ResponseDict:
     """The responses of /metrics."""
     text = {"schema": {"type": "string"}, "example": examples.METRICS}
-    content = {"text/plain": text, "application/openmetrics-text": {"schema": {"type": "string"}}}
+    content = {"text/plain": text, "application/openmetrics-text": text}
     return {200: {"description": "Prometheus' text format", "content": content}, 401: problem(401), 405: problem(405)}
 
 
