@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
-from flask import Flask, Response
+from flask import Flask, Response, has_request_context
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from web.api.responses import Answer
@@ -97,8 +97,9 @@ class Problem(Exception):
             self.headers["Retry-After"] = str(max(1, retry_after))
 
     def response(self) -> Response:
-        """The answer; the request's log line names the code."""
-        request_state().line["problem"] = self.code
+        """The answer; the request's log line names the code, unless the server itself answers what is no request."""
+        if has_request_context():
+            request_state().line["problem"] = self.code
         payload = {
             "type": "about:blank",
             "title": HTTPStatus(self.status).phrase,
