@@ -10,7 +10,7 @@ from collections.abc import Callable
 from flask import Flask
 from flask_openapi3.openapi import OpenAPI
 
-from web import converters, middleware
+from web import console, converters, middleware
 from web.api import account, events, health, openapi, orders, problems, schemas
 from web.api.authentication import authenticate
 from web.api.callbacks import Callbacks, Judge
@@ -83,6 +83,8 @@ def _assembled(shared: Parts) -> Flask:
     for routes in (orders.routes(), events.routes(), account.routes(), health.routes(figures)):
         app.register_api(routes)
     openapi.install(app)
+    if shared.settings.console:
+        console.install(app)
     return app
 
 

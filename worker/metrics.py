@@ -23,6 +23,15 @@ NAMES = {
 """Every counter and what it counts; shown as `ringback_<name>_total`."""
 
 
+BUCKETS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
+"""Seconds: the upper ends by which times are counted."""
+
+
+def bucket(seconds: float) -> str:
+    """The upper end under which a time is counted, as a label; "more" is beyond the last."""
+    return next((f"{end:g}" for end in BUCKETS if seconds <= end), "more")
+
+
 class Counters:
     """Counters of one process. A key is the name with its labels: `polls{reply="Waiting"}`."""
 
@@ -43,3 +52,8 @@ def key(name: str, labels: dict[str, str]) -> str:
     """A counter's name with its labels, as Prometheus writes it."""
     inside = ",".join(f'{label}="{value}"' for label, value in sorted(labels.items()))
     return f"{name}{{{inside}}}" if inside else name
+
+
+def label_of(counter: str, name: str) -> str:
+    """The value of one label of a counter's key; empty when it has none of that name."""
+    return counter.partition(f'{name}="')[2].partition('"')[0]

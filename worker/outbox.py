@@ -9,7 +9,7 @@ from worker import schedule
 from worker.alerts import Alert
 from worker.event import Attempt, Event, EventStatus
 from worker.gate import Gate
-from worker.metrics import Counters
+from worker.metrics import Counters, bucket
 from worker.order import EventType
 from worker.store import AsyncStore
 from worker.webhooks.message import headers
@@ -100,7 +100,9 @@ class Outbox:
             self._gate.alert(Alert.EVENT_EXHAUSTED, event_id=event.id)
         if event.status is EventStatus.DELIVERED and event.type == EventType.OTP_RECEIVED and event.tries == 1:
             self._counters.add("otp_to_webhook")
-            self._counters.add("otp_to_webhook_seconds", self._store.clock.now() - event.created_at)
+            seconds = self._store.clock.now() - event.created_at
+            self._counters.add("otp_to_webhook_seconds", seconds)
+            self._counters.add("code_to_webhook", le=bucket(seconds))
 
 
 def _host_is_up(outcome: Outcome) -> bool | None:

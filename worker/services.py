@@ -16,6 +16,7 @@ from worker.lifecycle import Lifecycle, Rules
 from worker.metrics import Counters
 from worker.outbox import Outbox
 from worker.provider.client import Provider
+from worker.redelivery import Redelivery
 from worker.schedule import Lane
 from worker.settings import Settings
 from worker.store import AsyncStore, Vault, connect_async
@@ -53,6 +54,7 @@ class Services:
     outbox: Outbox
     account: Account
     housekeeping: Housekeeping
+    redelivery: Redelivery
     counters: Counters
     lease: dict[Lane, float]
     queues_here: bool
@@ -84,7 +86,7 @@ async def build(settings: Settings) -> Services:
         buy_deadline=settings.buy_deadline,
         connections=POLLS_IN_FLIGHT,
     )
-    sender = Sender(guard_of(settings), timeout=settings.webhook_timeout, version=_version())
+    sender = Sender(guard_of(settings), timeout=settings.webhook_timeout, version=software())
     gate = Gate(store, counters)
     rules = Rules(
         poll_interval=settings.poll_interval,
@@ -111,6 +113,7 @@ async def build(settings: Settings) -> Services:
         ),
         account=Account(store, provider, gate, min_balance=floor),
         housekeeping=Housekeeping(store, gate, counters, retention=settings.retention),
+        redelivery=Redelivery(store),
         counters=counters,
         queues_here=settings.broker == settings.store_url,
         lease={
@@ -122,7 +125,8 @@ async def build(settings: Settings) -> Services:
     )
 
 
-def _version() -> str:
+def software() -> str:
+    """The version that runs."""
     try:
         return version("ringback")
     except PackageNotFoundError:

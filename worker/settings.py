@@ -78,6 +78,16 @@ class Settings(BaseSettings):
         None, description="stop buying below this balance"
     )
 
+    console: bool = Field(True, description="serve the operators' console under `/console`")
+    console_trusted_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")] | None = Field(
+        None,
+        description="a header in which a proxy that authenticates names the operator; "
+        "only behind a proxy that strips it from what comes in",
+    )
+    sandbox_url: str | None = Field(
+        None, description="the sandbox provider's page, set by `ringback up`: the console then places test orders"
+    )
+
     @field_validator(
         "encryption_keys",
         "webhook_schedule",

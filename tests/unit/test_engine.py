@@ -23,6 +23,7 @@ from worker.event import EventStatus
 from worker.housekeeping import Housekeeping
 from worker.lifecycle.steps import Gone, Snooze
 from worker.outbox import Outbox
+from worker.redelivery import Redelivery
 from worker.schedule import Lane
 from worker.services import Services
 from worker.store import AsyncStore
@@ -50,6 +51,7 @@ def services(world: World, sender: FakeSender | None = None, store: AsyncStore |
         ),
         account=Account(world.store, world.provider, world.gate, min_balance=None),
         housekeeping=Housekeeping(world.store, world.gate, world.counters, retention=604_800),
+        redelivery=Redelivery(store or world.store),
         counters=world.counters,
         lease={Lane.BUY: 2.0, Lane.POLL: 5.0, Lane.SETTLE: 7.0, Lane.DELIVER: 20.0},
         queues_here=False,
@@ -295,6 +297,7 @@ async def test_chore_runs_once_at_a_time(world: World):
 WORK = {
     "account": ("account", "refresh"),
     "erase": ("housekeeping", "erase"),
+    "jobs": ("redelivery", "work"),
     "mend": ("housekeeping", "mend"),
     "trim": ("housekeeping", "trim"),
 }

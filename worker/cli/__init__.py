@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typer
 
-from worker.cli import account, callers, checkup, events, money, orders, running
+from worker.cli import account, callers, checkup, events, money, operators, orders, running
 from worker.cli.context import Commands
 
 __all__ = ["app", "main"]
@@ -26,6 +26,7 @@ running.register(app)
 app.add_typer(callers.app, name="caller")
 app.add_typer(orders.app, name="order")
 app.add_typer(events.app, name="events")
+app.add_typer(operators.app, name="operator")
 account.register(app)
 money.register(app)
 checkup.register(app)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import platform
 import resource
 import secrets
 import socket
@@ -20,7 +21,7 @@ from worker.engine.lanes import Lanes
 from worker.errors import StoreUnavailable
 from worker.logs import get_logger
 from worker.schedule import Lane
-from worker.services import Services
+from worker.services import Services, software
 
 log = get_logger(__name__)
 
@@ -138,6 +139,17 @@ class Engine:
             await asyncio.sleep(REPORT)
             with contextlib.suppress(StoreUnavailable):
                 await self._flush()
+                await self.services.store.describe(self._worker, self._about())
+
+    def _about(self) -> dict[str, str]:
+        """What this worker says of itself, for the console."""
+        running = {f"running:{lane}": str(count) for lane, count in self.lanes.running().items()}
+        return {
+            "version": software(),
+            "delivers": str(int(self._delivers)),
+            "python": platform.python_version(),
+            **running,
+        }
 
     async def _flush(self) -> None:
         counts = self.services.counters.drain()

@@ -21,11 +21,12 @@ from worker.errors import StoreUnavailable
 from worker.event import Event, EventStatus
 from worker.journal import Entry, line
 from worker.logs import get_logger
-from worker.order import Order
+from worker.order import TERMINAL, Order, Status
 from worker.reading import Reading
 from worker.schedule import ORDER_LANES, Lane, Wake
-from worker.store import codec, keys
+from worker.store import codec, figures, keys
 from worker.store.codec import Written, ms
+from worker.store.jobs import JobQueue
 from worker.store.scripts import source
 from worker.store.vault import Vault, VaultLocked
 
@@ -37,6 +38,8 @@ PASSING = (RedisConnectionError, RedisTimeout, ReadOnlyError, OSError)
 
 PER_HOST = 8
 """Deliveries in flight to one receiving host, over all workers."""
+ABOUT = 10
+"""Seconds for which what a worker says of itself is kept."""
 PROBE_AFTER = 5
 """Failures in a row after which a receiving host gets one attempt at a time."""
 
@@ -66,6 +69,8 @@ class Trigger(StrEnum):
     """Buying is paused, or somebody asked for a reading of the account."""
     ERASURES = "erasures"
     """A code's time is over."""
+    JOBS = "jobs"
+    """An operator asked for many webhooks to be sent again."""
 
 
 class ServerClock:
@@ -116,7 +121,9 @@ class AsyncStore:
             "rewrite_event",
             "reconcile",
             "save_caller",
+            "redeliver",
         )
+        self._jobs = JobQueue(client)
         self._scripts = {name: client.register_script(source(name)) for name in names}
 
     async def _run(self, script: str, script_keys: Sequence[str], arguments: Sequence[Any]) -> Any:
@@ -251,6 +258,25 @@ class AsyncStore:
         arguments = [before.version, after.version, codec.pack_event(after, self._vault)]
         return bool(await self._run("rewrite_event", [keys.event(before.id)], arguments))
 
+    async def redeliver(self, event: Event) -> bool:
+        """Send an event once more, now. False when an attempt is under way, or it was changed meanwhile."""
+        again = event.again(self.clock.now())
+        script_keys = [keys.event(event.id), keys.due(Lane.DELIVER), keys.host(codec.host_of(event.url))]
+        arguments = [event.id, event.version, again.version, codec.pack_event(again, self._vault)]
+        return bool(await self._run("redeliver", script_keys, arguments))
+
+    async def open_jobs(self) -> list[str]:
+        """The redeliveries of many that are not done."""
+        return await _reached(self._jobs.open())
+
+    async def next_of_job(self, job_id: str, most: int) -> list[str]:
+        """The webhooks that a job sends next."""
+        return await _reached(self._jobs.next(job_id, most))
+
+    async def advance_job(self, job_id: str, sent: int, skipped: int) -> None:
+        """What of a job was dealt with."""
+        await _reached(self._jobs.advance(job_id, sent, skipped))
+
     async def orders_to_erase(self, most: int) -> list[str]:
         """Orders whose code is to be erased by now."""
         due = await _reached(
@@ -296,6 +322,10 @@ class AsyncStore:
         stored, at, asked_at = keys.reading(what)
         fields = {asked_at: now} if value is None else {stored: value, at: now, asked_at: now}
         await _reached(self._redis.hset(keys.ACCOUNT, mapping=fields))
+        if what == "balance" and value is not None:
+            hour, minutes = figures.of_minute({"balance": float(value)}, self.clock.now())
+            await _reached(self._redis.hset(hour, mapping=minutes))
+            await _reached(self._redis.expire(hour, figures.KEPT))
 
     async def reading(self, what: str) -> Reading:
         """What was last read of "balance" or "servers:<type>"."""
@@ -375,6 +405,11 @@ class AsyncStore:
         if await _reached(self._redis.get(keys.CLOCK)) == worker.encode():
             await _reached(self._redis.delete(keys.CLOCK))
 
+    async def describe(self, worker: str, about: Mapping[str, str]) -> None:
+        """What a worker says of itself, for as long as it goes on saying so."""
+        await _reached(self._redis.hset(keys.about(worker), mapping=dict(about)))
+        await _reached(self._redis.expire(keys.about(worker), ABOUT))
+
     async def reconcile(self, caller_id: str, start: int, batch: int) -> tuple[int, list[str]]:
         """Walk a caller's open orders from rank `start`: (how many were walked, ids that had lost their wake-up)."""
         script_keys = [keys.caller(caller_id, "open"), *(keys.due(lane) for lane in ORDER_LANES)]
@@ -406,11 +441,23 @@ class AsyncStore:
                 return
             await _reached(self._redis.zrem(index, event_id))
 
+    async def trim_states(self, before: float, doubted_before: float) -> None:
+        """Take orders and webhooks that are gone by now out of the indexes by state."""
+        ended = [keys.orders_in(status) for status in Status if status in TERMINAL]
+        for index in (*ended, keys.events_in("exhausted"), keys.events_in("gone")):
+            await _reached(self._redis.zremrangebyscore(index, "-inf", ms(before)))
+        await _reached(self._redis.zremrangebyscore(keys.DOUBTFUL, "-inf", ms(doubted_before)))
+
     async def add_counts(self, counts: Mapping[str, float]) -> None:
         """Add to the counters that all workers share."""
         pipe = self._redis.pipeline(transaction=False)
         for name, amount in counts.items():
             pipe.hincrbyfloat(keys.COUNTERS, name, amount)
+        hour, minutes = figures.of_minute(counts, self.clock.now())
+        for name, amount in minutes.items():
+            pipe.hincrbyfloat(hour, name, amount)
+        if minutes:
+            pipe.expire(hour, figures.KEPT)
         await _reached(pipe.execute())
 
     async def depths(self) -> dict[str, int]:

@@ -5,22 +5,26 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from worker.caller import Caller, Caps
-from worker.errors import NotFound, StoreUnavailable
+from worker.errors import NotFound
 from worker.event import Event
 from worker.order import Order
 from worker.reading import Reading
 from worker.schedule import Lane, Wake
 from worker.store import codec, keys
 from worker.store.codec import Written, ms
-from worker.store.connection import Script
+from worker.store.connection import Script, reaching
+from worker.store.figures import Figures
+from worker.store.jobs import Jobs
+from worker.store.operators import Audit, OperatorRecords
+from worker.store.queries import Queries
 from worker.store.scripts import source
 from worker.store.vault import Vault
 
@@ -66,6 +70,11 @@ class Store:
         self._add_event = Script(client, source("add_event"))
         self._redeliver = Script(client, source("redeliver"))
         self._save_caller = Script(client, source("save_caller"))
+        self.operators = OperatorRecords(client, vault)
+        self.audit = Audit(client)
+        self.figures = Figures(client)
+        self.queries = Queries(client, self._load_many, self._load_events, retention=retention)
+        self.jobs = Jobs(client)
 
     # Orders.
 
@@ -82,7 +91,7 @@ class Store:
             IDEMPOTENCY_TTL,
             *(_or_none(cap) for cap in (caps.max_in_flight, caps.orders_per_minute, caps.orders_per_day)),
         ]  # fmt: skip
-        with _reaching():
+        with reaching():
             reply: list[Any] = self._create(keys=script_keys, args=arguments)
         outcome = reply[0].decode()
         if outcome == "replay":
@@ -92,7 +101,7 @@ class Store:
 
     def replayed(self, caller_id: str, idempotency: Idempotency) -> Created | None:
         """What an already used idempotency key answers, or None for a new one."""
-        with _reaching():
+        with reaching():
             body, answer = self._redis.hmget(keys.idempotency(caller_id, idempotency.key), "b", "r")
         if body is None:
             return None
@@ -104,7 +113,7 @@ class Store:
 
     def version(self, order_id: str) -> int:
         """The order's version; 0 when there is none. The cheapest way to notice a change."""
-        with _reaching():
+        with reaching():
             return int(self._redis.hget(keys.order(order_id), "v") or 0)
 
     def save(
@@ -121,7 +130,7 @@ class Store:
             before, after, self._vault, writer=secrets.token_hex(8), wake=wake, events=events, journal=journal,
             retention=self._retention, otp_ttl=self._otp_ttl,
         )  # fmt: skip
-        with _reaching():
+        with reaching():
             return Written(self._save(keys=script_keys, args=arguments)[0].decode())
 
     def orders(
@@ -147,7 +156,7 @@ class Store:
 
     def _read(self, names: Sequence[str]) -> list[tuple[dict[bytes, bytes], bytes]]:
         """Hashes, each with the sealed record beside it, as of one moment."""
-        with _reaching():
+        with reaching():
             pipe = self._redis.pipeline(transaction=True)
             for name in names:
                 pipe.hgetall(name)
@@ -181,14 +190,14 @@ class Store:
 
     def _events_of(self, order_id: str) -> list[Event]:
         """An order's events, newest first; they are few."""
-        with _reaching():
+        with reaching():
             ids = (self._redis.hget(keys.order(order_id), "e") or b"").split()
         found = self._load_events([one.decode() for one in reversed(ids)])
         return [event for event in found if event is not None]
 
     def events_after(self, caller_id: str, sequence: int, limit: int) -> list[Event]:
         """A caller's events after a sequence number, oldest first: for one that was down to catch up."""
-        with _reaching():
+        with reaching():
             ids = self._redis.zrange(
                 keys.caller(caller_id, "events"), f"({sequence}", "+inf", byscore=True, offset=0, num=limit
             )
@@ -216,7 +225,7 @@ class Store:
             codec.pack_event(event, self._vault),
             int(self._retention) or 1,
         ]
-        with _reaching():
+        with reaching():
             self._add_event(keys=script_keys, args=arguments)
 
     def redeliver(self, event: Event, now: float) -> bool:
@@ -228,42 +237,42 @@ class Store:
             keys.host(codec.host_of(event.url)),
         ]
         arguments: list[Any] = [event.id, event.version, again.version, codec.pack_event(again, self._vault)]
-        with _reaching():
+        with reaching():
             return bool(self._redeliver(keys=script_keys, args=arguments))
 
     # The provider, as the workers last read it.
 
     def reading(self, what: str) -> Reading:
         """What the workers last read of "balance" or "servers:<type>"."""
-        with _reaching():
+        with reaching():
             return codec.reading(what, self._redis.hmget(keys.ACCOUNT, keys.reading(what)))
 
     def request_refresh(self, what: str) -> None:
         """Ask the workers to read "balance" or "servers:<type>" anew."""
-        with _reaching():
+        with reaching():
             self._redis.hset(keys.REFRESH_REQUESTS, what, 1)
 
     def pauses(self) -> dict[str, dict[str, Any]]:
         """Why buying is paused: reason → details. Empty means that buying goes on."""
-        with _reaching():
+        with reaching():
             stored = self._redis.hgetall(keys.GATE)
         return {reason.decode(): json.loads(details) for reason, details in stored.items()}
 
     def pause(self, reason: str, details: Mapping[str, Any]) -> None:
         """Pause buying."""
-        with _reaching():
+        with reaching():
             self._redis.hset(keys.GATE, reason, json.dumps(details))
 
     def resume(self, reason: str) -> None:
         """Lift one reason for the pause."""
-        with _reaching():
+        with reaching():
             self._redis.hdel(keys.GATE, reason)
 
     def journal(self, since: float, batch: int = 1000) -> Iterator[tuple[float, dict[str, str]]]:
         """The journal's lines from `since` (epoch seconds) on: (epoch seconds, fields)."""
         start = str(ms(since))
         while True:
-            with _reaching():
+            with reaching():
                 lines: list[Any] = self._redis.xrange(keys.JOURNAL, min=start, count=batch)
             for entry, fields in lines:
                 yield int(entry.split(b"-")[0]) / 1000, {k.decode(): v.decode() for k, v in fields.items()}
@@ -275,25 +284,25 @@ class Store:
 
     def last_tick(self) -> float | None:
         """When a worker's clock last ticked, in epoch seconds."""
-        with _reaching():
+        with reaching():
             at = self._redis.get(keys.TICK)
         return int(at) / 1000 if at else None
 
     def workers(self, within: float) -> int:
         """How many workers were heard of within so many seconds."""
-        with _reaching():
+        with reaching():
             return int(self._redis.zcount(keys.WORKERS, ms(self.now() - within), "+inf"))
 
     def now(self) -> float:
         """The server's clock in epoch seconds: proof that it answers."""
-        with _reaching():
+        with reaching():
             seconds, micros = self._redis.time()
         return float(seconds) + float(micros) / 1e6
 
     def info(self) -> dict[str, str]:
         """What the server says of its version, memory and disk (names as in INFO); what it will not say is left out."""
         reply: dict[str, Any] = {}
-        with _reaching():
+        with reaching():
             with suppress(ResponseError):
                 reply |= self._redis.info()
             with suppress(ResponseError):
@@ -306,7 +315,7 @@ class Store:
         now = self.now()
         reply = {}
         for lane in Lane:
-            with _reaching():
+            with reaching():
                 first = self._redis.zrange(keys.due(lane), 0, 0, withscores=True)
                 held, due = (
                     self._redis.zcard(keys.due(lane)),
@@ -318,14 +327,14 @@ class Store:
 
     def counters(self) -> dict[str, float]:
         """The counters of all workers, summed."""
-        with _reaching():
+        with reaching():
             return {k.decode(): float(v) for k, v in self._redis.hgetall(keys.COUNTERS).items()}
 
     # Callers.
 
     def callers(self) -> list[str]:
         """The ids of all callers."""
-        with _reaching():
+        with reaching():
             return sorted(one.decode() for one in self._redis.smembers(keys.CALLERS))
 
     def caller(self, caller_id: str) -> Caller | None:
@@ -336,12 +345,12 @@ class Store:
     def save_caller(self, before: Caller | None, after: Caller) -> Written:
         """Write a new caller (`before` is None), or a change of one, under the version that was read."""
         script_keys, arguments = codec.caller_call(before, after, self._vault)
-        with _reaching():
+        with reaching():
             return Written(self._save_caller(keys=script_keys, args=arguments).decode())
 
     def caller_of_key(self, digest: str) -> str | None:
         """The id of the caller that an API key's SHA-256 belongs to."""
-        with _reaching():
+        with reaching():
             owner = self._redis.get(keys.api_key(digest))
         return owner.decode() if owner else None
 
@@ -357,7 +366,7 @@ class Store:
         found: list[Any] = []
         first = start = self._place_after(index, before)
         while True:
-            with _reaching():
+            with reaching():
                 ids = [one.decode() for one in self._redis.zrevrange(index, start, start + 99)]
             if not ids:
                 return found, None
@@ -373,7 +382,7 @@ class Store:
     def _place_after(self, index: str, cursor: str | None) -> int:
         if cursor is None:
             return 0
-        with _reaching():
+        with reaching():
             rank = self._redis.zrevrank(index, cursor)
         if rank is None:
             raise NotFound(LOST_CURSOR)
@@ -396,14 +405,6 @@ _INFO = frozenset(
         "maxmemory maxmemory_policy used_memory"
     ).split()
 )
-
-
-@contextmanager
-def _reaching() -> Iterator[None]:
-    try:
-        yield
-    except (RedisError, OSError) as error:
-        raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from None
 
 
 def _or_none(cap: int | None) -> int | str:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from worker.caller import Caller, Caps, Secret
 from worker.event import Attempt, Event, EventStatus
+from worker.operator import Operator, Role
 from worker.order import Ending, ErrorCode, Order, Settlement, Status
 from worker.reading import Reading
 from worker.schedule import ORDER_LANES, Lane, Wake
@@ -117,6 +118,19 @@ def unpack_caller(caller_id: str, version: int, sealed: bytes, vault: Vault) -> 
     return Caller(id=caller_id, version=version, secrets=secrets, caps=Caps(**record.pop("caps")), **record)
 
 
+def pack_operator(operator: Operator, vault: Vault) -> bytes:
+    """An operator's sealed record; its id and its version stand outside."""
+    record = asdict(operator)
+    del record["id"], record["version"]
+    return vault.seal(_dumped(record))
+
+
+def unpack_operator(operator_id: str, version: int, sealed: bytes, vault: Vault) -> Operator:
+    """An operator from its sealed record."""
+    record = json.loads(vault.open(sealed))
+    return Operator(id=operator_id, version=version, role=Role(record.pop("role")), **record)
+
+
 def caller_call(before: Caller | None, after: Caller, vault: Vault) -> tuple[list[str], list[Any]]:
     """The keys and arguments of `save_caller.lua`: a new caller (`before` is None), or a change of one."""
     script_keys = [
@@ -173,8 +187,15 @@ def save_call(
     for event in events:
         arguments += [event.id, event.type, host_of(event.url), pack_event(event, vault)]
     if journal:
-        arguments += flat({**journal, "order": after.id, "caller": after.caller, "status": after.status.value})
+        told = {"order": after.id, "caller": after.caller, "status": after.status.value}
+        arguments += flat({**journal, **told, **_worth(after)})
     return script_keys, arguments
+
+
+def _worth(order: Order) -> dict[str, str]:
+    """What was bought and for how much, where an order says so: the money is counted by it."""
+    known = {name: getattr(order, name, None) for name in ("product", "price")}
+    return {name: str(value) for name, value in known.items() if value is not None}
 
 
 def _erase_at(before: Order, after: Order, otp_ttl: float) -> str:
