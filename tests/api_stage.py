@@ -8,7 +8,7 @@ from typing import Any
 import fakeredis
 from werkzeug.test import TestResponse
 
-from tests.builders import NOW
+from tests.builders import NOW, bought
 from tests.fakes import ManualClock
 from web.api.rate_limits import RateLimits
 from web.app import create_app
@@ -82,7 +82,7 @@ class Api:
         order = self.kept(order_id)
         buying = order.intend(self.clock())
         self.change(order, buying, Lane.BUY)
-        waiting = buying.assign("act_" + order_id, "+923001234567", self.clock(), life=900, cancel_after=540)
+        waiting = buying.assign(bought("act_" + order_id, self.clock()))
         self.change(buying, waiting)
         return waiting
 

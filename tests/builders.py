@@ -7,12 +7,18 @@ from typing import Any
 from worker.caller import Caller, Secret, key_hash
 from worker.event import Event
 from worker.lifecycle import Rules
-from worker.order import Ending, ErrorCode, Order, Settlement, Status
+from worker.order import Ending, ErrorCode, Order, Purchase, Settlement, Status
+from worker.provider import products
 
 NOW = 1795341600.0
 """Sunday, 22 November 2026, 10:00:00 UTC: the moment at which tests begin."""
 LIFE = 900.0
 """Seconds that a number lives."""
+PRODUCTS = products.load()
+"""The built-in product table."""
+CHEAP = PRODUCTS["cheap"]
+ITEM = {"server": "1", "type": "1"}
+"""What an order of a cheap number names."""
 NUMBER = "+923001234567"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -22,8 +28,7 @@ def order(**changes: Any) -> Order:
     fields: dict[str, Any] = {
         "id": "ord_1",
         "caller": "cal_1",
-        "server": "1",
-        "type": "1",
+        "item": {"server": changes.pop("server", "1"), "type": changes.pop("type", "1")},
         "callback_url": "https://caller.example/hook",
         "timeout": 540.0,
         "created_at": NOW,
@@ -31,11 +36,32 @@ def order(**changes: Any) -> Order:
     return Order(**{**fields, **changes})
 
 
+def bought(
+    activation: str = "act_1", at: float = NOW, *, life: float = LIFE, cancel_after: float = 540.0, **changes: Any
+) -> Purchase:
+    """A purchase of a number."""
+    fields: dict[str, Any] = {
+        "activation": activation,
+        "number": NUMBER,
+        "bought_at": at,
+        "expires_at": at + life,
+        "cancel_at": at + cancel_after,
+        "cancellable_at": at + 125.0,
+    }
+    return Purchase(**{**fields, **changes})
+
+
+def purchase_of(order: Order) -> Purchase:
+    """What was bought for an order; something has to have been."""
+    assert order.purchase is not None
+    return order.purchase
+
+
 def order_in(status: Status, **changes: Any) -> Order:
     """An order that came to `status` on the shortest way there is."""
     queued = order(**changes)
     buying = queued.intend(NOW)
-    waiting = buying.assign("act_1", NUMBER, NOW, life=LIFE, cancel_after=540.0)
+    waiting = buying.assign(bought())
     cancelling = waiting.begin_cancel(Ending.TIMEOUT)
     return {
         Status.QUEUED: queued,

@@ -11,7 +11,7 @@ import fakeredis
 from werkzeug.test import Client, TestResponse
 
 from tests.api_stage import Api
-from tests.builders import NOW
+from tests.builders import NOW, bought
 from tests.fakes import ManualClock
 from worker.announce import announce
 from worker.event import Attempt, Event, EventStatus
@@ -81,7 +81,7 @@ class Console:
         buying = queued.intend(self.clock())
         self.save(queued, buying, Lane.BUY, Entry.INTENT)
         self.clock.advance(1)
-        waiting = buying.assign(f"act_{self.bought}", number, self.clock(), life=900, cancel_after=540)
+        waiting = buying.assign(bought(f"act_{self.bought}", self.clock(), number=number))
         self.save(buying, waiting, Lane.POLL, Entry.BOUGHT, EventType.NUMBER_ASSIGNED)
         return waiting
 

@@ -33,15 +33,17 @@ from worker.provider.replies import (
     BuyReply,
     Cancelled,
     CancelReply,
+    Choice,
     Code,
     CodeExists,
     Done,
     Early,
     FinishReply,
+    Listing,
+    ListingReply,
     Missing,
-    Server,
-    Servers,
-    ServersReply,
+    Quote,
+    QuoteReply,
     StatusReply,
     Word,
 )
@@ -101,6 +103,9 @@ class ScriptedProvider:
         self.numbers: dict[str, Number] = {}
         self.calls: list[tuple[str, str, float]] = []
         self.money = Decimal("500.00")
+        self.price: Quote | None = None
+        self.tag = Decimal("45")
+        """What the catalogue names as a price."""
         self._earliest = earliest_cancel
         self._script: defaultdict[str, deque[tuple[Any, bool]]] = defaultdict(deque)
 
@@ -116,19 +121,23 @@ class ScriptedProvider:
         """How many calls of a kind came in."""
         return sum(name == call for name, _, _ in self.calls)
 
-    async def buy(self, server: str, type: str) -> BuyReply:
-        """A number for `server`, charged at once."""
-        return self._reply("buy", server, self._sell)
+    async def quote(self, product: str, item: Mapping[str, str]) -> QuoteReply:
+        """What a purchase costs; the provider of most tests names no price."""
+        return self._reply("quote", product, lambda _: self.price) if self.price or self._script["quote"] else Quote()
 
-    async def status(self, activation: str) -> StatusReply:
+    async def buy(self, product: str, item: Mapping[str, str]) -> BuyReply:
+        """A number for a server (or of another product, for a service), charged at once."""
+        return self._reply("buy", item.get("server") or item["service"], self._sell)
+
+    async def status(self, product: str, activation: str) -> StatusReply:
         """What is known of a number."""
         return self._reply("status", activation, self._look)
 
-    async def cancel(self, activation: str) -> CancelReply:
+    async def cancel(self, product: str, activation: str) -> CancelReply:
         """The money back, if it is not too early and no code is there."""
         return self._reply("cancel", activation, self._cancel)
 
-    async def finish(self, activation: str) -> FinishReply:
+    async def finish(self, product: str, activation: str) -> FinishReply:
         """The end of a purchase whose code arrived."""
         return self._reply("finish", activation, self._finish)
 
@@ -136,9 +145,10 @@ class ScriptedProvider:
         """The money left."""
         return self._reply("balance", "", lambda _: Balance(self.money))
 
-    async def servers(self, type: str) -> ServersReply:
-        """One server of each type."""
-        return self._reply("servers", type, lambda t: Servers((Server("1", f"Server of type {t}"),)))
+    async def listing(self, product: str, listing: str, place: Mapping[str, str]) -> ListingReply:
+        """One choice at each place."""
+        what = ":".join(place.values())
+        return self._reply(listing, what, lambda at: Listing((Choice("1", f"One of {listing} of {at}", self.tag),)))
 
     def _reply(self, call: str, what: str, honest: Any) -> Any:
         self.calls.append((call, what, self.clock()))

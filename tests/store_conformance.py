@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.builders import LIFE, NUMBER, event, order
+from tests import builders
+from tests.builders import event, order
 from worker.caller import Caps
 from worker.errors import NotFound
 from worker.event import Attempt, Event, EventStatus
@@ -57,7 +58,7 @@ class Stores:
         buying = new.intend(self.now())
         assert await self.engine.save(new, buying, wake=Wake(Lane.BUY, self.now() + 25)) is Written.SAVED
         activation = "act_" + new.id
-        bought = buying.assign(activation, NUMBER, self.now(), life=LIFE, cancel_after=cancel_after)
+        bought = buying.assign(builders.bought(activation, self.now(), cancel_after=cancel_after))
         wake = Wake(Lane.POLL, at if at is not None else self.now() - 1)
         assert await self.engine.save(buying, bought, wake=wake) is Written.SAVED
         return bought
@@ -241,7 +242,7 @@ class SaveConformance:
         new = stores.accepted(id="ord_2")
         buying = new.intend(stores.now())
         await stores.engine.save(new, buying, wake=Wake(Lane.BUY, stores.now() + 25))
-        same = buying.assign("act_ord_1", NUMBER, stores.now(), life=LIFE, cancel_after=540)
+        same = buying.assign(builders.bought("act_ord_1", stores.now()))
         assert await stores.engine.save(buying, same, wake=Wake(Lane.POLL)) is Written.DUPLICATE
         assert stores.blocking.load("ord_2") == buying
         assert stores.lanes("ord_2") == ["buy"]
@@ -288,7 +289,7 @@ class SaveConformance:
     async def test_ended_order_is_kept_for_the_retention_and_is_open_no_more(self, stores: Stores):
         """With its webhooks and its number's owner; what is still owed to the provider keeps it."""
         got, _ = await stores.received()
-        owned = ("rb:order:ord_1", "rb:order:ord_1:record", "rb:event:evt_ord_1", "rb:activation:act_ord_1")
+        owned = ("rb:order:ord_1", "rb:order:ord_1:record", "rb:event:evt_ord_1", "rb:activation:cheap:act_ord_1")
         assert [stores.raw.ttl(key) for key in owned] == [-1] * 4
         assert stores.raw.zcard("rb:caller:cal_1:open") == 1
         await stores.engine.save(got, got.settle(Settlement.FINISHED), wake=None)
@@ -318,7 +319,7 @@ class ClaimConformance:
         """What is handed out is due again in a while, whatever becomes of the claim."""
         await stores.waiting()
         claim = await stores.engine.claim(Lane.POLL, 10, 5)
-        assert claim.entries == (("ord_1", "act_ord_1"),)
+        assert claim.entries == (("ord_1", "cheap:act_ord_1"),)
         assert stores.due("poll") == pytest.approx(stores.now() + 5, abs=1)
         assert (await stores.engine.claim(Lane.POLL, 10, 5)).entries == ()
 
@@ -747,8 +748,29 @@ class IndexConformance:
         """What came after a sequence number, oldest first."""
         for n in range(4):
             stores.ping(f"evt_{n}")
-        assert [one.id for one in stores.blocking.events_after("cal_1", 1, 2)] == ["evt_1", "evt_2"]
-        assert stores.blocking.events_after("cal_1", 4, 2) == []
+        page, last = stores.blocking.events_after("cal_1", 1, 2)
+        assert ([one.id for one in page], last) == (["evt_1", "evt_2"], "evt_2")
+        assert stores.blocking.events_after("cal_1", 4, 2) == ([], None)
+
+    async def test_what_is_gone_takes_no_place_in_the_feed(self, stores: Stores):
+        """However many events have expired, the ones behind them are reached, and the place to go on from exists."""
+        for n in range(230):
+            stores.ping(f"evt_{n}")
+        for n in range(225):
+            stores.raw.delete(f"rb:event:evt_{n}", f"rb:event:evt_{n}:record")
+        page, last = stores.blocking.events_after("cal_1", 0, 3)
+        assert ([one.id for one in page], last) == (["evt_225", "evt_226", "evt_227"], "evt_227")
+
+    async def test_event_that_nobody_is_pushed_is_recorded_and_due_nowhere(self, stores: Stores):
+        """It is there to be read; no worker claims it."""
+        bought = await stores.waiting()
+        told = replace(event(order=bought.id, url="", created_at=stores.now()), status=EventStatus.RECORDED)
+        got = bought.receive("847293", stores.now())
+        assert await stores.engine.save(bought, got, wake=None, events=[told]) is Written.SAVED
+        kept = stores.blocking.load_event(told.id)
+        assert kept is not None
+        assert (kept.status, kept.body) == (EventStatus.RECORDED, told.body)
+        assert await stores.engine.claim_events(10, 5.0, "w1") == []
 
     async def test_lost_wake_up_is_mended(self, stores: Stores):
         """Expected never to be needed: an open order without one gets one in the lane of its state."""

@@ -23,6 +23,7 @@ from web.parts import Parts, install
 from worker.callers import Callers
 from worker.errors import SettingsInvalid
 from worker.logs import configure, get_logger
+from worker.provider import products
 from worker.settings import Settings, load
 from worker.store import Store, Vault, connect
 from worker.webhooks.guard import guard_of
@@ -57,6 +58,7 @@ def create_app(
             limits=limits or RateLimits(),
             waiting=LongPoll(sleep=sleep, monotonic=monotonic),
             clock=clock,
+            products=products.load(settings.products_file),
         )
     )
 
@@ -93,9 +95,10 @@ def _from_environment() -> Settings:
         configure("web")
     try:
         settings = load("web")
+        table = products.load(settings.products_file)
     except SettingsInvalid as invalid:
         sys.stderr.write(f"ringback web: {invalid}\n")
         sys.exit(APP_LOAD_ERROR)
-    for warning in settings.warnings():
+    for warning in [*settings.warnings(), *products.warnings(table, settings.products)]:
         get_logger(__name__).warning("setting_to_know_about", warning=warning)
     return settings

@@ -36,6 +36,11 @@ _UNLESS_SET = {
 }
 
 
+def security_headers() -> list[tuple[str, str]]:
+    """The security headers of an answer that sets none of its own."""
+    return [*_SECURITY, *_UNLESS_SET.items()]
+
+
 def install(app: Flask, figures: Metrics) -> None:
     """Wrap every request."""
     app.before_request(_begin)

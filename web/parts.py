@@ -13,6 +13,7 @@ from web.api.long_poll import LongPoll
 from web.api.rate_limits import RateLimits
 from web.request_state import request_state
 from worker.caller import Caller
+from worker.provider.products import Products
 from worker.settings import Settings
 from worker.store import Store
 
@@ -30,6 +31,7 @@ class Parts:
     limits: RateLimits
     waiting: LongPoll
     clock: Callable[[], float]
+    products: Products
 
 
 def install(app: Flask, shared: Parts) -> None:

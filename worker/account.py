@@ -1,56 +1,76 @@
-"""The provider's account as the workers read it: balance and servers, by free calls, for the web and for the gate."""
+"""The provider's account as the workers read it, for the web and for the gate: balance and catalogue, by free calls."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol
 
 from worker.gate import Gate
 from worker.journal import Entry
-from worker.provider.protocol import Balance, BalanceReply, Declined, Servers, ServersReply, Throttled
+from worker.order import decimal
+from worker.provider.products import Product, Products
+from worker.provider.replies import Balance, BalanceReply, Choice, Declined, Listing, ListingReply, Throttled
+from worker.reading import BALANCE, SHARED, listing_name, split
 from worker.store import AsyncStore
 
-TYPES = ("1", "2")
-"""The provider's two kinds of servers (vendor's page)."""
+MOST_ASKED = 50
+"""Readings that are asked for and made at one time; whoever asked for others asks again."""
 
 
 class AccountCalls(Protocol):
     """What is asked of the provider."""
 
     async def balance(self) -> BalanceReply: ...
-    async def servers(self, type: str) -> ServersReply: ...
+    async def listing(self, product: str, listing: str, place: Mapping[str, str]) -> ListingReply: ...
 
 
 class Account:
-    """Reads what somebody has asked for, what is old, and what may lift a pause."""
+    """Reads what somebody has asked for, what is old, and what may lift a pause; `products` are those on sale."""
 
-    def __init__(self, store: AsyncStore, provider: AccountCalls, gate: Gate, *, min_balance: Decimal | None) -> None:
+    def __init__(
+        self, store: AsyncStore, provider: AccountCalls, gate: Gate, products: Products, *, min_balance: Decimal | None
+    ) -> None:
         self._store = store
         self._provider = provider
         self._gate = gate
+        self._products = products
         self._floor = min_balance
+        self._kept = [BALANCE, *(name for product in products.values() for name in _kept(product))]
 
     async def refresh(self) -> list[str]:
         """Read everything that is due to be read; returns what was read."""
         due = await self._due()
         for what in due:
             await self._gate.slot()
-            if what == "balance":
+            if what == BALANCE:
                 await self._read_balance()
             else:
-                await self._read_servers(what.removeprefix("servers:"))
+                await self._read_listing(what)
         return due
 
     async def _due(self) -> list[str]:
-        requested = await self._store.take_refresh_requests()
+        asked = [what for what in await self._store.take_refresh_requests() if self._known(what)]
         now = self._store.clock.now()
-        known = [await self._store.reading(what) for what in ("balance", *(f"servers:{type}" for type in TYPES))]
+        known = [await self._store.reading(what) for what in self._kept]
         old = {reading.what for reading in known if reading.due(now)}
         probes = any(now >= pause.get("probe_at", now + 1) for pause in (await self._store.pauses()).values())
         if probes:
-            old.add("balance")
-        return sorted(old | set(requested))
+            old.add(BALANCE)
+        return sorted(old | set(asked[:MOST_ASKED]))
+
+    def _known(self, what: str) -> bool:
+        return what == BALANCE or self._place(what) is not None
+
+    def _place(self, what: str) -> tuple[str, str, dict[str, str]] | None:
+        """The product, the listing and the place in the catalogue that a reading is of."""
+        listing, product, values = split(what)
+        for one in self._products.values():
+            names = one.place_names(listing)
+            if product in ("", one.name) and names and len(names) == len(values):
+                return one.name, listing, dict(zip(names, values, strict=True))
+        return None
 
     async def _read_balance(self) -> None:
         reply = await self._provider.balance()
@@ -59,12 +79,34 @@ class Account:
         if isinstance(reply, Throttled):
             await self._gate.throttled(reply)
         balance = reply.amount if isinstance(reply, Balance) else None
-        if balance is not None and (await self._store.reading("balance")).value != str(balance):
+        if balance is not None and (await self._store.reading(BALANCE)).value != str(balance):
             await self._store.journal(Entry.BALANCE, balance=str(balance))
-        await self._store.put_reading("balance", None if balance is None else str(balance))
+        await self._store.put_reading(BALANCE, None if balance is None else str(balance))
         await self._gate.observe_balance(balance, self._floor)
 
-    async def _read_servers(self, type: str) -> None:
-        reply = await self._provider.servers(type)
-        listed = [{"id": one.id, "name": one.name} for one in reply.servers] if isinstance(reply, Servers) else None
-        await self._store.put_reading(f"servers:{type}", None if listed is None else json.dumps(listed))
+    async def _read_listing(self, what: str) -> None:
+        place = self._place(what)
+        if place is None:
+            return
+        reply = await self._provider.listing(*place)
+        if isinstance(reply, Throttled):
+            await self._gate.throttled(reply)
+        show = _service if split(what)[0] == SHARED else _named
+        listed = [show(choice) for choice in reply.choices] if isinstance(reply, Listing) else None
+        await self._store.put_reading(what, None if listed is None else json.dumps(listed))
+
+
+def _kept(product: Product) -> Iterator[str]:
+    for listing, places in product.readings.items():
+        for place in places:
+            yield listing_name(listing, product.name, [place[name] for name in product.place_names(listing)])
+
+
+def _named(choice: Choice) -> dict[str, Any]:
+    """A server or a country as it is kept and shown."""
+    return {"id": choice.code, "name": choice.name}
+
+
+def _service(choice: Choice) -> dict[str, Any]:
+    """A service as it is kept and shown."""
+    return {"code": choice.code, "name": choice.name, "price": decimal(choice.price), "count": choice.count}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 
-from worker.event import Event
+from worker.event import Event, EventStatus
 from worker.order import EventType, Order, caused_event
 from worker.webhooks.message import render
 
@@ -19,7 +19,7 @@ def event_id(kind: EventType, order: Order) -> str:
     Derived, so that a store that lost its last writes announces the same thing under the same id, and receivers that
     know it already are not told twice.
     """
-    subject = f"{order.id} {order.activation or ''} {kind.value}"
+    subject = f"{order.id} {order.handle} {kind.value}"
     return "evt_" + hashlib.sha256(subject.encode()).hexdigest()[: 2 * ID_BYTES]
 
 
@@ -35,9 +35,11 @@ def ping(caller_id: str, url: str, now: float) -> Event:
 
 def announce(kind: EventType, order: Order, now: float) -> Event:
     """The event of `kind` about an order as it is now (epoch seconds): its body's bytes are fixed here."""
+    pushed = order.callback_url != ""
     return Event(
         id=event_id(kind, order), type=kind.value, caller=order.caller, order=order.id, url=order.callback_url,
-        body=render(kind.value, now, order.public()), created_at=now, due_at=now,
+        body=render(kind.value, now, order.public()), created_at=now, due_at=now if pushed else None,
+        status=EventStatus.PENDING if pushed else EventStatus.RECORDED,
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any
 
 KEY_PREFIX = "rbk_"
@@ -30,6 +31,8 @@ class Caps:
     max_in_flight: int | None = None
     orders_per_minute: int | None = None
     orders_per_day: int | None = None
+    max_spend_per_day: Decimal | None = None
+    """PKR that its purchases of a day (UTC) may cost; refunds give back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

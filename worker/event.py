@@ -20,6 +20,8 @@ class EventStatus(StrEnum):
     """The receiver answered 410: nobody wants it there any more."""
     EXHAUSTED = "exhausted"
     """Every try of the schedule failed. It can be redelivered by hand."""
+    RECORDED = "recorded"
+    """Nobody is pushed: its order has no callback. It is there to be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One webhook. `body` holds the exact bytes that are signed; `order` is None for a ping."""
+    """One webhook. `body` holds the exact bytes that are signed; `order` is None for a ping.
+
+    `url` is empty where nobody is pushed: such an event is `recorded` from its beginning.
+    """
 
     id: str
     type: str
@@ -61,6 +66,11 @@ class Event:
     attempts: tuple[Attempt, ...] = ()
     due_at: float | None = None
     sequence: int = 0
+
+    @property
+    def pushed(self) -> bool:
+        """Whether somebody is to be told; otherwise it is only there to be read."""
+        return self.url != ""
 
     def tried(self, attempt: Attempt, status: EventStatus, *, due_at: float | None = None) -> Event:
         """The event after an attempt; `due_at` is when the next one is due, if any."""

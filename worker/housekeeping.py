@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from worker.alerts import Alert
@@ -11,7 +12,7 @@ from worker.metrics import Counters
 from worker.order import Order, Refused, Settlement
 from worker.schedule import Lane, Wake
 from worker.store import AsyncStore, Written
-from worker.webhooks.message import without_code
+from worker.webhooks.message import without_personal
 
 JOURNAL_KEPT = 90 * 86_400.0
 """Seconds for which the journal of money is kept."""
@@ -32,18 +33,20 @@ class Housekeeping:
         erased = 0
         for order_id in await self._store.orders_to_erase(most):
             order = await self._store.load(order_id)
-            if order is None or order.otp is None:
+            if order is None or not order.personal:
                 await self._store.forget_erasure(order_id)
-            elif await self._erased(order, order.otp):
+            elif await self._erased(order):
                 erased += 1
         self._counters.add("otps_erased", erased)
         return erased
 
-    async def _erased(self, order: Order, code: str) -> bool:
+    async def _erased(self, order: Order) -> bool:
         """The webhooks first, the order last: whatever is cut off in between is taken up again."""
+        secrets = [text for text in (order.otp, order.purchase and order.purchase.address) if text]
         for event in await self._store.events_of(order.id):
-            holds_code = code in event.body.decode() or any(code in attempt.excerpt for attempt in event.attempts)
-            if holds_code and not await self._store.rewrite_event(event, _without(event, code)):
+            texts = [event.body.decode(), *(attempt.excerpt for attempt in event.attempts)]
+            held = any(secret in text for secret in secrets for text in texts)
+            if held and not await self._store.rewrite_event(event, _without(event, secrets)):
                 return False
         try:
             after = order.erase()
@@ -77,6 +80,11 @@ class Housekeeping:
         await self._store.trim_journal(JOURNAL_KEPT)
 
 
-def _without(event: Event, code: str) -> Event:
-    attempts = tuple(replace(one, excerpt=one.excerpt.replace(code, ERASED)) for one in event.attempts)
-    return replace(event, body=without_code(event.body), attempts=attempts, version=event.version + 1)
+def _without(event: Event, secrets: Sequence[str]) -> Event:
+    def erased(text: str) -> str:
+        for secret in secrets:
+            text = text.replace(secret, ERASED)
+        return text
+
+    attempts = tuple(replace(one, excerpt=erased(one.excerpt)) for one in event.attempts)
+    return replace(event, body=without_personal(event.body), attempts=attempts, version=event.version + 1)

@@ -27,6 +27,7 @@ SECRET_KEYS = frozenset(
     "encryption_key encryption_keys requirepass redis_url broker_url".split()
 )
 NUMBER_KEYS = frozenset({"number", "phone", "phone_number"})
+ADDRESS_KEYS = frozenset({"address", "email", "mail"})
 QUIET = (
     "httpx",
     "httpcore",
@@ -49,6 +50,7 @@ _MASKS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b(STATUS_OK|STATUS_WAIT_RETRY):[^\r\n]*"), r"\1:" + HIDDEN),
 )
 _PHONE = re.compile(r"\+\d{8,15}\b")
+_ADDRESS = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
 
 
 def mask_number(number: str | None) -> str:
@@ -60,7 +62,15 @@ def mask_number(number: str | None) -> str:
     return number[:kept] + "*" * hidden + number[-2:] if hidden > 2 else "*" * len(number)
 
 
-_HINTS = ("://", "key", "whsec_", "rbk_", "bearer ", "basic ", "status_", "+")
+def mask_address(address: str | None) -> str:
+    """A mail address as logs may show it: `ringback.42@gmail.com` becomes `r***@gmail.com`."""
+    if not address:
+        return ""
+    name, at, domain = address.rpartition("@")
+    return f"{name[:1]}***@{domain}" if at else HIDDEN
+
+
+_HINTS = ("://", "key", "whsec_", "rbk_", "bearer ", "basic ", "status_", "+", "@")
 """What every mask above needs to find one of, in lower case. Most texts hold none, and a look costs a tenth."""
 
 
@@ -72,6 +82,7 @@ def redact_text(text: str) -> str:
 def _masked(text: str) -> str:
     for pattern, shown in _MASKS:
         text = pattern.sub(shown, text)
+    text = _ADDRESS.sub(lambda found: mask_address(found[0]), text)
     return _PHONE.sub(lambda found: mask_number(found[0]), text)
 
 
@@ -90,6 +101,8 @@ def redact(value: Any, key: str = "") -> Any:
         return HIDDEN if value else value
     if kind is NUMBER_KEYS and isinstance(value, str):
         return mask_number(value)
+    if kind is ADDRESS_KEYS and isinstance(value, str) and "@" in value:
+        return mask_address(value)
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str):
@@ -99,9 +112,9 @@ def redact(value: Any, key: str = "") -> Any:
 
 @lru_cache(maxsize=1024)
 def _kind(key: str) -> frozenset[str] | None:
-    """Which of the two sets a field belongs to, however it is spelled."""
+    """Which of the sets a field belongs to, however it is spelled."""
     name = key.lower().replace("-", "_")
-    return next((names for names in (SECRET_KEYS, NUMBER_KEYS) if name in names), None)
+    return next((names for names in (SECRET_KEYS, NUMBER_KEYS, ADDRESS_KEYS) if name in names), None)
 
 
 def _redact_many(value: Any) -> Any:

@@ -2,14 +2,18 @@
 
 Pure: no I/O, no clock of its own. An :class:`Order` is frozen; every change is a copy made by one named
 transition of :data:`TRANSITIONS`, and a transition that does not fit the order's state raises :class:`Refused`
-and changes nothing. Times are epoch seconds; ``life`` and ``timeout`` are seconds.
+and changes nothing. Times are epoch seconds; ``life`` and ``timeout`` are seconds; money is PKR.
+
+What is bought is named by `product` and `item`, which mean something only to the provider's product table: an order of
+any product lives the same life.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -63,6 +67,9 @@ class ErrorCode(StrEnum):
     PROVIDER_REJECTED = "provider_rejected"
     PURCHASE_UNKNOWN = "purchase_unknown"
     ORDER_LOST = "order_lost"
+    PRICE_ABOVE_MAX = "price_above_max"
+    PRICE_UNKNOWN = "price_unknown"
+    SPEND_PER_DAY = "spend_per_day"
 
 
 class EventType(StrEnum):
@@ -84,8 +91,14 @@ class Ending(StrEnum):
     LOST = "lost"
 
 
+DEFAULT_PRODUCT = "cheap"
+"""What an order is for that names no product (contract.md, "Products")."""
+ITEM_FIELDS = ("server", "type", "service", "country", "domain")
+"""Fields of an item as the API shows them; those that a product does not have are null."""
 OTP_ERASED = "otp_erased"
 """The flag that says: there was a code, and it is no longer kept."""
+ADDRESS_ERASED = "address_erased"
+"""The flag that says: there was an address, and it is no longer kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,16 +149,32 @@ TRANSITIONS: Mapping[str, Transition] = {
         ),
         Transition("lose", (_W, _C), _F, "the provider lost or cancelled the number by itself", EventType.FAILED),
         Transition("keep_late_code", (_E, _X, _F), None, "a code was seen after the end; kept, not delivered"),
-        Transition("erase", (_R, _E, _X, _F), None, "the code's time is over"),
+        Transition("erase", (_R, _E, _X, _F), None, "the time of the code and the address is over"),
     )
 }
 
 
-_EVENTS = {t.target: t.event for t in TRANSITIONS.values() if t.event is not None}
+def events_by_state(transitions: Iterable[Transition]) -> dict[Status, EventType | None]:
+    """The webhook of each state that can be entered.
+
+    Raises ValueError for a row whose event could never be sent: one that stays in its state, or one that enters a state
+    in company of another event than the other rows do.
+    """
+    events: dict[Status, EventType | None] = {}
+    for one in transitions:
+        if one.target is None:
+            if one.event is not None:
+                raise ValueError(f"{one.name} stays in its state, so {one.event} would never be sent")
+        elif events.setdefault(one.target, one.event) is not one.event:
+            raise ValueError(f"{one.name} enters {one.target} with another event than the other transitions")
+    return events
+
+
+_EVENTS = events_by_state(TRANSITIONS.values())
 
 
 def caused_event(before: Order, after: Order) -> EventType | None:
-    """The webhook that a change causes: one per state entered, hence exactly one terminal one per order."""
+    """The webhook that a change causes: that of the state entered, hence exactly one terminal one per order."""
     return None if after.status is before.status else _EVENTS.get(after.status)
 
 
@@ -159,23 +188,48 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Purchase:
+    """What was bought, and until when which of it can be done. It is known as a whole, or not at all."""
+
+    activation: str
+    """The provider's id. It means something together with the product only."""
+    number: str | None = field(default=None, repr=False)
+    """With a plus, where a number was bought."""
+    address: str | None = field(default=None, repr=False)
+    """Where an address was bought; erased like a code."""
+    bought_at: float
+    expires_at: float
+    cancel_at: float
+    """When an order without a code begins to be cancelled."""
+    cancellable_at: float
+    """Before this no cancel is sent: the provider would refuse it."""
+    price: Decimal | None = None
+    """What was paid, where the provider names prices and this one was read."""
+    as_sold: str | None = field(default=None, repr=False)
+    """The number as the provider wrote it, where that differs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """One order as the store keeps it."""
 
     id: str
     caller: str
-    server: str
-    type: str
+    product: str = DEFAULT_PRODUCT
+    item: Mapping[str, str]
+    """What of the product is ordered: its fields by name, for the provider's product table alone."""
     callback_url: str = field(repr=False)
+    """Where the webhooks go; empty when nobody is pushed and the events are read instead."""
     timeout: float
     created_at: float
+    max_price: Decimal | None = None
+    """The most that may be paid."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     purpose: str | None = None
     status: Status = Status.QUEUED
     settlement: Settlement = Settlement.NONE
     version: int = 1
-    number: str | None = field(default=None, repr=False)
-    activation: str | None = None
+    purchase: Purchase | None = None
     otp: str | None = field(default=None, repr=False)
     error: ErrorCode | None = None
     error_message: str | None = None
@@ -184,6 +238,12 @@ class Order:
     cancel_requested: bool = False
     attempts: int = 0
     """Purchases sent and answered with "not bought" so far."""
+    price_changes: int = 0
+    """How many of those for a price that had changed since it was read."""
+    quote: Decimal | None = None
+    """The price that was read right before the purchase under way, or before the one that was made."""
+    counted: Decimal | None = None
+    """What the caller's spend cap is charged with for it."""
     cancels: int = 0
     """Cancels sent so far, counted before each is sent."""
     cancel_sent_at: float | None = None
@@ -192,11 +252,7 @@ class Order:
     first_attempt_at: float | None = None
     """When the first purchase was sent; the buy budget counts from it."""
     intended_at: float | None = None
-    """When the purchase that is under way was intended."""
-    bought_at: float | None = None
-    expires_at: float | None = None
-    cancel_at: float | None = None
-    """When an order without a code begins to be cancelled."""
+    """When the purchase that is under way, or was made, was intended."""
     received_at: float | None = None
     ended_at: float | None = None
 
@@ -207,42 +263,44 @@ class Order:
 
     @property
     def charged(self) -> bool:
-        """Whether a number is known to have been bought for it."""
-        return self.activation is not None
+        """Whether a purchase is known to have been made for it."""
+        return self.purchase is not None
+
+    @property
+    def handle(self) -> str:
+        """What was bought, by product and the provider's id (see `read_handle`); empty before the purchase."""
+        return f"{self.product}:{self.purchase.activation}" if self.purchase else ""
+
+    @property
+    def personal(self) -> bool:
+        """Whether it holds what is erased after a while: a code or an address."""
+        return self.otp is not None or (self.purchase is not None and self.purchase.address is not None)
 
     # The moments of an order, in the order in which they can happen.
 
-    def intend(self, now: float) -> Order:
-        """Record that a purchase is about to be sent."""
+    def intend(self, now: float, quote: Decimal | None = None, counted: Decimal | None = None) -> Order:
+        """Record that a purchase is about to be sent, at which price if known, and what it counts against the cap."""
         first = now if self.first_attempt_at is None else self.first_attempt_at
-        return self._move("intend", first_attempt_at=first, intended_at=now)
+        return self._move("intend", first_attempt_at=first, intended_at=now, quote=quote, counted=counted)
 
-    def put_off(self) -> Order:
+    def put_off(self, *, price_changed: bool = False) -> Order:
         """Go back to the queue: the provider sold nothing."""
-        return self._move("put_off", attempts=self.attempts + 1)
+        changes = self.price_changes + price_changed
+        return self._move("put_off", attempts=self.attempts + 1, price_changes=changes, quote=None, counted=None)
 
     def reject(self, code: ErrorCode, message: str, now: float) -> Order:
         """End it: nothing was bought and nothing will be."""
-        return self._move("reject", error=code, error_message=message, ended_at=now)
+        return self._move("reject", error=code, error_message=message, quote=None, counted=None, ended_at=now)
 
     def withdraw(self, now: float) -> Order:
         """End it at the caller's word, before any purchase."""
         return self._move("withdraw", ending=Ending.CALLER, cancel_requested=True, ended_at=now)
 
-    def assign(
-        self,
-        activation: str,
-        number: str | None,
-        now: float,
-        *,
-        life: float,
-        cancel_after: float,
-        flags: tuple[str, ...] = (),
-    ) -> Order:
-        """Record the bought number, `life` seconds long, to be cancelled `cancel_after` seconds from now."""
+    def assign(self, purchase: Purchase, *flags: str) -> Order:
+        """Record what was bought."""
         return self._move(
-            "assign", activation=activation, number=number, settlement=Settlement.PENDING, bought_at=now,
-            expires_at=now + life, cancel_at=now + cancel_after, flags=self._with(*flags),
+            "assign", purchase=replace(purchase, price=self.quote), settlement=Settlement.PENDING,
+            flags=self._with(*flags),
         )  # fmt: skip
 
     def lose_purchase(self, why: str, now: float, *flags: str) -> Order:
@@ -252,14 +310,12 @@ class Order:
             settlement=Settlement.UNCONFIRMED, ended_at=now,
         )  # fmt: skip
 
-    def adopt_late(self, activation: str, number: str | None, now: float, *, life: float) -> Order:
-        """Attach a number to an order already given up as `purchase_unknown`, so that it can be cancelled."""
+    def adopt_late(self, purchase: Purchase) -> Order:
+        """Attach a purchase to an order already given up as `purchase_unknown`, so that it can be cancelled."""
         if self.error is not ErrorCode.PURCHASE_UNKNOWN or self.charged:
             raise Refused("adopt_late", self.status)
-        return self._move(
-            "adopt_late", activation=activation, number=number, bought_at=now, expires_at=now + life, cancel_at=now,
-            flags=self._with("adopted_late"),
-        )  # fmt: skip
+        at_once = replace(purchase, cancel_at=purchase.bought_at, price=self.quote)
+        return self._move("adopt_late", purchase=at_once, flags=self._with("adopted_late"))
 
     def ask_cancel(self, now: float) -> Order:
         """The caller's cancel, whatever the state; an order that is ending or ended comes back unchanged."""
@@ -267,8 +323,9 @@ class Order:
             return self.withdraw(now)
         if self.status is Status.BUYING and not self.cancel_requested:
             return self._move("ask_cancel", cancel_requested=True)
-        if self.status is Status.WAITING:
-            return self._move("caller_cancel", cancel_requested=True, ending=Ending.CALLER, cancel_at=now)
+        if self.status is Status.WAITING and self.purchase:
+            at_once = replace(self.purchase, cancel_at=now)
+            return self._move("caller_cancel", cancel_requested=True, ending=Ending.CALLER, purchase=at_once)
         return self
 
     def begin_cancel(self, ending: Ending) -> Order:
@@ -281,7 +338,7 @@ class Order:
 
     def note_refund(self, now: float) -> Order:
         """The provider confirmed the cancel."""
-        return self._move("note_refund", settlement=Settlement.REFUNDED, refunded_at=now)
+        return self._move("note_refund", settlement=Settlement.REFUNDED, refunded_at=now, counted=None)
 
     def receive(self, code: str, now: float, *flags: str) -> Order:
         """The code arrived; a refund that was confirmed before it stays what it is."""
@@ -320,8 +377,12 @@ class Order:
         return self._move("keep_late_code", otp=code, flags=self._with("late_code", *flags))
 
     def erase(self) -> Order:
-        """Forget the code."""
-        return self._move("erase", otp=None, flags=self._with(OTP_ERASED))
+        """Forget the code and the address."""
+        flags = [OTP_ERASED] if self.otp is not None else []
+        purchase = self.purchase
+        if purchase is not None and purchase.address is not None:
+            purchase, flags = replace(purchase, address=None), [*flags, ADDRESS_ERASED]
+        return self._move("erase", otp=None, purchase=purchase, flags=self._with(*flags))
 
     def _final(self) -> Settlement:
         known = self.settlement is Settlement.REFUNDED
@@ -338,25 +399,40 @@ class Order:
 
     def public(self) -> dict[str, Any]:
         """The order as the API and the webhooks show it (contract.md, "The order")."""
+        bought = self.purchase
         return {
             "id": self.id,
+            "product": self.product,
             "status": self.status.value,
-            "server": self.server,
-            "type": self.type,
-            "number": self.number,
+            **{name: self.item.get(name) for name in ITEM_FIELDS},
+            "number": bought.number if bought else None,
+            "address": bought.address if bought else None,
+            "price": decimal(bought.price) if bought else None,
+            "max_price": decimal(self.max_price),
             "otp": self.otp,
-            "callback_url": self.callback_url,
+            "callback_url": self.callback_url or None,
             "metadata": self.metadata,
             "purpose": self.purpose,
             "settlement": self.settlement.value,
             "error": {"code": self.error.value, "message": self.error_message} if self.error else None,
             "flags": list(self.flags),
             "created_at": rfc3339(self.created_at),
-            "bought_at": rfc3339(self.bought_at),
-            "expires_at": rfc3339(self.expires_at),
+            "bought_at": rfc3339(bought.bought_at) if bought else None,
+            "expires_at": rfc3339(bought.expires_at) if bought else None,
             "received_at": rfc3339(self.received_at),
             "ended_at": rfc3339(self.ended_at),
         }
+
+
+def read_handle(handle: str) -> tuple[str, str]:
+    """The product and the provider's id that an order's handle stands for."""
+    product, _, activation = handle.partition(":")
+    return product, activation
+
+
+def decimal(amount: Decimal | None) -> str | None:
+    """An amount of money as JSON shows it: its digits, without an exponent."""
+    return None if amount is None else format(amount, "f")
 
 
 def rfc3339(at: float | None) -> str | None:

@@ -1,23 +1,39 @@
 """A reading: what the workers last read at the provider by a free call, and whether it can still be relied on. Pure.
 
-`balance`, or `servers:<type>`; times are epoch seconds.
+`balance`, or a listing of the catalogue: `servers:<type>`, `countries:<type>`, `services:sms:<country>:<type>`,
+`services:email:<domain>`. Times are epoch seconds.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+BALANCE = "balance"
+SHARED = "services"
+"""The listing that more than one product has: its readings name the product."""
 BALANCE_EVERY = 60.0
 """Seconds between two readings of the balance that nobody asked for."""
-SERVERS_EVERY = 600.0
-"""Seconds between two readings of a list of servers."""
+LISTING_EVERY = 600.0
+"""Seconds between two readings of a listing of the catalogue."""
 MISSED = 3
 """Intervals without a good reading after which the last one is stale."""
 
 
 def interval(what: str) -> float:
     """Seconds between two readings that nobody asked for."""
-    return BALANCE_EVERY if what == "balance" else SERVERS_EVERY
+    return BALANCE_EVERY if what == BALANCE else LISTING_EVERY
+
+
+def listing_name(listing: str, product: str, place: Sequence[str]) -> str:
+    """The name of a listing's reading; the parts of the place by the order of their names."""
+    return ":".join([listing, *([product] if listing == SHARED else ()), *place])
+
+
+def split(what: str) -> tuple[str, str, list[str]]:
+    """A reading's listing, its product (empty where the listing says it), and the parts of its place."""
+    listing, *parts = what.split(":")
+    return (listing, parts[0], parts[1:]) if listing == SHARED and parts else (listing, "", parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,12 +67,12 @@ def answer_due(order: Order, buy_deadline: float) -> float:
     return (order.intended_at or 0.0) + buy_deadline + PURCHASE_GRACE
 
 
-def after_caller_cancel(order: Order, now: float, *, buy_deadline: float, earliest_cancel: float) -> Wake | None:
+def after_caller_cancel(order: Order, now: float, *, buy_deadline: float) -> Wake | None:
     """When a worker takes up what the caller has cancelled: once the provider allows it, never amid a purchase."""
     if order.status is Status.BUYING:
         return Wake(Lane.BUY, now + buy_deadline + PURCHASE_GRACE)
-    if order.status is Status.CANCELLING and order.bought_at is not None:
-        return Wake(Lane.SETTLE, order.bought_at + earliest_cancel, after_poll=True)
+    if order.status is Status.CANCELLING and order.purchase is not None:
+        return Wake(Lane.SETTLE, order.purchase.cancellable_at, after_poll=True)
     return None
 
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from importlib.metadata import PackageNotFoundError, version
 
 from worker.account import Account
 from worker.gate import Gate
@@ -15,11 +14,13 @@ from worker.housekeeping import Housekeeping
 from worker.lifecycle import Lifecycle, Rules
 from worker.metrics import Counters
 from worker.outbox import Outbox
+from worker.provider import products
 from worker.provider.client import Provider
 from worker.redelivery import Redelivery
 from worker.schedule import Lane
 from worker.settings import Settings
 from worker.store import AsyncStore, Vault, connect_async
+from worker.version import version
 from worker.webhooks.delivery import Sender
 from worker.webhooks.guard import guard_of
 
@@ -79,14 +80,17 @@ async def build(settings: Settings) -> Services:
         otp_ttl=settings.otp_ttl,
         max_rps=settings.otpget_max_rps,
     )
+    table = products.load(settings.products_file)
     provider = Provider(
         settings.otpget_base_url,
         settings.otpget_api_key.get_secret_value() if settings.otpget_api_key else "",
+        table,
         poll_deadline=settings.status_deadline,
         buy_deadline=settings.buy_deadline,
         connections=POLLS_IN_FLIGHT,
+        counted={"cheap": settings.cheap_price},
     )
-    sender = Sender(guard_of(settings), timeout=settings.webhook_timeout, version=software())
+    sender = Sender(guard_of(settings), timeout=settings.webhook_timeout, version=version())
     gate = Gate(store, counters)
     rules = Rules(
         poll_interval=settings.poll_interval,
@@ -111,7 +115,9 @@ async def build(settings: Settings) -> Services:
             waits=settings.webhook_schedule,
             chance=random.random,
         ),
-        account=Account(store, provider, gate, min_balance=floor),
+        account=Account(
+            store, provider, gate, {name: table[name] for name in settings.products if name in table}, min_balance=floor
+        ),
         housekeeping=Housekeeping(store, gate, counters, retention=settings.retention),
         redelivery=Redelivery(store),
         counters=counters,
@@ -123,14 +129,6 @@ async def build(settings: Settings) -> Services:
             Lane.DELIVER: settings.webhook_timeout + DELIVERY_MARGIN,
         },
     )
-
-
-def software() -> str:
-    """The version that runs."""
-    try:
-        return version("ringback")
-    except PackageNotFoundError:
-        return "unreleased"
 
 
 def secrets_of(store: AsyncStore) -> Callable[[str], Awaitable[Sequence[str]]]:

@@ -7,37 +7,38 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from decimal import Decimal
 from ipaddress import ip_network
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from worker.errors import SettingsInvalid
 
 Role = Literal["web", "worker", "tool"]
+Product = Literal["cheap", "sms", "email"]
 Seconds = Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)]
 PREFIX = "RINGBACK_"
 STORE_SCHEMES = ("redis", "rediss", "unix", "sentinel", "rediss+sentinel", "redis+sentinel")
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Everything that can be set, in the contract's order. Spans are seconds, money is PKR."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
-    )
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     redis_url: SecretStr | None = Field(None, description="the store; `redis://`, `rediss://`, `unix://`, Sentinel")
     broker_url: SecretStr | None = Field(None, description="Celery's broker; the store unless set")
-    otpget_base_url: str = Field("https://www.otpget.com/stubs", description="`cheap_handler.php` lies under it")
+    otpget_base_url: str = Field(
+        "https://www.otpget.com/stubs", description="the handlers of all products lie under it"
+    )
     otpget_api_key: SecretStr | None = Field(None, description="workers only: the web process runs without it")
     otpget_max_rps: Annotated[float, Field(gt=0, le=100_000)] | None = Field(
         None, description="hard cap on calls to the provider per second, over all workers"
     )
-    encryption_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+    encryption_keys: tuple[SecretStr, ...] = Field(
         (), description="comma-separated, first encrypts, all decrypt; `ringback keygen` makes one"
     )
     poll_interval: Seconds = Field(
@@ -58,15 +59,15 @@ class Settings(BaseSettings):
     )
     cancel_retry: Seconds = Field(25.0, description="seconds between two cancel attempts")
     webhook_timeout: Seconds = Field(10.0, description="seconds for one whole delivery attempt")
-    webhook_schedule: Annotated[tuple[Seconds, ...], NoDecode] = Field(
+    webhook_schedule: tuple[Seconds, ...] = Field(
         (1, 2, 5, 10, 20, 40, 60, 120, 300, 600, 1200, 1800),
         description="waits after a failed attempt; the first attempt is at once",
     )
     callback_allow_http: bool = Field(False, description="allow `http://` callbacks")
-    callback_allowed_networks: Annotated[tuple[str, ...], NoDecode] = Field(
+    callback_allowed_networks: tuple[str, ...] = Field(
         (), description="CIDRs that the address guard lets through (tests, private networks)"
     )
-    callback_allowed_ports: Annotated[tuple[int, ...], NoDecode] = Field(
+    callback_allowed_ports: tuple[int, ...] = Field(
         (), description="ports a callback may name besides the scheme's own"
     )
     otp_ttl: Seconds = Field(
@@ -76,6 +77,18 @@ class Settings(BaseSettings):
     retention: Seconds = Field(604_800.0, description="seconds an ended order stays readable")
     min_balance: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
         None, description="stop buying below this balance"
+    )
+    products: tuple[Product, ...] = Field(
+        ("cheap", "sms"), description="the products that may be ordered, of `cheap`, `sms`, `email`"
+    )
+    products_file: str | None = Field(
+        None,
+        description="a TOML file whose entries replace those of the built-in product table "
+        "(handler, actions, words, field names, lifetimes)",
+    )
+    cheap_price: Annotated[Decimal, Field(gt=0, le=1_000_000, allow_inf_nan=False)] | None = Field(
+        None,
+        description="PKR that a cheap number counts against a spend cap, since the provider names no price",
     )
 
     console: bool = Field(True, description="serve the operators' console under `/console`")
@@ -93,6 +106,7 @@ class Settings(BaseSettings):
         "webhook_schedule",
         "callback_allowed_networks",
         "callback_allowed_ports",
+        "products",
         mode="before",
     )
     @classmethod
@@ -210,20 +224,12 @@ def load(role: Role, environ: Mapping[str, str] | None = None) -> Settings:
     }
     problems = _missing(role, values)
     try:
-        settings = _Explicit.model_validate(values)
+        settings = Settings.model_validate(values)
     except ValidationError as error:
         problems += [_problem(dict(one)) for one in error.errors(include_input=False, include_url=False)]
     if problems:
         raise SettingsInvalid("the settings do not hold together:\n" + "\n".join(f"  - {one}" for one in problems))
     return settings
-
-
-class _Explicit(Settings):
-    """The settings from the values handed in alone: the environment was read once, by `load`."""
-
-    @classmethod
-    def settings_customise_sources(cls, settings_cls: Any, init_settings: Any, **_: Any) -> Any:  # type: ignore[override]
-        return (init_settings,)
 
 
 def _missing(role: Role, values: Mapping[str, str]) -> list[str]:

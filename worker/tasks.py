@@ -11,6 +11,7 @@ from celery.app import app_or_default
 from worker import logs, services
 from worker.engine.clock import Hint
 from worker.engine.loop import Engine, process_name
+from worker.provider import products
 from worker.queue import publish
 from worker.schedule import Lane
 from worker.settings import load
@@ -46,7 +47,10 @@ class EngineStep(bootsteps.StartStopStep):
         """Build the services and start the loop and the clock."""
         global _engine  # noqa: PLW0603 - one engine per process; tasks have no other way to it
         settings = load("worker")
-        for warning in settings.warnings():
+        for warning in [
+            *settings.warnings(),
+            *products.warnings(products.load(settings.products_file), settings.products),
+        ]:
             log.warning("settings", warning=warning)
         log.info("settings", **settings.masked())
         _engine = Engine(

@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from tests.bench.provider import number_of
 from tests.bench.stage import INTERVAL
 from worker.caller import Caps
-from worker.order import Order
+from worker.order import Order, Purchase
 from worker.schedule import Lane, Wake
 from worker.settings import load
 from worker.store import Store, Vault, connect
@@ -48,7 +48,11 @@ def bought(order: Order, index: int) -> Order:
     """The order as the purchase would have left it."""
     activation, now = f"ORDER_ID_{index}", order.created_at
     number = number_of(activation.encode())
-    return order.intend(now).assign(activation, number, now, life=LIFE, cancel_after=LIFE - 60)
+    purchase = Purchase(
+        activation=activation, number=number, bought_at=now, expires_at=now + LIFE, cancel_at=now + LIFE - 60,
+        cancellable_at=now + 125,
+    )  # fmt: skip
+    return order.intend(now).assign(purchase)
 
 
 def accepted(index: int, caller: str, callback_url: str, now: float) -> Order:
@@ -56,8 +60,7 @@ def accepted(index: int, caller: str, callback_url: str, now: float) -> Order:
     return Order(
         id=f"ord_bench{index:021d}",
         caller=caller,
-        server="1",
-        type="1",
+        item={"server": "1", "type": "1"},
         callback_url=callback_url,
         timeout=LIFE,
         created_at=now,

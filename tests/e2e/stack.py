@@ -104,6 +104,10 @@ class Process:
         if how in (signal.SIGKILL, signal.SIGTERM) and self.popen is not None:
             self.popen.wait(60)
 
+    def signal(self, number: int) -> None:
+        """Send a signal to it alone, as a supervisor does."""
+        os.kill(self.pid, number)
+
     def stop(self) -> None:
         """End it in good order, else at once."""
         if not self.alive:
@@ -118,6 +122,54 @@ def procfile() -> dict[str, str]:
     """The lines of the Procfile by name."""
     lines = (line.partition(":") for line in (ROOT / "Procfile").read_text().splitlines() if line.strip())
     return {name: line.strip() for name, _, line in lines}
+
+
+class WebAlone:
+    """The web alone, on a store that others may use, and the key of one caller."""
+
+    def __init__(self, folder: Path, store_url: str) -> None:
+        self.port = free_port()
+        self.web = Process(
+            "web",
+            procfile()["web"],
+            {
+                "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+                "HOME": str(folder),
+                "RINGBACK_REDIS_URL": store_url,
+                "PORT": str(self.port),
+                "RINGBACK_BIND": "127.0.0.1",
+                **FAST,
+            },
+            folder / "web.log",
+        )
+        self.api_key = ""
+
+    def __enter__(self) -> WebAlone:
+        created = subprocess.run(
+            [BIN / "ringback", "caller", "create", "e2e", "--callback-url", "http://127.0.0.1:9/hook", "--json"],
+            env=dict(self.web.env), cwd=self.web.log.parent, capture_output=True, text=True, timeout=60, check=True,
+        )  # fmt: skip
+        self.api_key = json.loads(created.stdout)["api_key"]
+        self.web.start()
+        try:
+            wait_for(self._answers, 40, "GET /healthz answering 200")
+        except NotInTime:
+            self.web.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.web.stop()
+
+    def children(self) -> set[int]:
+        """The ids of the processes that serve."""
+        return {pid for pid in _processes() if pid != self.web.pid and _group(pid) == self.web.pid}
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"http://127.0.0.1:{self.port}/healthz", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
 
 
 class Stack:
@@ -303,8 +355,7 @@ class Stack:
     def children(self) -> list[int]:
         """The ids of all processes of web and workers, their children included."""
         groups = {process.pid for process in self.processes if process.alive}
-        found = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-        return [pid for pid in found if _group(pid) in groups]
+        return [pid for pid in _processes() if _group(pid) in groups]
 
     def until(self, order_id: str, status: str | tuple[str, ...], seconds: float = 40.0) -> dict[str, Any]:
         """Wait until the order has a status; returns the order."""
@@ -338,6 +389,10 @@ class Stack:
             return self.api.get(path, **kwargs)
         except httpx.TransportError:
             return httpx.Response(503)
+
+
+def _processes() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 
 
 def _group(pid: int) -> int:

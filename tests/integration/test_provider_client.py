@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from worker.provider.client import Provider
+from worker.provider.products import load
 from worker.provider.protocol import (
     Balance,
     Bought,
@@ -30,17 +31,19 @@ from worker.provider.protocol import (
     Declined,
     Done,
     Early,
-    Server,
-    Servers,
+    Listing,
     Throttled,
     Unclear,
     Unreached,
     Waiting,
     Word,
 )
+from worker.provider.replies import Choice
 
 pytestmark = [pytest.mark.anyio, pytest.mark.integration]
 
+PRODUCTS = load()
+ITEM = {"server": "1", "type": "1"}
 KEY = "k3y&with=odd /chars"
 SOLD = b"ORDER_ID_12345,+923001234567,900"
 HANG = 30.0
@@ -119,7 +122,7 @@ def trust() -> ssl.SSLContext:
 
 @pytest.fixture
 async def provider(server, trust):
-    provider = Provider(server.base_url, KEY, poll_deadline=HANG, buy_deadline=HANG, tls=trust)
+    provider = Provider(server.base_url, KEY, PRODUCTS, poll_deadline=HANG, buy_deadline=HANG, tls=trust)
     yield provider
     await provider.aclose()
 
@@ -190,19 +193,19 @@ async def test_each_call_is_one_get_with_the_documented_query(server, provider):
         http(b'{"1":[{"id":"1","name":"Pakistan Server 1"}]}'),
     ]
     assert [
-        await provider.buy("1", "2"),
-        await provider.status("a/b c&d"),
-        await provider.cancel("x"),
-        await provider.finish("x"),
+        await provider.buy("cheap", {"server": "1", "type": "2"}),
+        await provider.status("cheap", "a/b c&d"),
+        await provider.cancel("cheap", "x"),
+        await provider.finish("cheap", "x"),
         await provider.balance(),
-        await provider.servers("1"),
+        await provider.listing("cheap", "servers", {"type": "1"}),
     ] == [
         Bought("ORDER_ID_12345", "+923001234567", 900.0),
         Code("0012"),
         Done(Word.ACCESS_CANCEL),
         Done(Word.ACCESS_FINISH),
         Balance(Decimal("500.00")),
-        Servers((Server("1", "Pakistan Server 1"),)),
+        Listing((Choice("1", "Pakistan Server 1"),)),
     ]
     nonces = {query.pop("_") for query in server.queries}
     sent = [{k: v for k, v in query.items() if k != "_"} for query in server.queries]
@@ -220,7 +223,12 @@ async def test_each_call_is_one_get_with_the_documented_query(server, provider):
 async def test_requests_are_lean_and_uncached(server, provider):
     """GET of the one path, no caching, no compression, no cookies even after one was offered."""
     server.script = [http(b"STATUS_WAIT_CODE", "200 OK", "Set-Cookie: a=b")]
-    for call in (provider.buy("1", "1"), provider.status("x"), provider.status("x"), provider.buy("1", "1")):
+    for call in (
+        provider.buy("cheap", ITEM),
+        provider.status("cheap", "x"),
+        provider.status("cheap", "x"),
+        provider.buy("cheap", ITEM),
+    ):
         await call
     for request in server.requests:
         lines = request.decode().lower().split("\r\n")
@@ -265,10 +273,10 @@ async def test_trouble_after_sending_is_unclear_and_never_repeated(server, trust
     """Whatever happens to the answer: one request, one reply, in time, and a reason that tells no secret."""
     answer, reason = TROUBLE[trouble]
     deadline = 1 if reason == "timeout" else HANG
-    provider = Provider(server.base_url, KEY, poll_deadline=deadline, buy_deadline=deadline, tls=trust)
+    provider = Provider(server.base_url, KEY, PRODUCTS, poll_deadline=deadline, buy_deadline=deadline, tls=trust)
     server.script = [answer]
     async with asyncio.timeout(deadline + HANG):
-        reply = await (provider.buy("1", "1") if call == "buy" else provider.status("x"))
+        reply = await (provider.buy("cheap", ITEM) if call == "buy" else provider.status("cheap", "x"))
     assert isinstance(reply, Unclear)
     assert reason in (None, reply.reason)
     assert "k3y" not in reply.reason
@@ -291,16 +299,16 @@ FRAMINGS: dict[str, Callable[[bytes], bytes | Answering]] = {
 async def test_a_whole_answer_is_read_however_it_is_framed(server, provider, framing):
     """A complete body counts over either transport, also when the connection dies right after it."""
     server.script = [FRAMINGS[framing](SOLD), FRAMINGS[framing](b"STATUS_OK:001234")]
-    assert await provider.buy("1", "1") == Bought("ORDER_ID_12345", "+923001234567", 900.0)
-    assert await provider.status("x") == Code("001234")
+    assert await provider.buy("cheap", ITEM) == Bought("ORDER_ID_12345", "+923001234567", 900.0)
+    assert await provider.status("cheap", "x") == Code("001234")
 
 
 async def test_a_length_said_twice_is_read_for_a_purchase_and_refused_for_a_poll(server, provider):
     """RFC 9110 (8.6) allows both. A purchase cannot be asked again; a poll can, and never guesses."""
     twice = "Content-Length: {}".format
     server.script = [http(SOLD, "200 OK", twice(len(SOLD))), http(b"STATUS_OK:001234", "200 OK", twice(16))]
-    assert await provider.buy("1", "1") == Bought("ORDER_ID_12345", "+923001234567", 900.0)
-    assert await provider.status("x") == Unclear("malformed")
+    assert await provider.buy("cheap", ITEM) == Bought("ORDER_ID_12345", "+923001234567", 900.0)
+    assert await provider.status("cheap", "x") == Unclear("malformed")
 
 
 @pytest.mark.parametrize("call", ["buy", "status"])
@@ -310,7 +318,7 @@ async def test_redirects_are_not_followed(server, provider, call, status):
     async with serving() as elsewhere:
         elsewhere.script = [http(SOLD)]
         server.script = [http(b"", status, f"Location: {elsewhere.base_url}/cheap_handler.php")]
-        reply = await (provider.buy("1", "1") if call == "buy" else provider.status("x"))
+        reply = await (provider.buy("cheap", ITEM) if call == "buy" else provider.status("cheap", "x"))
         assert reply == Unclear(f"http_{status[:3]}")
         assert elsewhere.connections == 0
 
@@ -320,15 +328,15 @@ async def test_proxies_of_the_environment_are_ignored(server, provider, monkeypa
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     server.script = [http(b"ACCESS_CANCEL"), http(b"STATUS_WAIT_CODE")]
-    assert await provider.cancel("x") == Done(Word.ACCESS_CANCEL)
-    assert await provider.status("x") == Waiting()
+    assert await provider.cancel("cheap", "x") == Done(Word.ACCESS_CANCEL)
+    assert await provider.status("cheap", "x") == Waiting()
 
 
 async def test_headers_reach_the_reader(server, provider):
     """`Retry-After` slows us down, over either transport."""
     server.script = [http(b"slow down", "429 Too Many Requests", "retry-after: 30")]
-    assert await provider.buy("1", "1") == Throttled(30.0)
-    assert await provider.status("x") == Throttled(30.0)
+    assert await provider.buy("cheap", ITEM) == Throttled(30.0)
+    assert await provider.status("cheap", "x") == Throttled(30.0)
 
 
 async def test_refusals_are_replies(server, provider):
@@ -336,10 +344,10 @@ async def test_refusals_are_replies(server, provider):
     words = [http(b"NO_NUMBERS"), http(b"EARLY_CANCEL_DENIED"), http(b"BAD_STATUS")]
     server.script = [*words, http(b"BAD_KEY", "401 No")]
     assert [
-        await provider.buy("1", "1"),
-        await provider.cancel("x"),
-        await provider.cancel("x"),
-        await provider.status("x"),
+        await provider.buy("cheap", ITEM),
+        await provider.cancel("cheap", "x"),
+        await provider.cancel("cheap", "x"),
+        await provider.status("cheap", "x"),
     ] == [Declined(Word.NO_NUMBERS), Early(), CodeExists(Word.BAD_STATUS), Declined(Word.BAD_KEY)]
 
 
@@ -353,18 +361,18 @@ async def test_without_a_connection_nothing_was_sent(trust, call, host):
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))
         url = host.format(port=unheard.getsockname()[1])
-        provider = Provider(url, KEY, poll_deadline=2, buy_deadline=2, tls=trust)
-        reply = await (provider.buy("1", "1") if call == "buy" else provider.status("x"))
+        provider = Provider(url, KEY, PRODUCTS, poll_deadline=2, buy_deadline=2, tls=trust)
+        reply = await (provider.buy("cheap", ITEM) if call == "buy" else provider.status("cheap", "x"))
     assert isinstance(reply, Unreached)
 
 
 @pytest.mark.parametrize("call", ["cancel", "status"])
 async def test_waiting_for_a_connection_counts_and_sends_nothing(server, trust, call):
     """With every connection taken, the deadline ends the wait."""
-    provider = Provider(server.base_url, KEY, poll_deadline=1, buy_deadline=1, connections=1, tls=trust)
+    provider = Provider(server.base_url, KEY, PRODUCTS, poll_deadline=1, buy_deadline=1, connections=1, tls=trust)
     server.script = [hang]
     ask = provider.cancel if call == "cancel" else provider.status
-    first, second = await asyncio.gather(ask("1"), ask("2"))
+    first, second = await asyncio.gather(ask("cheap", "1"), ask("cheap", "2"))
     assert first == Unclear("timeout")
     assert second == Unreached("timeout")
     await provider.aclose()
@@ -377,10 +385,10 @@ async def test_polls_share_connections_and_buys_do_not(server, provider):
     """A kept-alive connection may be dead, and a buy must not find that out by being sent twice."""
     server.script = [http(b"STATUS_WAIT_CODE")]
     for _ in range(5):
-        assert await provider.status("x") == Waiting()
+        assert await provider.status("cheap", "x") == Waiting()
     assert server.connections == 1
     for _ in range(3):
-        await provider.buy("1", "1")
+        await provider.buy("cheap", ITEM)
     assert server.connections == 4
 
 
@@ -398,46 +406,46 @@ async def test_a_connection_in_doubt_is_not_used_again(server, provider, answer)
     """Bytes left over from one order's answer must never be read as another's."""
     server.script = [answer]
     for _ in range(3):
-        assert await provider.status("x") == Waiting()
+        assert await provider.status("cheap", "x") == Waiting()
     assert server.connections == 3
 
 
 async def test_bytes_that_come_unasked_spoil_a_connection(server, provider):
     """Late bytes on an idle connection belong to nobody."""
     server.script = [http(b"STATUS_WAIT_CODE")]
-    await provider.status("1")
+    await provider.status("cheap", "1")
     for writer in server.open:
         writer.write(http(b"STATUS_OK:9999"))
     await asyncio.sleep(0.05)
-    assert await provider.status("2") == Waiting()
+    assert await provider.status("cheap", "2") == Waiting()
     assert server.connections == 2
 
 
 async def test_an_answer_after_its_deadline_reaches_no_other_order(server, trust):
     """A poll that timed out takes its connection with it."""
-    provider = Provider(server.base_url, KEY, poll_deadline=0.2, buy_deadline=1, connections=1, tls=trust)
+    provider = Provider(server.base_url, KEY, PRODUCTS, poll_deadline=0.2, buy_deadline=1, connections=1, tls=trust)
 
     async def late(writer: asyncio.StreamWriter, request: bytes) -> None:
         await asyncio.sleep(0.3)
         writer.write(http(b"STATUS_OK:1111"))
 
     server.script = [late, http(b"STATUS_WAIT_CODE")]
-    assert await provider.status("1") == Unclear("timeout")
+    assert await provider.status("cheap", "1") == Unclear("timeout")
     await asyncio.sleep(0.2)
-    assert await provider.status("2") == Waiting()
+    assert await provider.status("cheap", "2") == Waiting()
     await provider.aclose()
 
 
 async def test_concurrent_polls_get_their_own_answers(server, trust):
     """Two hundred orders over ten connections, each with its own code."""
-    provider = Provider(server.base_url, KEY, poll_deadline=HANG, buy_deadline=1, connections=10, tls=trust)
+    provider = Provider(server.base_url, KEY, PRODUCTS, poll_deadline=HANG, buy_deadline=1, connections=10, tls=trust)
 
     async def echo(writer: asyncio.StreamWriter, request: bytes) -> None:
         id = parse_qs(urlsplit(request.split(b" ")[1].decode()).query)["id"][0]
         writer.write(http(f"STATUS_OK:{id}".encode()))
 
     server.script = [echo]
-    replies = await asyncio.gather(*(provider.status(str(n)) for n in range(200)))
+    replies = await asyncio.gather(*(provider.status("cheap", str(n)) for n in range(200)))
     assert replies == [Code(str(n)) for n in range(200)]
     assert server.connections <= 10
     await provider.aclose()
@@ -445,22 +453,22 @@ async def test_concurrent_polls_get_their_own_answers(server, trust):
 
 async def test_cancellation_is_raised_and_frees_the_connection(server, trust):
     """Only cancellation goes through, and it leaves nothing behind."""
-    provider = Provider(server.base_url, KEY, poll_deadline=5, buy_deadline=5, connections=1, tls=trust)
+    provider = Provider(server.base_url, KEY, PRODUCTS, poll_deadline=5, buy_deadline=5, connections=1, tls=trust)
     server.script = [hang, http(b"STATUS_WAIT_CODE")]
-    task = asyncio.create_task(provider.status("1"))
+    task = asyncio.create_task(provider.status("cheap", "1"))
     await asyncio.sleep(0.05)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert await provider.status("2") == Waiting()
+    assert await provider.status("cheap", "2") == Waiting()
     await provider.aclose()
 
 
 async def test_closing_leaves_no_connection_open(server, trust):
     """Idle connections close at once."""
-    provider = Provider(server.base_url, KEY, poll_deadline=2, buy_deadline=2, tls=trust)
+    provider = Provider(server.base_url, KEY, PRODUCTS, poll_deadline=2, buy_deadline=2, tls=trust)
     server.script = [http(b"STATUS_WAIT_CODE")]
-    await provider.status("1")
+    await provider.status("cheap", "1")
     await provider.aclose()
     await asyncio.sleep(0.05)
     assert server.open == set()
@@ -504,8 +512,8 @@ async def secure(anyio_backend, certificate):
 @pytest.mark.parametrize("call", ["buy", "status"])
 async def test_a_certificate_nobody_vouches_for_is_refused(secure, trust, call):
     """Verification is always on, and what fails it has sent nothing."""
-    provider = Provider(secure.base_url, KEY, poll_deadline=2, buy_deadline=2, tls=trust)
-    reply = await (provider.buy("1", "1") if call == "buy" else provider.status("x"))
+    provider = Provider(secure.base_url, KEY, PRODUCTS, poll_deadline=2, buy_deadline=2, tls=trust)
+    reply = await (provider.buy("cheap", ITEM) if call == "buy" else provider.status("cheap", "x"))
     assert isinstance(reply, Unreached)
     assert secure.requests == []
 
@@ -513,10 +521,10 @@ async def test_a_certificate_nobody_vouches_for_is_refused(secure, trust, call):
 async def test_a_trusted_certificate_is_talked_to_over_both_transports(secure, certificate):
     """The same trust store serves polls, kept alive, and everything else."""
     trusting = ssl.create_default_context(cafile=certificate)
-    provider = Provider(secure.base_url, KEY, poll_deadline=2, buy_deadline=2, tls=trusting)
-    assert [await provider.status("x") for _ in range(3)] == [Waiting()] * 3
+    provider = Provider(secure.base_url, KEY, PRODUCTS, poll_deadline=2, buy_deadline=2, tls=trusting)
+    assert [await provider.status("cheap", "x") for _ in range(3)] == [Waiting()] * 3
     assert secure.connections == 1
-    assert isinstance(await provider.buy("1", "1"), Unclear)
+    assert isinstance(await provider.buy("cheap", ITEM), Unclear)
     assert secure.connections == 2
     await provider.aclose()
 
@@ -528,14 +536,14 @@ async def test_the_key_is_in_no_log_line_reply_or_repr(server, trust, caplog):
     """Not even at DEBUG, with every logger on, and with a server that sends it back."""
     for name in ["", *logging.Logger.manager.loggerDict]:
         caplog.set_level(logging.DEBUG, logger=name)
-    provider = Provider(server.base_url, "SECRETKEY", poll_deadline=0.2, buy_deadline=0.2, tls=trust)
+    provider = Provider(server.base_url, "SECRETKEY", PRODUCTS, poll_deadline=0.2, buy_deadline=0.2, tls=trust)
     echo = http(b"bad key SECRETKEY", "302 SECRETKEY", "Location: /?api_key=SECRETKEY", "X: SECRETKEY")
     said = [repr(provider)]
     for answer in (echo, hang, reset, b"SECRETKEY\r\n\r\n", b"HTTP/1.1 200 OK\r\nSECRETKEY\r\n\r\n"):
         server.script = [answer]
         said += [
-            str(await provider.buy("1", "1")),
-            str(await provider.status("x")),
+            str(await provider.buy("cheap", ITEM)),
+            str(await provider.status("cheap", "x")),
             str(await provider.balance()),
         ]
     assert "SECRETKEY" not in caplog.text + "".join(said)
@@ -550,17 +558,23 @@ def test_http_libraries_are_silenced():
 
 async def test_every_call_is_observed(server, trust):
     """Action, class of the reply, seconds."""
-    seen: list[tuple[str, str, float]] = []
+    seen: list[tuple[str, str, str, float]] = []
     observe = lambda *call: seen.append(call)  # noqa: E731 - one line, one use
-    provider = Provider(server.base_url, KEY, poll_deadline=HANG, buy_deadline=HANG, observe=observe, tls=trust)
+    provider = Provider(
+        server.base_url, KEY, PRODUCTS, poll_deadline=HANG, buy_deadline=HANG, observe=observe, tls=trust
+    )
     server.script = [http(b"NO_NUMBERS"), http(b"STATUS_WAIT_CODE"), http(b"?")]
     begun = time.perf_counter()
-    await provider.buy("1", "1")
-    await provider.status("x")
+    await provider.buy("cheap", ITEM)
+    await provider.status("cheap", "x")
     await provider.balance()
-    assert [call[:2] for call in seen] == [("buy", "declined"), ("status", "waiting"), ("balance", "unclear")]
-    assert all(call[2] > 0 for call in seen)
-    assert sum(call[2] for call in seen) < time.perf_counter() - begun
+    assert [call[:3] for call in seen] == [
+        ("cheap", "buy", "declined"),
+        ("cheap", "status", "waiting"),
+        ("cheap", "balance", "unclear"),
+    ]
+    assert all(call[3] > 0 for call in seen)
+    assert sum(call[3] for call in seen) < time.perf_counter() - begun
     await provider.aclose()
 
 
@@ -571,5 +585,5 @@ async def test_every_call_is_observed(server, trust):
 async def test_a_base_url_that_is_none_is_refused_without_showing_it(trust, url):
     """At start, in words that tell nothing."""
     with pytest.raises(ValueError, match="base URL") as refused:
-        Provider(url, KEY, poll_deadline=1, buy_deadline=1, tls=trust)
+        Provider(url, KEY, PRODUCTS, poll_deadline=1, buy_deadline=1, tls=trust)
     assert "SECRET" not in str(refused.value)

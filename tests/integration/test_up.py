@@ -162,12 +162,7 @@ def procfile() -> dict[str, list[str]]:
 def test_up_runs_what_the_procfile_says():
     """`ringback up` starts web and worker with the Procfile's own arguments."""
     web, worker = service(Ports(8000, None), {})
-    assert list(web.argv[2:]) == [
-        *procfile()["web"][:1],
-        "--config",
-        str(ROOT / "deploy/gunicorn.conf.py"),
-        "web.app:create_app()",
-    ]
+    assert list(web.argv[2:]) == procfile()["web"]
     assert list(worker.argv[2:-2]) == procfile()["worker"]
 
 

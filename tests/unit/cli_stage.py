@@ -9,6 +9,7 @@ import fakeredis
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests import builders
 from worker.announce import announce
 from worker.caller import Caller, Caps
 from worker.callers import Callers
@@ -48,7 +49,7 @@ class Stage:
     def order(self, caller: Caller, order_id: str = "ord_1", created_at: float = 1000.0) -> Order:
         """An order that was just accepted."""
         order = Order(
-            id=order_id, caller=caller.id, server="1", type="1", callback_url="https://shop.example/hook?token=hush",
+            id=order_id, caller=caller.id, item={"server": "1", "type": "1"}, callback_url="https://shop.example/hook?token=hush",
             timeout=540.0, created_at=created_at,
         )  # fmt: skip
         self.store.create(order, Caps())
@@ -56,7 +57,7 @@ class Stage:
 
     def received(self, order: Order) -> Order:
         """The order after its number was bought and its code came, with the webhook owed for it."""
-        bought = order.intend(1001.0).assign("act_1", NUMBER, 1002.0, life=900, cancel_after=540)
+        bought = order.intend(1001.0).assign(builders.bought(at=1002.0, number=NUMBER))
         after = bought.receive(CODE, 1010.0)
         self.store.save(order, bought, wake=Wake(Lane.POLL), journal={"kind": "bought", "activation": "act_1"})
         self.store.save(bought, after, wake=None, events=[announce(EventType.OTP_RECEIVED, after, 1010.0)])

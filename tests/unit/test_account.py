@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.builders import NOW
+from tests.builders import CHEAP, NOW
 from tests.fakes import World
 from worker.account import Account
 from worker.pause import Pause
@@ -20,7 +20,7 @@ EVERYTHING = ["balance", "servers:1", "servers:2"]
 
 @pytest.fixture
 async def account(world: World) -> Account:
-    return Account(world.store, world.provider, world.gate, min_balance=None)
+    return Account(world.store, world.provider, world.gate, {"cheap": CHEAP}, min_balance=None)
 
 
 async def test_everything_is_read_at_first(world: World, account: Account):
@@ -28,7 +28,7 @@ async def test_everything_is_read_at_first(world: World, account: Account):
     assert await account.refresh() == EVERYTHING
     balance, servers = world.blocking.reading("balance"), world.blocking.reading("servers:2")
     assert balance.value == "500.00"
-    assert json.loads(servers.value or "") == [{"id": "1", "name": "Server of type 2"}]
+    assert json.loads(servers.value or "") == [{"id": "1", "name": "One of servers of 2"}]
     assert balance.at == servers.at == NOW
 
 
@@ -97,7 +97,7 @@ async def test_throttled_reading_holds_everyone(world: World, account: Account):
 
 async def test_unknown_balance_with_a_floor_closes_the_gate(world: World):
     """And the next good one opens it."""
-    account = Account(world.store, world.provider, world.gate, min_balance=Decimal(100))
+    account = Account(world.store, world.provider, world.gate, {"cheap": CHEAP}, min_balance=Decimal(100))
     world.provider.answer("balance", Unclear("empty"), Balance(Decimal("100.00")))
     await account.refresh()
     assert await world.gate.closed() is Pause.BELOW_MIN_BALANCE

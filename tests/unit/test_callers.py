@@ -10,7 +10,7 @@ from tests.fakes import World
 from worker.caller import Caps, Secret, key_hash
 from worker.callers import Callers
 from worker.errors import NotFound
-from worker.store import Vault, codec
+from worker.store import Vault, Written, codec
 
 pytestmark = pytest.mark.anyio
 
@@ -128,3 +128,43 @@ async def test_unknown_id_is_not_found(callers: Callers):
     """Said as such."""
     with pytest.raises(NotFound, match="cal_nobody"):
         callers.get("cal_nobody")
+
+
+async def test_verification_that_comes_amid_a_change_is_kept(world: World, callers: Callers, monkeypatch):
+    """The change is applied to what is there now, in either order of the two writes."""
+    made, _, _ = callers.create("Shop", NOW, verify_callback=True)
+    read = world.blocking.caller
+    overtaken: list[str] = []
+
+    def overtaken_once(caller_id: str):
+        found = read(caller_id)
+        if found is not None and not overtaken:
+            overtaken.append(caller_id)
+            assert world.blocking.save_caller(found, found.verified(NOW + 1)) is Written.SAVED
+        return found
+
+    monkeypatch.setattr(world.blocking, "caller", overtaken_once)
+    callers.limit(made.id, Caps(max_in_flight=1))
+    assert overtaken == [made.id]
+    kept = read(made.id)
+    assert kept is not None
+    assert (kept.verified_at, kept.caps.max_in_flight, kept.version) == (NOW + 1, 1, 3)
+
+
+async def test_change_that_comes_amid_a_verification_is_kept(world: World, callers: Callers, monkeypatch):
+    """A worker that marks a callback as verified takes nothing back."""
+    made, _, _ = callers.create("Shop", NOW, verify_callback=True)
+    read = world.store.caller
+    overtaken: list[str] = []
+
+    async def overtaken_once(caller_id: str):
+        found = await read(caller_id)
+        if not overtaken:
+            overtaken.append(caller_id)
+            callers.revoke(caller_id, NOW + 1)
+        return found
+
+    monkeypatch.setattr(world.store, "caller", overtaken_once)
+    await world.store.mark_verified(made.id)
+    kept = callers.get(made.id)
+    assert (kept.revoked_at, kept.verified_at, kept.version) == (NOW + 1, NOW, 3)

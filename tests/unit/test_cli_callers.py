@@ -79,7 +79,8 @@ def test_limits_change_only_what_is_given(stage):
     caller = stage.caller()
     stage.json("caller", "limits", caller.id, "--max-in-flight", "9", "--orders-per-day", "50")
     shown = stage.json("caller", "limits", caller.id, "--orders-per-day", "none")
-    assert shown == {"id": caller.id, "max_in_flight": 9, "orders_per_minute": None, "orders_per_day": None}
+    others = dict.fromkeys(["orders_per_minute", "orders_per_day", "max_spend_per_day"])
+    assert shown == {"id": caller.id, "max_in_flight": 9, **others}
     assert stage.json("caller", "limits", caller.id) == shown
 
 

@@ -380,7 +380,7 @@ def test_test_order_plays_the_chosen_story(clock: ManualClock):
     answer = operator.post("/console/test-orders", caller=caller.id, product="cheap", story="no-code")
     assert answer.status_code == 303
     order = console.api.kept(answer.headers["Location"].rpartition("/")[2])
-    assert (order.server, order.caller) == ("story-no-code", caller.id)
+    assert (order.item["server"], order.caller) == ("story-no-code", caller.id)
 
 
 def test_no_test_order_with_real_money(console: Console, operator: Visitor):

@@ -32,7 +32,7 @@ def as_written(default: Any) -> str:
     if isinstance(default, bool):
         return str(default).lower()
     if isinstance(default, tuple):
-        return ",".join(f"{part:g}" for part in default)
+        return ",".join(part if isinstance(part, str) else f"{part:g}" for part in default)
     return f"{default:.0f}" if isinstance(default, float) else str(default)
 
 

@@ -15,7 +15,8 @@ from worker.alerts import Alert
 from worker.cli.provider_check import check_provider
 from worker.doctor import Level
 from worker.pause import Pause
-from worker.provider.protocol import Balance, Declined, Server, Servers, Throttled, Unclear, Unreached, Word
+from worker.provider.protocol import Balance, Declined, Listing, Throttled, Unclear, Unreached, Word
+from worker.provider.replies import Choice
 from worker.settings import load
 from worker.store import Vault
 
@@ -134,7 +135,7 @@ def test_no_caller_is_a_warning(stage):
     assert [f.advice for f in doctor.check_records(stage.store, stage.callers)] == ["ringback caller create NAME"]
 
 
-SERVERS = Servers((Server("1", "One"),))
+SERVERS = Listing((Choice("1", "One"),))
 
 
 @pytest.mark.parametrize(

@@ -258,3 +258,19 @@ def test_processes_are_started_by_their_line_of_the_procfile(line: str):
     assert re.search(rf"^{line}: ", read("Procfile"), re.MULTILINE)
     assert f"args: [{line}]" in read(f"deploy/k8s/{line}.yaml")
     assert f"command: [{line}]" in read("deploy/compose.yaml")
+
+
+# Who carries on.
+
+
+RECIPES = re.split(r"^### ", read("CONTRIBUTING.md"), flags=re.MULTILINE)[1:]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda text: text.splitlines()[0])
+def test_recipe_names_files_that_exist(recipe: str):
+    """Every step of a recipe begins with a file or folder of the project."""
+    steps = re.findall(r"^\d\. (.*)$", recipe, re.MULTILINE)
+    places = [re.findall(r"`([\w./-]+)`", step.partition(":")[0]) for step in steps]
+    assert steps
+    assert all(places)
+    assert [place for step in places for place in step if not (ROOT / place).exists()] == []

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.builders import NOW, SECRET, event, order
+from tests.builders import CHEAP, NOW, SECRET, event, order
 from tests.fakes import FakeSender, ManualClock, World
 from worker.account import Account
 from worker.engine.chores import CHORES
@@ -49,7 +49,7 @@ def services(world: World, sender: FakeSender | None = None, store: AsyncStore |
         outbox=Outbox(
             world.store, made, world.gate, world.counters, secrets_of=of_the_caller, waits=(1.0,), chance=lambda: 0.0
         ),
-        account=Account(world.store, world.provider, world.gate, min_balance=None),
+        account=Account(world.store, world.provider, world.gate, {"cheap": CHEAP}, min_balance=None),
         housekeeping=Housekeeping(world.store, world.gate, world.counters, retention=604_800),
         redelivery=Redelivery(store or world.store),
         counters=world.counters,
@@ -130,7 +130,7 @@ async def test_hint_is_claimed_and_worked(world: World):
     world.accept(order())
     await take(engine, "buy")
     await idle(engine)
-    assert world.see().number is not None
+    assert world.see().charged
     assert load(engine, "buy").running == 0
 
 
@@ -139,10 +139,10 @@ async def test_no_more_than_a_lanes_capacity_is_under_way_and_the_rest_follows_b
     await waiting_orders(world, 7)
     gate = asyncio.Event()
 
-    async def slow(activation: str):
+    async def slow(product: str, activation: str):
         world.provider.calls.append(("status", activation, 0))
         await gate.wait()
-        return await world.provider.status(activation)
+        return await world.provider.status(product, activation)
 
     world.lifecycle = world.steps(provider=_with(world.provider, status=slow))
     engine = engine_on(world, poll=4)
@@ -158,7 +158,7 @@ async def test_no_more_than_a_lanes_capacity_is_under_way_and_the_rest_follows_b
 
 def _with(provider: Any, **methods: Any) -> Any:
     """The provider with some of its calls replaced."""
-    names = ("buy", "status", "cancel", "finish", "balance")
+    names = ("quote", "buy", "status", "cancel", "finish", "balance")
     return type("Replaced", (), {name: staticmethod(methods.get(name, getattr(provider, name))) for name in names})()
 
 
@@ -167,7 +167,7 @@ async def test_slow_lane_holds_up_no_other(world: World):
     await waiting_orders(world, 2)
     never = asyncio.Event()
 
-    async def hangs(_: str):
+    async def hangs(_product: str, _activation: str):
         await never.wait()
 
     world.lifecycle = world.steps(provider=_with(world.provider, status=hangs))
@@ -175,7 +175,7 @@ async def test_slow_lane_holds_up_no_other(world: World):
     await take(engine, "poll")
     world.accept(order(id="ord_new", created_at=NOW))
     await take(engine, "buy")
-    await until(lambda: world.see("ord_new").number is not None)
+    await until(lambda: world.see("ord_new").charged)
     never.set()
 
 
@@ -442,7 +442,7 @@ def test_engine_starts_works_and_hands_its_token_back(clock: ManualClock):
         engine.run_chore("mend")
     finally:
         engine.stop()
-    assert world.see().number is not None
+    assert world.see().charged
     assert world.raw.get("rb:clock") is None
     engine.stop()
 
@@ -457,6 +457,6 @@ def test_engine_that_cannot_be_built_says_so(clock: ManualClock):
         Engine(build, lambda _: None, worker="w1", delivers=True).start()
 
 
-def test_event_statuses_are_the_four():
-    """Owed, delivered, gone, exhausted."""
-    assert [status.value for status in EventStatus] == ["pending", "delivered", "gone", "exhausted"]
+def test_event_statuses_are_the_five():
+    """Owed, delivered, gone, exhausted; recorded where nobody is pushed."""
+    assert [status.value for status in EventStatus] == ["pending", "delivered", "gone", "exhausted", "recorded"]

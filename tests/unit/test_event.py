@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.builders import NOW, event, order
+from tests.builders import NOW, bought, event, order
 from worker.announce import announce, ping
 from worker.event import MOST_ATTEMPTS_KEPT, Attempt, EventStatus
 from worker.order import EventType
@@ -83,7 +83,7 @@ def test_an_order_s_event_has_the_same_id_whenever_it_is_announced():
     others = {
         announce(EventType.EXPIRED, order(), NOW).id,
         announce(EventType.OTP_RECEIVED, order(id="ord_2"), NOW).id,
-        announce(EventType.OTP_RECEIVED, order(activation="another number"), NOW).id,
+        announce(EventType.OTP_RECEIVED, order(purchase=bought("another number")), NOW).id,
     }
     assert first.id not in others
     assert len(others) == 3

@@ -67,7 +67,7 @@ async def test_same_code_again_is_nothing_new(waiting: World):
     """Polls that were under way meanwhile bring it once more: one webhook."""
     waiting.provider.arrive("847293")
     await waiting.pass_time(6)
-    assert await waiting.lifecycle.poll("ord_1", "act_1") == Nothing("the code is known")
+    assert await waiting.lifecycle.poll("ord_1", "cheap:act_1") == Nothing("the code is known")
     assert waiting.events().count("order.otp_received") == 1
 
 
@@ -217,7 +217,7 @@ async def test_late_poll_of_an_order_that_is_being_cancelled_changes_nothing(wai
     cancelling = before.begin_cancel(Ending.TIMEOUT)
     await waiting.store.save(before, cancelling, wake=Wake(Lane.SETTLE))
     waiting.provider.answer("status", reply)
-    assert await waiting.lifecycle.poll("ord_1", "act_1") == Nothing("already cancelling")
+    assert await waiting.lifecycle.poll("ord_1", "cheap:act_1") == Nothing("already cancelling")
     assert waiting.see() == cancelling
 
 
@@ -226,7 +226,7 @@ async def test_code_seen_after_the_end_is_kept_and_not_delivered(waiting: World)
     ended = waiting.see().begin_cancel(Ending.TIMEOUT).try_cancel(NOW).note_refund(NOW).conclude(NOW)
     await waiting.store.save(waiting.see(), ended, wake=None)
     waiting.provider.answer("status", Code("847293"))
-    await waiting.lifecycle.poll("ord_1", "act_1")
+    await waiting.lifecycle.poll("ord_1", "cheap:act_1")
     late = waiting.see()
     assert (late.status, late.otp, late.flags) == (Status.EXPIRED, "847293", ("late_code",))
     assert "order.otp_received" not in waiting.events()
@@ -245,7 +245,7 @@ async def test_code_wins_the_race_against_the_callers_cancel(waiting: World):
 
     waiting.store.load = raced  # type: ignore[method-assign]
     waiting.provider.answer("status", Code("847293"))
-    await waiting.lifecycle.poll("ord_1", "act_1")
+    await waiting.lifecycle.poll("ord_1", "cheap:act_1")
     assert waiting.see().status is Status.RECEIVED
     assert waiting.events() == ["order.number_assigned", "order.otp_received"]
     assert waiting.lanes() == ["settle"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.builders import NOW, order
+from tests.builders import NOW, bought, order
 from tests.fakes import World
 from worker.lifecycle.steps import Gone, Snooze
 from worker.order import Ending, ErrorCode, Settlement, Status
@@ -87,10 +87,10 @@ async def test_cancel_refused_because_a_code_exists_delivers_and_finishes(due: W
     """The code came in the very moment of the cancel."""
     real = due.provider.cancel
 
-    async def just_then(activation: str):
+    async def just_then(product: str, activation: str):
         due.provider.arrive("847293")
         due.provider.answer("cancel", CodeExists(word))
-        return await real(activation)
+        return await real(product, activation)
 
     due.provider.cancel = just_then  # type: ignore[method-assign]
     await due.pass_time(30)
@@ -343,8 +343,8 @@ async def adopted_late(world: World) -> None:
     """An order given up as unknown, whose number then turned up."""
     world.accept(order())
     lost = order().intend(NOW).lose_purchase("no answer", NOW)
-    await world.provider.buy("1", "1")
-    adopted = lost.adopt_late("act_1", "+923000000001", NOW, life=900)
+    await world.provider.buy("cheap", {"server": "1", "type": "1"})
+    adopted = lost.adopt_late(bought())
     await world.store.save(order(), adopted, wake=Wake(Lane.SETTLE, NOW + 125))
 
 

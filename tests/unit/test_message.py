@@ -7,7 +7,7 @@ import json
 import pytest
 
 from worker.order import rfc3339
-from worker.webhooks.message import headers, render, without_code
+from worker.webhooks.message import headers, render, without_personal
 
 MOMENT = 1795341600.0
 
@@ -59,7 +59,7 @@ def test_headers_name_event_attempt_and_signature():
 def test_code_is_erased_and_the_message_says_so():
     """A redelivery after the erasure carries the order without its code, flagged; all else stays."""
     data = {"id": "ord_1", "otp": "493-221", "flags": ["odd_number"], "metadata": {"n": [1, 2.5, None]}}
-    erased = json.loads(without_code(render("order.otp_received", MOMENT, data)))
+    erased = json.loads(without_personal(render("order.otp_received", MOMENT, data)))
     expected = {**data, "otp": None, "flags": ["odd_number", "otp_erased"]}
     assert erased == {
         "type": "order.otp_received",
@@ -70,12 +70,12 @@ def test_code_is_erased_and_the_message_says_so():
 
 def test_erasing_twice_changes_nothing_more():
     """The sweep may run again over what it has erased."""
-    once = without_code(render("order.otp_received", MOMENT, {"otp": "1", "flags": []}))
-    assert without_code(once) == once
+    once = without_personal(render("order.otp_received", MOMENT, {"otp": "1", "flags": []}))
+    assert without_personal(once) == once
 
 
 @pytest.mark.parametrize("data", [{"otp": None, "flags": []}, {"hello": "there"}])
 def test_message_without_a_code_stays_as_it_is(data: dict[str, object]):
     """What never held a code is not flagged as having lost one."""
     body = render("order.expired", MOMENT, data)
-    assert without_code(body) == body
+    assert without_personal(body) == body

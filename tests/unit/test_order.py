@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 
 import pytest
 
-from tests.builders import LIFE, NOW, NUMBER, lost_order, order, order_in, refunded_order
+from tests.builders import NOW, NUMBER, bought, lost_order, order, order_in, refunded_order
 from worker.order import (
     TERMINAL,
     TRANSITIONS,
@@ -19,6 +19,7 @@ from worker.order import (
     Settlement,
     Status,
     caused_event,
+    events_by_state,
     rfc3339,
 )
 
@@ -43,6 +44,11 @@ def with_ending(ending: Ending) -> Callable[[Status], Order]:
     return lambda status: replace(order_in(status), ending=ending)
 
 
+def with_code(status: Status) -> Order:
+    """An order that holds a code, late or not."""
+    return replace(order_in(status), otp="42")
+
+
 MOVES = {
     "intend": Move(lambda o: o.intend(LATER), (Q,), B, {"first_attempt_at": LATER, "intended_at": LATER}),
     "put_off": Move(lambda o: o.put_off(), (B,), Q, {"attempts": 1}),
@@ -59,18 +65,10 @@ MOVES = {
         {"ending": Ending.CALLER, "cancel_requested": True, "ended_at": LATER},
     ),
     "assign": Move(
-        lambda o: o.assign("act_9", NUMBER, LATER, life=900, cancel_after=540, flags=("odd",)),
+        lambda o: o.assign(bought("act_9", LATER), "odd"),
         (B,),
         W,
-        {
-            "activation": "act_9",
-            "number": NUMBER,
-            "settlement": Settlement.PENDING,
-            "bought_at": LATER,
-            "expires_at": LATER + 900,
-            "cancel_at": LATER + 540,
-            "flags": ("odd",),
-        },
+        {"purchase": bought("act_9", LATER), "settlement": Settlement.PENDING, "flags": ("odd",)},
     ),
     "lose_purchase": Move(
         lambda o: o.lose_purchase("no answer", LATER, "duplicate_activation"),
@@ -85,17 +83,10 @@ MOVES = {
         },
     ),
     "adopt_late": Move(
-        lambda o: o.adopt_late("act_9", NUMBER, LATER, life=900),
+        lambda o: o.adopt_late(bought("act_9", LATER)),
         (F,),
         None,
-        {
-            "activation": "act_9",
-            "number": NUMBER,
-            "bought_at": LATER,
-            "expires_at": LATER + 900,
-            "cancel_at": LATER,
-            "flags": ("adopted_late",),
-        },
+        {"purchase": bought("act_9", LATER, cancel_after=0), "flags": ("adopted_late",)},
         lambda status: lost_order() if status is F else order_in(status),
     ),
     "begin_cancel": Move(lambda o: o.begin_cancel(Ending.LOST), (W,), C, {"ending": Ending.LOST}),
@@ -141,7 +132,7 @@ MOVES = {
         },
     ),
     "keep_late_code": Move(lambda o: o.keep_late_code("42"), (E, X, F), None, {"otp": "42", "flags": ("late_code",)}),
-    "erase": Move(lambda o: o.erase(), (R, E, X, F), None, {"otp": None, "flags": ("otp_erased",)}),
+    "erase": Move(lambda o: o.erase(), (R, E, X, F), None, {"otp": None, "flags": ("otp_erased",)}, with_code),
 }
 ASKED = ("ask_cancel", "caller_cancel")
 """Transitions behind `ask_cancel`, which suits every state and therefore has a table of its own."""
@@ -195,7 +186,7 @@ def test_no_transition_is_untested():
     [
         (Q, X, {"cancel_requested": True, "ending": Ending.CALLER, "ended_at": LATER}),
         (B, B, {"cancel_requested": True}),
-        (W, C, {"cancel_requested": True, "ending": Ending.CALLER, "cancel_at": LATER}),
+        (W, C, {"cancel_requested": True, "ending": Ending.CALLER, "purchase": bought(cancel_after=LATER - NOW)}),
         *((status, status, {}) for status in (C, R, E, X, F)),
     ],
 )
@@ -221,9 +212,9 @@ def test_second_ask_keeps_the_moment_of_the_first():
 
 def test_number_is_adopted_once():
     """An order that has a number takes no other."""
-    adopted = lost_order().adopt_late("act_1", NUMBER, LATER, life=LIFE)
+    adopted = lost_order().adopt_late(bought(at=LATER))
     with pytest.raises(Refused):
-        adopted.adopt_late("act_2", NUMBER, LATER, life=LIFE)
+        adopted.adopt_late(bought("act_2", LATER))
 
 
 @pytest.mark.parametrize(("ending", "target"), [(Ending.TIMEOUT, E), (Ending.CALLER, X), (Ending.LOST, F), (None, E)])
@@ -281,10 +272,17 @@ def test_public_shape_is_the_contracts():
     shown = order_in(W).public()
     assert shown == {
         "id": "ord_1",
+        "product": "cheap",
         "status": "waiting",
         "server": "1",
         "type": "1",
+        "service": None,
+        "country": None,
+        "domain": None,
         "number": NUMBER,
+        "address": None,
+        "price": None,
+        "max_price": None,
         "otp": None,
         "callback_url": "https://caller.example/hook",
         "metadata": {},
@@ -298,7 +296,9 @@ def test_public_shape_is_the_contracts():
         "received_at": None,
         "ended_at": None,
     }
-    assert list(shown)[:7] == ["id", "status", "server", "type", "number", "otp", "callback_url"]
+    assert list(shown)[:9] == [
+        "id", "product", "status", "server", "type", "service", "country", "domain", "number",
+    ]  # fmt: skip
 
 
 def test_error_is_shown_with_its_code_and_message():
@@ -335,3 +335,11 @@ def test_charged_means_that_a_number_is_known():
     assert order_in(W).charged
     assert not lost_order().charged
     assert not order().charged
+
+
+@pytest.mark.parametrize("change", [{"event": EventType.PING}, {"target": W, "event": EventType.PING}])
+def test_transition_whose_event_would_never_be_sent_is_refused(change):
+    """The table says what is sent: no event on a row that stays, none that others entering the state do not have."""
+    row = replace(TRANSITIONS["ask_cancel"], **change)
+    with pytest.raises(ValueError, match="ask_cancel"):
+        events_by_state([*TRANSITIONS.values(), row])

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.webhooks.outcome import Outcome, Verdict, excerpt, retry_after, verdict
+from worker import retry_after
+from worker.webhooks.outcome import Outcome, Verdict, excerpt, verdict
 
 NOW = 1795341600.0  # Sun, 22 Nov 2026 10:00:00 GMT
 
@@ -65,13 +66,13 @@ def test_guards_refusal_is_told_apart(code: str):
 )
 def test_retry_after_is_seconds_or_a_date_and_capped(value: str | None, seconds: float | None):
     """Both spellings of RFC 9110 are obeyed, at most an hour, and nonsense is ignored."""
-    assert retry_after(value, NOW) == seconds
+    assert retry_after.read(value, NOW) == seconds
 
 
 @given(st.text())
 def test_retry_after_never_fails(value: str):
     """A receiver can put anything into a header."""
-    seconds = retry_after(value, NOW)
+    seconds = retry_after.read(value, NOW)
     assert seconds is None or 0 <= seconds <= 3600
 
 

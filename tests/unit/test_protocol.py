@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -12,7 +13,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.builders import CHEAP
 from worker.provider.protocol import (
+    LISTING_REJECTIONS,
     Balance,
     Bought,
     Cancelled,
@@ -21,9 +24,8 @@ from worker.provider.protocol import (
     Declined,
     Done,
     Early,
+    Listing,
     Missing,
-    Server,
-    Servers,
     Throttled,
     Unclear,
     Waiting,
@@ -32,19 +34,19 @@ from worker.provider.protocol import (
     read_buy,
     read_cancel,
     read_finish,
-    read_servers,
+    read_listing,
     read_status,
 )
-from worker.provider.replies import BUY_REJECTIONS
+from worker.provider.replies import BUY_REJECTIONS, Choice
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC).timestamp()
 READERS: dict[str, Callable[..., object]] = {
-    "buy": read_buy,
-    "status": read_status,
-    "cancel": read_cancel,
-    "finish": read_finish,
-    "balance": read_balance,
-    "servers": partial(read_servers, "1"),
+    "buy": partial(read_buy, CHEAP),
+    "status": partial(read_status, CHEAP),
+    "cancel": partial(read_cancel, CHEAP),
+    "finish": partial(read_finish, CHEAP),
+    "balance": partial(read_balance, CHEAP),
+    "servers": partial(read_listing, CHEAP, "servers", {"type": "1"}),
 }
 HTML = b"<!DOCTYPE html><html><body>NO_NUMBERS, sorry, 502 Bad Gateway</body></html>"
 EDGE = b"<!DOCTYPE html><title>Attention Required! | Cloudflare</title><div id='cf-error-details'>"
@@ -105,9 +107,7 @@ MEANINGS: dict[str, dict[str, object]] = {
         "BAD_STATUS": Declined(Word.BAD_STATUS),
     },
     "balance": COMMON | {"ACCESS_BALANCE:500.00": Balance(Decimal("500.00"))},
-    "servers": COMMON
-    | {"BAD_TYPE": Declined(Word.BAD_TYPE), "BAD_SERVER": Declined(Word.BAD_SERVER)}
-    | {'{"1":[]}': Servers(())},
+    "servers": COMMON | {word: Declined(word) for word in LISTING_REJECTIONS} | {'{"1":[]}': Listing(())},
 }
 BODIES = sorted({*Word, *(body for table in MEANINGS.values() for body in table)})
 
@@ -174,9 +174,9 @@ def test_a_ban_until_an_impossible_date_has_no_end():
     ("body", "expected"),
     [
         ("ORDER_ID_12345,+923001234567,900", SOLD),
-        ("\ufeffORDER_ID_12345,923001234567,900\r\n", SOLD),
+        ("\ufeffORDER_ID_12345,923001234567,900\r\n", replace(SOLD, as_sold="923001234567")),
         ('"ORDER_ID_12345, +923001234567 ,900.0"', SOLD),
-        ("a:b/c=,923001234567,1", Bought("a:b/c=", "+923001234567", 1.0)),
+        ("a:b/c=,923001234567,1", Bought("a:b/c=", "+923001234567", 1.0, as_sold="923001234567")),
         (
             "ORDER_ID_12345,+923001234567,899.5,x",
             Bought("ORDER_ID_12345", "+923001234567", 899.5, ("extra_fields",)),
@@ -186,16 +186,22 @@ def test_a_ban_until_an_impossible_date_has_no_end():
         ("ORDER_ID_12345,,900", Bought("ORDER_ID_12345", None, 900.0, ("odd_number",))),
         ("ORDER_ID_12345,?\x00\x1b,900", Bought("ORDER_ID_12345", "?", 900.0, ("odd_number",))),
         ("abcdef," + "9" * 99 + ",60", Bought("abcdef", "9" * 32, 60.0, ("odd_number",))),
-        ("ACCESS_NUMBER:abc123:9230012345", Bought("abc123", "+9230012345", 900.0, ("sibling_format",))),
+        (
+            "ACCESS_NUMBER:abc123:9230012345",
+            Bought("abc123", "+9230012345", 900.0, ("sibling_format",), as_sold="9230012345"),
+        ),
         (
             "ACCESS_NUMBER:abc123:9230012345:x",
-            Bought("abc123", "+9230012345", 900.0, ("sibling_format", "extra_fields")),
+            Bought("abc123", "+9230012345", 900.0, ("sibling_format", "extra_fields"), as_sold="9230012345"),
         ),
         (
             '{"activationId": 635468024, "phoneNumber": "79584567890", "activationCost": "12.5"}',
-            Bought("635468024", "+79584567890", 900.0, ("sibling_format",)),
+            Bought("635468024", "+79584567890", 900.0, ("sibling_format",), as_sold="79584567890"),
         ),
-        ('{"order_id":"A1","phone":79584567890}', Bought("A1", "+79584567890", 900.0, ("sibling_format",))),
+        (
+            '{"order_id":"A1","phone":79584567890}',
+            Bought("A1", "+79584567890", 900.0, ("sibling_format",), as_sold="79584567890"),
+        ),
         (
             '{"orderId":"A1","number":"+79584567890"}',
             Bought("A1", "+79584567890", 900.0, ("sibling_format",)),
@@ -272,10 +278,11 @@ def test_reasons_name_the_status_and_never_the_body():
         ("30", 30.0),
         ("0", 0.0),
         ("999999", 3600.0),
+        ("9" * 99, 3600.0),
         ("Sun, 22 Nov 2026 10:01:00 GMT", 60.0),
         ("Sun, 22 Nov 2026 09:00:00 -0000", 0.0),
         ("Sun, 22 Nov 2099 09:00:00 GMT", 3600.0),
-        *((nonsense, None) for nonsense in ["", "soon", "-5", "1.5", "٣٠", "9" * 99, "Sun, 99 Nov 2026"]),
+        *((nonsense, None) for nonsense in ["", "soon", "-5", "1.5", "٣٠", "Sun, 99 Nov 2026"]),
     ],
 )
 def test_429_is_throttling_with_its_retry_after(action, header, wait):
@@ -411,12 +418,12 @@ def test_a_balance_that_is_no_plain_decimal_is_unclear(text):
 def test_servers_are_those_of_the_type_asked_for():
     """Others are ignored, numbers become strings, a missing name is made up, junk entries are left out."""
     body = '{"1":[{"id":"1","name":"Pakistan\\u0007 1"},{"id":2},{"name":"x"},7,{"id":true}],"2":[{"id":"3"}]}'
-    assert read("servers", body) == Servers((Server("1", "Pakistan 1"), Server("2", "Server 2")))
+    assert read("servers", body) == Listing((Choice("1", "Pakistan 1"), Choice("2", "Server 2")))
 
 
 def test_a_listing_of_other_types_only_has_none_of_this_one():
     """A missing type is an empty one."""
-    assert read("servers", '{"2":[{"id":"3","name":"India"}]}') == Servers(())
+    assert read("servers", '{"2":[{"id":"3","name":"India"}]}') == Listing(())
 
 
 @pytest.mark.parametrize(
@@ -464,7 +471,8 @@ def test_a_buy_declines_on_exact_tokens_only(text, status):
 def test_a_success_line_is_read_back_as_it_was_written(id, phone, plus, seconds, status):
     """Whatever the id, number and seconds."""
     reply = read("buy", f"{id},{plus}{phone},{seconds}", status)
-    assert reply == Bought(id, f"+{phone}", seconds, () if status == 200 else ("odd_http_status",))
+    flags = () if status == 200 else ("odd_http_status",)
+    assert reply == Bought(id, f"+{phone}", seconds, flags, as_sold=None if plus else phone)
 
 
 @given(id=ids, fields=st.lists(st.text(string.printable.replace(",", ""), max_size=20), max_size=3))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,14 +18,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.builders import order, rules
+from tests.builders import CHEAP, order, purchase_of, rules
 from tests.fakes import ManualClock, Number, PromptGate, ScriptedProvider, World, fakeredis_follows
 from worker.account import Account
 from worker.announce import announce
 from worker.caller import Caps
 from worker.lifecycle import Lifecycle
 from worker.lifecycle.steps import Gone, Snooze
-from worker.order import Order, Settlement, Status, caused_event
+from worker.order import Order, Settlement, Status, caused_event, read_handle
 from worker.provider.replies import (
     Bought,
     Code,
@@ -166,16 +166,16 @@ class StoppingProvider(ScriptedProvider):
         self.shown: dict[asyncio.Task[Any], str] = {}
         """The code that a step has seen."""
 
-    async def buy(self, server: str, type: str) -> Any:
-        return await self._played("buy", server, self._sell)
+    async def buy(self, product: str, item: Mapping[str, str]) -> Any:
+        return await self._played("buy", item["server"], self._sell)
 
-    async def status(self, activation: str) -> Any:
+    async def status(self, product: str, activation: str) -> Any:
         return await self._played("status", activation, self._look)
 
-    async def cancel(self, activation: str) -> Any:
+    async def cancel(self, product: str, activation: str) -> Any:
         return await self._played("cancel", activation, self._cancel)
 
-    async def finish(self, activation: str) -> Any:
+    async def finish(self, product: str, activation: str) -> Any:
         return await self._played("finish", activation, self._finish)
 
     async def _played(self, call: str, what: str, honest: Any) -> Any:
@@ -237,7 +237,7 @@ class LifeOfOrders(RuleBasedStateMachine):
         self.world.lease = LEASE
         self.provider = StoppingProvider(self.clock, self.stage, self.world)
         self.workers = [self._worker(), self._worker()]
-        self.account = Account(self.world.store, self.provider, self.world.gate, min_balance=None)
+        self.account = Account(self.world.store, self.provider, self.world.gate, {"cheap": CHEAP}, min_balance=None)
         self.orders: list[str] = []
 
     def _worker(self) -> tuple[StoppingStore, Lifecycle]:
@@ -309,18 +309,18 @@ class LifeOfOrders(RuleBasedStateMachine):
     )
     def race(self, which: int, lanes: tuple[Lane, Lane], turns: list[int], code: bool) -> None:
         """Two workers work one order, turn by turn, as after a claim that was slept through; a code may just be in."""
-        order_id, activation = self._owners()[which % len(self._owners())]
-        if code and (number := self.provider.numbers[activation]) in self._active():
+        order_id, handle = self._owners()[which % len(self._owners())]
+        if code and (number := self.provider.numbers[read_handle(handle)[1]]) in self._active():
             number.code = "873-319"
         before = set(self.stage.tasks)
         for worker, lane in enumerate(lanes):
-            self.stage.begin(self._step(worker, lane, order_id, activation))
+            self.stage.begin(self._step(worker, lane, order_id, handle))
         self.stage.settle()
         self._play(before, turns)
 
     def _owners(self) -> list[tuple[str, str]]:
         """Orders that have a number, with it."""
-        return [(seen.id, seen.activation) for seen in self._seen() if seen.activation]
+        return [(seen.id, seen.handle) for seen in self._seen() if seen.charged]
 
     def _play(self, before: set[asyncio.Task[Any]], turns: list[int]) -> None:
         """Those who started just now go on, well, in these turns."""
@@ -429,8 +429,7 @@ class LifeOfOrders(RuleBasedStateMachine):
             return None
         if before.status is Status.BUYING:
             return Wake(Lane.BUY, self.clock() + 25)
-        assert before.bought_at is not None
-        return Wake(Lane.SETTLE, before.bought_at + 125, after_poll=True)
+        return Wake(Lane.SETTLE, purchase_of(before).cancellable_at, after_poll=True)
 
     @rule()
     def chores(self) -> None:
@@ -446,11 +445,11 @@ class LifeOfOrders(RuleBasedStateMachine):
         """I1, I3, I4, I6, I9 for every order as it is stored."""
         seen = self._seen()
         jobs = [number.server for number in self.provider.numbers.values()]
-        owned = [one.activation for one in seen if one.activation]
+        owned = [one.handle for one in seen if one.charged]
         assert len(jobs) == len(set(jobs)), "I1: charged twice for one order"
         assert len(owned) == len(set(owned)), "one number belongs to two orders"
         for one in seen:
-            number = self.provider.numbers.get(one.activation or "")
+            number = self._number_of(one)
             self._code_is_the_right_one(one, number)
             self._settlement_equals_the_books(one, number, charged=one.id in jobs)
             self._one_terminal_event(one)
@@ -478,7 +477,7 @@ class LifeOfOrders(RuleBasedStateMachine):
         told = self.world.events(seen.id)
         ends = [kind for kind in told if kind in TERMINAL_EVENTS.values()]
         assert ends == ([TERMINAL_EVENTS[seen.status]] if seen.ended else [])
-        assigned = seen.bought_at is not None and "adopted_late" not in seen.flags
+        assigned = seen.charged and "adopted_late" not in seen.flags
         assert told.count("order.number_assigned") == assigned
 
     def _duty_is_scheduled(self, seen: Order) -> None:
@@ -521,8 +520,11 @@ class LifeOfOrders(RuleBasedStateMachine):
         self.money_and_words_agree()
 
     def _code_of(self, seen: Order) -> str | None:
-        number = self.provider.numbers.get(seen.activation or "")
+        number = self._number_of(seen)
         return number.code if number else None
+
+    def _number_of(self, seen: Order) -> Number | None:
+        return self.provider.numbers.get(seen.purchase.activation) if seen.purchase else None
 
     def _recoverable(self) -> set[str]:
         """Orders that are still open, whose numbers have no code and time enough to be cancelled."""
@@ -530,8 +532,8 @@ class LifeOfOrders(RuleBasedStateMachine):
             seen.id
             for seen in self._seen()
             if not seen.ended
-            and seen.activation
-            and (number := self.provider.numbers[seen.activation]) in self._active()
+            and (number := self._number_of(seen))
+            and number in self._active()
             and number.bought_at + number.life - self.clock() > 90
         }
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.api_stage import Api, bad_fields
-from worker.reading import BALANCE_EVERY, SERVERS_EVERY
+from worker.reading import BALANCE_EVERY, LISTING_EVERY
 from worker.store.codec import ms
 
 
@@ -43,7 +43,7 @@ def test_balance_is_stale_once_three_readings_of_it_are_missing(api, ago, stale)
     assert api.shop.get("/v1/balance").json["stale"] is stale
 
 
-@pytest.mark.parametrize(("ago", "stale"), [(SERVERS_EVERY - 1, False), (3 * SERVERS_EVERY + 1, True)])
+@pytest.mark.parametrize(("ago", "stale"), [(LISTING_EVERY - 1, False), (3 * LISTING_EVERY + 1, True)])
 def test_servers_are_fresh_until_three_readings_of_them_are_missing(api, ago, stale):
     """They are read more seldom than the balance, and a healthy system says so at any moment."""
     read(api, "servers:1", "[]", ago=ago)

@@ -10,6 +10,7 @@ import pytest
 from tests.api_stage import HOOK, Api, bad_fields, code
 from worker.event import Attempt, EventStatus
 from worker.store import Vault, codec, keys
+from worker.webhooks.signing import sign
 
 
 @pytest.fixture
@@ -95,10 +96,74 @@ def test_catching_up_goes_forward_from_the_last_event_seen(pings):
     assert second.json["next_cursor"] is None
 
 
-def test_catching_up_after_an_unknown_event_is_not_found(api, pings):
-    """What is unknown, or somebody else's, is no place to go on from."""
-    _, known = pings
-    assert code(api.shop.get(f"/v1/events?after={known[0]}")) == (404, "not_found")
+def test_event_that_is_no_longer_kept_is_gone(api, pings):
+    """What has expired, or is somebody else's, is no place to go on from: 410, and what to do instead."""
+    shop, known = pings
+    api.raw.delete(keys.event(known[0]))
+    for asker in (shop, api.shop):
+        answer = asker.get(f"/v1/events?after={known[0]}")
+        assert code(answer) == (410, "event_gone")
+        assert "`after=`, empty" in answer.json["detail"]
+
+
+def test_feed_begins_with_the_first_that_is_kept(pings):
+    """An empty `after` is before all of them."""
+    shop, known = pings
+    assert ids(shop.get("/v1/events?after=")) == known
+
+
+@pytest.mark.parametrize("how", ["cursor={}", "after={}", "after=&cursor={}"])
+def test_cursor_keeps_its_direction(pings, how):
+    """Wherever the cursor of a walk forward is sent, the walk goes on forward."""
+    shop, known = pings
+    first = shop.get("/v1/events?after=&limit=2")
+    assert ids(shop.get("/v1/events?" + how.format(first.json["next_cursor"]))) == known[2:]
+
+
+def test_feed_holds_its_answer_until_there_is_something(api, pings):
+    """`wait` ends with the first event that fits, and not with one that does not."""
+    shop, known = pings
+    order_id = shop.order_id()
+    api.on_sleep = lambda: len(api.slept) == 3 and shop.post(f"/v1/orders/{order_id}/cancel")
+    page = shop.get(f"/v1/events?after={known[-1]}&type=order.cancelled&wait=30")
+    assert [one["order"] for one in page.json["data"]] == [order_id]
+    assert len(api.slept) == 3
+
+
+def test_feed_that_stays_empty_is_answered_in_time(api, pings):
+    """When the time is over the answer is an empty page."""
+    shop, known = pings
+    began = api.clock()
+    page = shop.get(f"/v1/events?after={known[-1]}&wait=30")
+    assert (page.json, api.clock()) == ({"data": [], "next_cursor": None}, began + 30)
+
+
+def test_payload_is_what_is_signed_to_the_byte(api):
+    """The feed's payload and headers verify with the caller's secret, as a webhook does; other reads show neither."""
+    shop = api.new_caller("Puller")
+    answer = shop.post("/v1/orders", json={"server": "1", "type": "1", "metadata": {"name": "Zoë \u2028 <&>"}})
+    shop.post(f"/v1/orders/{answer.json['id']}/cancel")
+    (one,) = shop.get("/v1/events?after=&payload=true").json["data"]
+    kept = api.store.load_event(one["id"])
+    assert one["payload"].encode() == kept.body
+    (secret,) = api.callers.get(shop.id).live_secrets(api.clock())
+    signature = sign([secret], one["id"], int(api.clock()), kept.body)
+    assert one["headers"] == {
+        "webhook-id": one["id"], "webhook-timestamp": str(int(api.clock())), "webhook-signature": signature,
+    }  # fmt: skip
+    (plain,) = shop.get("/v1/events?after=").json["data"]
+    assert not {"payload", "headers"} & set(plain)
+
+
+def test_event_that_nobody_is_pushed_is_recorded(api):
+    """Nothing is due for it, it shows no next attempt, and it cannot be sent again: there is nowhere to."""
+    shop = api.new_caller("Puller")
+    order_id = shop.post("/v1/orders", json={"server": "1", "type": "1"}).json["id"]
+    shop.post(f"/v1/orders/{order_id}/cancel")
+    (one,) = shop.get("/v1/events?status=recorded").json["data"]
+    assert (one["type"], one["order"], one["next_attempt_at"]) == ("order.cancelled", order_id, None)
+    assert api.due("deliver") == {}
+    assert code(shop.post(f"/v1/events/{one['id']}/redeliver")) == (409, "no_callback")
 
 
 def test_events_of_an_order_are_its_own(api, pings):

@@ -37,8 +37,8 @@ def test_order_has_the_contracts_fields(api):
     assert (
         list(api.shop.order().json)
         == (
-            "id status server type number otp callback_url metadata purpose settlement error flags "
-            "created_at bought_at expires_at received_at ended_at"
+            "id product status server type service country domain number address price max_price otp "
+            "callback_url metadata purpose settlement error flags created_at bought_at expires_at received_at ended_at"
         ).split()
     )
 
@@ -56,9 +56,24 @@ def test_callers_own_callback_serves_when_none_is_given(api):
     assert answer.json["callback_url"] == "https://caller.example/own"
 
 
-def test_missing_callback_is_named(api):
-    """With no callback anywhere the field is complained about."""
-    assert bad_fields(api.shop.post("/v1/orders", json={"server": "1", "type": "1"})) == {"callback_url": "required"}
+def test_order_without_any_callback_is_accepted(api):
+    """With no callback anywhere nothing is pushed: the order is taken, and says so."""
+    answer = api.shop.post("/v1/orders", json={"server": "1", "type": "1"})
+    assert (answer.status_code, answer.json["callback_url"]) == (202, None)
+    assert api.kept(answer.json["id"]).callback_url == ""
+
+
+def test_what_is_pushed_to_nobody_needs_no_proven_callback(api):
+    """A caller that has to prove its callback may order without one."""
+    shop = api.new_caller("Careful", verify_callback=True)
+    assert shop.post("/v1/orders", json={"server": "1", "type": "1"}).status_code == 202
+
+
+def test_null_is_no_metadata(api):
+    """Every optional field takes a null."""
+    nothing = dict.fromkeys(("callback_url", "metadata", "purpose", "timeout"))
+    answer = api.shop.post("/v1/orders", json={"server": "1", "type": "1", **nothing})
+    assert (answer.status_code, answer.json["metadata"]) == (202, {})
 
 
 def test_all_bad_fields_come_at_once(api):
@@ -76,7 +91,7 @@ def test_all_bad_fields_come_at_once(api):
         {"server": ""}, {"server": "x" * 65}, {"server": "a\nb"}, {"server": "ü"}, {"server": "\x00"}, {"type": None},
         {"type": 1}, {"server": " 1"}, {"timeout": 0}, {"timeout": -1}, {"timeout": 86_401}, {"timeout": "5"},
         {"timeout": False}, {"purpose": "x" * 101}, {"purpose": "a\nb"}, {"purpose": "\x7f"}, {"purpose": 5},
-        {"metadata": None}, {"metadata": {"x": "y" * 4096}}, {"metadata": "{}"}, {"callback_url": ""},
+        {"metadata": {"x": "y" * 4096}}, {"metadata": "{}"}, {"callback_url": ""},
         {"callback_url": 5}, {"callback_url": "https://caller.example/" + "x" * 2048}, {"callback_url": "ftp://x/"},
         {"callback_url": "http://caller.example/"}, {"callback_url": "https://unknown.example/"}, {"otp": "1"},
     ],
@@ -228,7 +243,7 @@ def test_closed_gate_refuses_new_orders(api, reason, expected):
 @pytest.mark.parametrize("cap", ["max_in_flight", "orders_per_minute", "orders_per_day"])
 def test_reached_cap_is_named(api, cap):
     """The order past a cap gets 429 with the cap's name and when to ask again."""
-    shop = api.new_caller("Capped", caps=Caps(**{cap: 1}))
+    shop = api.new_caller("Capped", caps=Caps(**{cap: 1}))  # type: ignore[arg-type]
     shop.order_id()
     answer = shop.order()
     assert code(answer) == (429, cap)
@@ -414,7 +429,7 @@ def test_cancel_is_in_the_journal(api):
 def test_unreachable_store_is_a_503(api, monkeypatch):
     """With the store away nothing is accepted, and the answer says when to ask again."""
 
-    def gone(*_):
+    def gone(*_, **__):
         raise StoreUnavailable("the store does not answer")
 
     monkeypatch.setattr(api.store, "create", gone)

@@ -13,7 +13,7 @@ from web.api.requests import takes
 from web.api.responses import answer
 from web.parts import parts
 from worker.order import rfc3339
-from worker.reading import Reading
+from worker.reading import Reading, listing_name
 
 REFRESH_WAIT = 5.0
 """Seconds to wait for a reading that was asked for."""
@@ -24,6 +24,9 @@ def routes() -> APIBlueprint:
     api = APIBlueprint("account", __name__, url_prefix="/v1", abp_tags=[openapi.ACCOUNT], abp_security=openapi.BEARER)
     api.get("/balance", responses=openapi.answers(200, schemas.Balance, 422))(balance)
     api.get("/servers", responses=openapi.answers(200, schemas.Servers, 422))(servers)
+    api.get("/countries", responses=openapi.answers(200, schemas.Countries, 422))(countries)
+    api.get("/services", responses=openapi.answers(200, schemas.Services, 422))(services)
+    api.get("/products", responses=openapi.answers(200, schemas.Products, 422))(products)
     return api
 
 
@@ -39,8 +42,63 @@ def servers() -> Response:
     """List the provider's servers."""
     asked = requests.query(schemas.ServersQuery)
     reading = _reading(f"servers:{asked.type}", refresh=asked.refresh == "true")
-    known = None if reading.value is None else json.loads(reading.value)
-    return answer({"type": asked.type, "servers": known, **_age(reading)})
+    return answer({"type": asked.type, "servers": _listed(reading), **_age(reading)})
+
+
+@takes(query=schemas.CountriesQuery)
+def countries() -> Response:
+    """List the countries of SMS OTP."""
+    asked = requests.query(schemas.CountriesQuery)
+    reading = _listing(listing_name("countries", "sms", [asked.type]), refresh=asked.refresh == "true")
+    return answer({"type": asked.type, "countries": _listed(reading), **_age(reading)})
+
+
+@takes(query=schemas.ServicesQuery)
+def services() -> Response:
+    """List the services of SMS OTP or Email OTP, with their prices."""
+    asked = requests.query(schemas.ServicesQuery)
+    place = _place(asked)
+    reading = _listing(listing_name("services", asked.product, place), refresh=asked.refresh == "true")
+    return answer({"product": asked.product, "services": _listed(reading), **_age(reading)})
+
+
+def _place(asked: schemas.ServicesQuery) -> list[str]:
+    """Where the services are, by the product's fields. Raises Problem (422) for one that is missing or another's."""
+    wanted = {"sms": ("country", "type"), "email": ("domain",)}[asked.product]
+    given = {name: getattr(asked, name) for name in ("country", "type", "domain")}
+    wrong = [
+        {"field": name, "code": "required", "message": f"is required of {asked.product}"}
+        for name in wanted
+        if given[name] is None
+    ] + [
+        {"field": name, "code": "unknown_field", "message": f"is no field of {asked.product}"}
+        for name, value in given.items()
+        if value is not None and name not in wanted
+    ]
+    if wrong:
+        raise requests.invalid(wrong)
+    return [given[name] for name in wanted]
+
+
+@takes()
+def products() -> Response:
+    """List the products that may be ordered here."""
+    table, enabled = parts().products, parts().settings.products
+    listed = [
+        {"product": name, "fields": schemas.product_fields(name), "verified": table[name].verified}
+        for name in enabled
+        if name in table
+    ]
+    return answer({"data": listed})
+
+
+def _listing(what: str, *, refresh: bool) -> Reading:
+    """A listing of the catalogue; one that nobody has read yet is asked for like one that is to be read anew."""
+    return _reading(what, refresh=refresh or parts().store.reading(what).asked_at is None)
+
+
+def _listed(reading: Reading) -> Any:
+    return None if reading.value is None else json.loads(reading.value)
 
 
 def _reading(what: str, *, refresh: bool) -> Reading:

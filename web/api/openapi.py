@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from flask import Response, render_template
@@ -15,7 +14,9 @@ from pydantic import BaseModel
 
 from web.api.problems import CODES
 from web.api.responses import encode
+from web.api.schemas import ORDER_EXAMPLES
 from worker.order import EventType
+from worker.version import version
 
 SECURITY: dict[str, Any] = {"apiKey": {"type": "http", "scheme": "bearer", "bearerFormat": "rbk_…"}}
 BEARER: list[dict[str, list[str]]] = [{"apiKey": []}]
@@ -36,6 +37,7 @@ _TOLD = {
     401: "No valid API key.",
     404: "No such thing, or somebody else's.",
     405: "The method does not exist here.",
+    410: "The event to go on from is no longer kept: compare with your orders, then read on with `after=` (empty).",
     409: "Something has to be done first; `code` says what.",
     413: "The body is over 64 KiB.",
     415: "The body is not declared as application/json.",
@@ -58,7 +60,7 @@ _CREATED = {
 
 def info() -> Info:
     """The API's name and version."""
-    return Info(title="ringback", version=_version(), description=_ABOUT)
+    return Info(title="ringback", version=version(), description=_ABOUT)
 
 
 _ABOUT = (
@@ -128,6 +130,8 @@ def describe(app: OpenAPI) -> dict[str, Any]:
             for status, response in operation["responses"].items():
                 if status in ("200", "202") and path.startswith("/v1"):
                     response.setdefault("headers", _HEADERS)
+    placed = spec["paths"]["/v1/orders"]["post"]["requestBody"]["content"]["application/json"]
+    placed["examples"] = {product: {"value": body} for product, body in ORDER_EXAMPLES.items()}
     spec["servers"] = [{"url": "/"}]
     spec["webhooks"] = {kind.value: {"post": _webhook(kind)} for kind in EventType}
     return spec
@@ -161,10 +165,3 @@ def _webhook(kind: EventType) -> dict[str, Any]:
         "requestBody": {"required": True, "content": {"application/json": {"schema": message}}},
         "responses": {"2XX": {"description": "Acknowledged."}, "410": {"description": "Stop sending this event."}},
     }
-
-
-def _version() -> str:
-    try:
-        return version("ringback")
-    except PackageNotFoundError:
-        return "0"

@@ -6,6 +6,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Mapping
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
@@ -22,7 +23,7 @@ from web.parts import Parts, current_caller, parts
 from worker.announce import announced
 from worker.caller import Caller
 from worker.journal import Entry, line
-from worker.order import Order
+from worker.order import DEFAULT_PRODUCT, ITEM_FIELDS, Order
 from worker.schedule import after_caller_cancel
 from worker.store import Created, Idempotency, Written
 from worker.webhooks.guard import CallbackRefused
@@ -56,11 +57,11 @@ def create() -> Response:
     used = _idempotency(key, asked) if key is not None else None
     if used and (known := shared.store.replayed(caller.id, used)):
         return _created(known)
-    order = _new(requests.checked(schemas.NewOrder, asked, context=_judged), shared, caller)
+    order = _new(requests.checked(_body_of(asked), asked, context=_judged), shared, caller)
     payload = encode(order.public()).encode()
     if used:
         used = Idempotency(used.key, used.body, payload)
-    created = shared.store.create(order, caller.caps, used)
+    created = shared.store.create(order, caller.caps, used, price=_price(order))
     return _accepted(order.id, payload) if created.outcome == "created" else _created(created)
 
 
@@ -74,11 +75,11 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _judged(url: str | None) -> str:
-    """The callback that counts, once the guard has let it pass."""
+def _judged(url: str | None) -> str | None:
+    """The callback that counts, once the guard has let it pass; None: the events are only recorded."""
     callback = current_caller().callback_url if url is None else url
     if callback is None:
-        raise PydanticCustomError("required", "is required: this caller has no callback of its own")
+        return None
     try:
         parts().callbacks.check(callback)
     except CallbackRefused as refused:
@@ -86,12 +87,33 @@ def _judged(url: str | None) -> str:
     return callback
 
 
-def _new(asked: schemas.NewOrder, shared: Parts, caller: Caller) -> Order:
-    if caller.verify_callback and caller.verified_at is None:
+def _body_of(asked: Any) -> type[schemas.OrderBody]:
+    """The schema that an order's product asks for. Raises Problem (422) for one that is unknown or not on sale here."""
+    product = asked.get("product", DEFAULT_PRODUCT) if isinstance(asked, dict) else DEFAULT_PRODUCT
+    if not isinstance(product, str) or product not in schemas.ORDER_BODIES:
+        raise requests.invalid(
+            [{"field": "product", "code": "unknown", "message": "is no product that can be ordered"}]
+        )
+    if product not in parts().settings.products:
+        field = {"field": "product", "code": "product_disabled", "message": "is not on sale here (RINGBACK_PRODUCTS)"}
+        raise Problem(422, "product_disabled", CODES["product_disabled"], errors=[field])
+    return schemas.ORDER_BODIES[product]
+
+
+def _price(order: Order) -> Decimal | None:
+    """What the purchase will count against a spend cap, where that is known by now."""
+    return parts().settings.cheap_price if order.product == DEFAULT_PRODUCT else None
+
+
+def _new(asked: schemas.OrderBody, shared: Parts, caller: Caller) -> Order:
+    if asked.callback_url and caller.verify_callback and caller.verified_at is None:
         raise Problem(409, "callback_unverified", "send a ping (POST /v1/events/ping) and acknowledge it first")
+    given = asked.model_dump(include=set(schemas.product_fields(asked.product)))
     return Order(
-        id="ord_" + secrets.token_hex(12), caller=caller.id, server=asked.server, type=asked.type,
-        callback_url=asked.callback_url or "", metadata=asked.metadata, purpose=asked.purpose,
+        id="ord_" + secrets.token_hex(12), caller=caller.id, product=asked.product,
+        item={name: given[name] for name in ITEM_FIELDS if name in given},
+        max_price=None if given.get("max_price") is None else Decimal(given["max_price"]),
+        callback_url=asked.callback_url or "", metadata=asked.metadata or {}, purpose=asked.purpose,
         timeout=shared.settings.order_timeout if asked.timeout is None else asked.timeout, created_at=shared.clock(),
     )  # fmt: skip
 
@@ -173,7 +195,7 @@ def cancel(order_id: str) -> Response:
 def save_cancel(before: Order, after: Order) -> bool:
     """Write a cancel that was asked for; False when the order changed meanwhile, and is to be read anew."""
     shared, settings, now = parts(), parts().settings, parts().clock()
-    wake = after_caller_cancel(after, now, buy_deadline=settings.buy_deadline, earliest_cancel=settings.earliest_cancel)
+    wake = after_caller_cancel(after, now, buy_deadline=settings.buy_deadline)
     journal = line(Entry.CALLER_CANCEL)
     written = shared.store.save(before, after, wake=wake, events=announced(before, after, now), journal=journal)
     return written is Written.SAVED

@@ -24,9 +24,12 @@ CODES = {
     "callback_unverified": "This caller may order once its callback has acknowledged a ping.",
     "no_callback": "The caller has no callback of its own.",
     "callback_refused": "No webhook may go to the caller's callback.",
+    "event_gone": "The event to go on from is not (or no longer) among the caller's.",
+    "too_slow": "The body took too long to arrive.",
     "too_large": "The body is over 64 KiB.",
     "unsupported_media_type": "The body is not declared as application/json.",
     "invalid_fields": "`errors` lists every bad field.",
+    "product_disabled": "The product is not on sale here; GET /v1/products lists those that are.",
     "idempotency_mismatch": "The Idempotency-Key was used with another body.",
     "rate_limited": "Too many requests with this key.",
     "too_many_failed_logins": "Too many wrong keys from this address.",
@@ -34,6 +37,7 @@ CODES = {
     "max_in_flight": "The caller's cap on orders in flight is reached.",
     "orders_per_minute": "The caller's cap on orders in a minute is reached.",
     "orders_per_day": "The caller's cap on orders in a day is reached.",
+    "spend_per_day": "The caller's cap on what its purchases of a day may cost is reached.",
     "internal_error": "Something failed here; the log has it under the answer's X-Request-Id.",
     "store_unavailable": "The store does not answer. Send the order again with the same Idempotency-Key.",
     "busy": "The order keeps changing; ask again.",
@@ -104,12 +108,15 @@ def install(app: Flask) -> None:
     app.register_error_handler(Exception, _unexpected)
 
 
-def _http(error: HTTPException) -> Response:
-    status = error.code or 500
+def of_status(status: int, headers: Mapping[str, str] | None = None) -> Problem:
+    """The problem for an error of which no more than its status is known."""
     code = _BY_STATUS.get(status, "bad_request" if status < 500 else "internal_error")
+    return Problem(status, code, CODES[code], headers=headers)
+
+
+def _http(error: HTTPException) -> Response:
     methods = error.valid_methods if isinstance(error, MethodNotAllowed) else None
-    headers = {"Allow": ", ".join(sorted(methods))} if methods else None
-    return Problem(status, code, CODES[code], headers=headers).response()
+    return of_status(error.code or 500, {"Allow": ", ".join(sorted(methods))} if methods else None).response()
 
 
 def _store(error: StoreUnavailable) -> Response:

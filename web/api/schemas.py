@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    RootModel,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
+import worker.event
 from worker.event import EventStatus
-from worker.order import ErrorCode, Settlement, Status
+from worker.order import ErrorCode, EventType, Settlement, Status
 
 ORDER_ID = r"^ord_[0-9a-f]{24}$"
 EVENT_ID = r"^evt_[0-9a-f]{24}$"
+FORWARD = "after."
+"""What the cursor of a walk forward begins with: it goes on in its direction wherever it is sent."""
+EVENT_CURSOR = r"^(after\.)?evt_[0-9a-f]{24}$"
+EVENT_OR_FIRST = r"^((after\.)?evt_[0-9a-f]{24})?$"
 MOST_METADATA = 4096
 """Bytes of metadata, as compact JSON in UTF-8."""
 DEEPEST_METADATA = 16
@@ -22,24 +37,37 @@ LONGEST_WAIT = 60
 """Seconds for which an answer may be held back."""
 
 
-def _depth(value: Any) -> int:
-    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
-    return 0 if inside is None else 1 + max(map(_depth, inside), default=0)
+def _is_deeper(value: Any, most: int) -> bool:
+    """Whether more than `most` objects and arrays lie inside one another. Level by level: a stack could overflow."""
+    level = [value]
+    for _ in range(most):
+        level = [one for box in level if isinstance(box, dict | list) for one in _inside(box)]
+    return any(isinstance(one, dict | list) for one in level)
+
+
+def _inside(box: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return box.values() if isinstance(box, dict) else box
 
 
 _compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _metadata(value: dict[str, Any]) -> dict[str, Any]:
+    if _is_deeper(value, DEEPEST_METADATA):
+        raise PydanticCustomError("too_deep", "is nested more than 16 deep")
     try:
         size = len(_compact(value).encode())
     except UnicodeEncodeError:
         raise PydanticCustomError("bad_text", "holds text that is no valid Unicode") from None
     if size > MOST_METADATA:
         raise PydanticCustomError("too_large", "is over 4 KiB as compact JSON")
-    if _depth(value) > DEEPEST_METADATA:
-        raise PydanticCustomError("too_deep", "is nested more than 16 deep")
     return value
+
+
+def _price(text: str) -> str:
+    if re.fullmatch(PRICE.strip("^$"), text, re.ASCII) is None:
+        raise PydanticCustomError("bad_amount", 'is an amount of PKR like "45.50", as a string')
+    return text
 
 
 def _whole(value: Any) -> Any:
@@ -47,11 +75,20 @@ def _whole(value: Any) -> Any:
 
 
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[!-~]([ -~]*[!-~])?$")]
+Code = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z._-]+$")]
+Domain = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[0-9A-Za-z]([0-9A-Za-z.-]*[0-9A-Za-z])?$")]
+SmsType = Literal["1", "2", "3", "4", "5", "6"]
+PRICE = r"^[0-9]{1,9}(\.[0-9]{1,4})?$"
+Price = Annotated[str, AfterValidator(_price), Field(json_schema_extra={"pattern": PRICE})]
+MAX_PRICE: Any = Field(None, description="the most that may be paid, a decimal in PKR as a string", examples=["50.00"])
 Url = Annotated[str, Field(max_length=2048, json_schema_extra={"pattern": "^https?://[!-~]+$"})]
 Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
 Whole = BeforeValidator(_whole)
 OrderId = Annotated[str, Field(pattern=ORDER_ID)]
 EventId = Annotated[str, Field(pattern=EVENT_ID)]
+EventCursor = Annotated[str, Field(pattern=EVENT_CURSOR)]
+EventOrFirst = Annotated[str, Field(pattern=EVENT_OR_FIRST)]
+Wait = Annotated[int, Field(strict=True, ge=0, le=LONGEST_WAIT), Whole]
 Limit = Annotated[int, Field(strict=True, ge=1, le=100, description="how many at most"), Whole]
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
@@ -62,18 +99,20 @@ class Incoming(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
-class NewOrder(Incoming):
-    """An order to be placed."""
+class OrderBody(Incoming):
+    """What an order of any product may say."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
-    server: Name = Field(description="the provider's server, by its id", examples=["1"])
-    type: Name = Field(description="the provider's type of number", examples=["1"])
+    product: str
     callback_url: Url | None = Field(
-        None, validate_default=True, description="where the webhooks go; the caller's own callback unless given"
+        None,
+        validate_default=True,
+        description="where the webhooks go; the caller's own callback unless given. With neither, nothing is pushed "
+        "and the events are read",
     )
-    metadata: Metadata = Field(
-        default_factory=dict, description="comes back untouched; at most 4 KiB and 16 deep", examples=[{"user": "42"}]
+    metadata: Metadata | None = Field(
+        None, description="comes back untouched; at most 4 KiB and 16 deep", examples=[{"user": "42"}]
     )
     purpose: str | None = Field(
         None, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$", description="a short label"
@@ -87,8 +126,53 @@ class NewOrder(Incoming):
     @classmethod
     def _judged(cls, url: str | None, info: ValidationInfo) -> str | None:
         """The context judges: it gives the callback that counts, or raises."""
-        judge: Callable[[str | None], str] | None = info.context
+        judge: Callable[[str | None], str | None] | None = info.context
         return judge(url) if judge else url
+
+
+class CheapOrder(OrderBody):
+    """A cheap number of one of the provider's servers."""
+
+    product: Literal["cheap"] = "cheap"
+    server: Name = Field(description="the provider's server, by its id", examples=["1"])
+    type: Name = Field(description="the provider's type of number", examples=["1"])
+
+
+class SmsOrder(OrderBody):
+    """A number for one service in one country."""
+
+    product: Literal["sms"]
+    service: Code = Field(description="the service, by its code", examples=["tg"])
+    country: Code = Field(description="the country, by its id", examples=["33"])
+    type: SmsType = Field(description="the upstream; countries and services belong to one", examples=["4"])
+    max_price: Price | None = MAX_PRICE
+
+
+class EmailOrder(OrderBody):
+    """A mail address for one service."""
+
+    product: Literal["email"]
+    service: Code = Field(description="the service, by its code", examples=["tg"])
+    domain: Domain = Field(description="the domain of the address", examples=["gmail.com"])
+    max_price: Price | None = MAX_PRICE
+
+
+class NewOrder(RootModel[CheapOrder | SmsOrder | EmailOrder]):
+    """An order to be placed: what it names depends on its `product`."""
+
+
+ORDER_BODIES: Mapping[str, type[OrderBody]] = {"cheap": CheapOrder, "sms": SmsOrder, "email": EmailOrder}
+"""What an order says, by its product."""
+ORDER_EXAMPLES: Mapping[str, dict[str, Any]] = {
+    "cheap": {"server": "1", "type": "1", "metadata": {"user": 42}},
+    "sms": {"product": "sms", "service": "tg", "country": "33", "type": "4", "max_price": "50.00"},
+    "email": {"product": "email", "service": "tg", "domain": "gmail.com", "max_price": "30.00"},
+}
+
+
+def product_fields(product: str) -> list[str]:
+    """The fields that an order of a product has and others have not."""
+    return [name for name in ORDER_BODIES[product].model_fields if name not in OrderBody.model_fields]
 
 
 class OrderHeaders(Incoming):
@@ -115,9 +199,7 @@ class EventPath(BaseModel):
 class OrderQuery(Incoming):
     """How to ask for an order."""
 
-    wait: Annotated[int, Field(strict=True, ge=0, le=LONGEST_WAIT), Whole] = Field(
-        0, description="hold the answer until the order changes, for so many seconds at most"
-    )
+    wait: Wait = Field(0, description="hold the answer until the order changes, for so many seconds at most")
 
 
 class OrdersQuery(Incoming):
@@ -133,9 +215,24 @@ class EventsQuery(Incoming):
 
     order: OrderId | None = Field(None, description="only this order's")
     status: EventStatus | None = Field(None, description="only events in this state")
+    type: EventType | None = Field(None, description="only events of this type")
     limit: Limit = 20
-    cursor: EventId | None = Field(None, description="`next_cursor` of the page before")
-    after: EventId | None = Field(None, description="what came after this event, oldest first: to catch up")
+    cursor: EventCursor | None = Field(None, description="`next_cursor` of the page before; it keeps its direction")
+    after: EventOrFirst | None = Field(
+        None, description="what came after this event, oldest first; empty: from the first that is kept"
+    )
+    wait: Wait = Field(0, description="hold the answer until there is an event to show, for so many seconds at most")
+    payload: Literal["true", "false"] = Field(
+        "false",
+        description="add to each its `payload` (the exact text) and the `headers` that sign it, made at this moment",
+    )
+
+    def fits(self, event: worker.event.Event) -> bool:
+        """Whether an event is among those asked for."""
+        return all(
+            wanted in (None, is_)
+            for wanted, is_ in ((self.order, event.order), (self.status, event.status), (self.type, event.type))
+        )
 
 
 class Refresh(Incoming):
@@ -152,6 +249,21 @@ class ServersQuery(Refresh):
     type: Literal["1", "2"] = Field("1", description="the provider's type of number")
 
 
+class CountriesQuery(Refresh):
+    """Which countries to list."""
+
+    type: SmsType = Field("1", description="the upstream, 1 to 6")
+
+
+class ServicesQuery(Refresh):
+    """Which services to list; which of the fields are needed depends on the product."""
+
+    product: Literal["sms", "email"] = Field("sms", description="the product that they are services of")
+    country: Code | None = Field(None, description="of `sms`: the country, by its id")
+    type: SmsType | None = Field(None, description="of `sms`: the upstream, 1 to 6")
+    domain: Domain | None = Field(None, description="of `email`: the domain of the address")
+
+
 class OrderError(BaseModel):
     """Why an order failed."""
 
@@ -163,12 +275,19 @@ class Order(BaseModel):
     """An order."""
 
     id: OrderId
+    product: str = Field(examples=["cheap"])
     status: Status
-    server: str
-    type: str
+    server: str | None
+    type: str | None
+    service: str | None
+    country: str | None
+    domain: str | None
     number: str | None = Field(examples=["+923001234567"])
+    address: str | None = Field(description="a mail address; erased after a while, then `flags` has `address_erased`")
+    price: str | None = Field(description="what was paid, a decimal in PKR, where the provider names prices")
+    max_price: str | None = Field(description="the most that may be paid, a decimal in PKR")
     otp: str | None = Field(description="the code; erased after a while, then `flags` has `otp_erased`")
-    callback_url: str
+    callback_url: str | None = Field(description="where its webhooks go; null: its events are read")
     metadata: dict[str, Any]
     purpose: str | None
     settlement: Settlement = Field(description="what became of the money")
@@ -208,13 +327,17 @@ class Event(BaseModel):
     created_at: Moment
     next_attempt_at: Moment | None
     attempts: list[Attempt]
+    payload: str | None = Field(None, description="with `payload=true`: the body that is signed, to the byte")
+    headers: dict[str, str] | None = Field(
+        None, description="with `payload=true`: `webhook-id`, `webhook-timestamp` and `webhook-signature`"
+    )
 
 
 class Events(BaseModel):
     """A page of events: newest first, or oldest first with `after`."""
 
     data: list[Event]
-    next_cursor: EventId | None
+    next_cursor: EventCursor | None
 
 
 class PauseReason(BaseModel):
@@ -264,6 +387,54 @@ class FieldError(BaseModel):
     field: str
     code: str
     message: str
+
+
+class Country(BaseModel):
+    """A country of the provider."""
+
+    id: str
+    name: str
+
+
+class Countries(BaseModel):
+    """The countries of one type, as a worker last read them."""
+
+    type: str
+    countries: list[Country] | None = Field(description="null when they were never read")
+    as_of: Moment | None
+    stale: bool
+
+
+class Service(BaseModel):
+    """A service that a number or an address can be bought for."""
+
+    code: str
+    name: str
+    price: str | None = Field(description="a decimal in PKR; null when it cannot be read", examples=["45.00"])
+    count: int | None = Field(description="how many there are, where the provider says so")
+
+
+class Services(BaseModel):
+    """The services of one product at one place, as a worker last read them."""
+
+    product: str
+    services: list[Service] | None = Field(description="null when they were never read")
+    as_of: Moment | None
+    stale: bool
+
+
+class Product(BaseModel):
+    """A product that may be ordered here."""
+
+    product: str
+    fields: list[str] = Field(description="what its orders name")
+    verified: bool = Field(description="whether the vendor's page documents it")
+
+
+class Products(BaseModel):
+    """The products that may be ordered here."""
+
+    data: list[Product]
 
 
 class Problem(BaseModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from flask import redirect, request
 from werkzeug.wrappers import Response
@@ -21,6 +22,7 @@ WEEK = 7 * 86_400.0
 MOST_LISTED = 200
 """Callers listed with their use."""
 CAPS = ("max_in_flight", "orders_per_minute", "orders_per_day")
+"""Caps on orders, which are changed here; the one on money is changed on the command line."""
 
 
 def index() -> str:
@@ -48,6 +50,7 @@ def _page(caller: Caller, shown: dict[str, str] | None = None) -> str:
         "caller.html", title=f"Caller {caller.name}", caller=caller, use=store.queries.caller_use(caller.id, now),
         page=page, exhausted=events, spend=_by_kind(moved), secrets=len(caller.live_secrets(now)), shown=shown,
         since=day(now - WEEK), caps=[(name, getattr(caller.caps, name)) for name in CAPS],
+        most_spent=caller.caps.max_spend_per_day,
     )  # fmt: skip
 
 
@@ -74,7 +77,7 @@ def create() -> str:
 def limits(caller_id: str) -> Response:
     """Change the caps; an empty field is no cap."""
     caller = _callers().get(caller_id)
-    given = {name: _cap(name) for name in CAPS if name in request.form}
+    given: dict[str, Any] = {name: _cap(name) for name in CAPS if name in request.form}
     caps: Caps = replace(caller.caps, **given)
     access.audit(Act.CHANGE_CALLER, caller_id, f"caps {', '.join(f'{name} {value}' for name, value in given.items())}")
     _callers().limit(caller_id, caps)

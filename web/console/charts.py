@@ -92,7 +92,7 @@ def course(order: Order, now: float) -> list[Step]:
     entered = [
         (Status.QUEUED, order.created_at),
         (Status.BUYING, order.first_attempt_at),
-        (Status.WAITING, order.bought_at),
+        (Status.WAITING, order.purchase.bought_at if order.purchase else None),
         (Status.CANCELLING, _given_back_at(order)),
     ]
     final = order.status if order.ended else None
@@ -110,7 +110,7 @@ def course(order: Order, now: float) -> list[Step]:
 
 def _given_back_at(order: Order) -> float | None:
     if order.status is Status.CANCELLING or order.ending is not None:
-        began = order.cancel_at if order.bought_at is not None else None
+        began = order.purchase.cancel_at if order.purchase else None
         # A deadline that has not come, or an order whose provider ended it first, was not given back then.
         return began if began is not None and (order.ended_at is None or began <= order.ended_at) else None
     return None

@@ -15,13 +15,12 @@ from worker.errors import NotFound
 from worker.event import Event
 from worker.operator import Act
 from worker.order import ErrorCode, Order, Settlement, Status
-from worker.store.queries import product_of
 
 LONGEST_REASON = 200
 EVENTS_SHOWN = 50
 CANCELLABLE = (Status.QUEUED, Status.BUYING, Status.WAITING)
-REVEALED = {"code": "otp", "number": "number", "address": "address"}
-"""What can be revealed, and the order's field that it is."""
+REVEALED = ("code", "number", "address")
+"""What can be revealed."""
 
 
 def index() -> str | Response:
@@ -33,7 +32,7 @@ def index() -> str | Response:
     page = store.queries.orders(wanted, parts().clock(), cursor=asked.get("cursor"))
     return render(
         "orders.html", title="Orders", page=page, asked=asked, address=filters.address, total=sum(page.counts.values()),
-        callers=Callers(store).all(), settlements=list(Settlement), errors=list(ErrorCode), product_of=product_of,
+        callers=Callers(store).all(), settlements=list(Settlement), errors=list(ErrorCode),
         unknown_id=asked.get("id"), used={name for name, value in asked.items() if value},
     )  # fmt: skip
 
@@ -60,21 +59,25 @@ def _page(order: Order, revealed: tuple[str, str] | None = None) -> str:
     events, _ = store.events(order.caller, order=order.id, status=None, limit=EVENTS_SHOWN, before=None)
     wake = store.queries.wake_of(order.id)
     return render(
-        "order.html", title=f"Order {order.id}", order=order, product=product_of(order), events=events,
+        "order.html", title=f"Order {order.id}", order=order, bought=order.purchase, events=events,
         caller=store.caller(order.caller), journal=store.queries.journal_of(order.id), wake=wake,
         course=charts.course(order, now), ran=words.did_it_run(order),
         stuck=words.is_it_stuck(order, wake, events, now), money=words.where_is_the_money(order),
         flags=words.advice_on(order.flags), facts=_facts(order), can_cancel=order.status in CANCELLABLE,
-        hidden=[name for name, field in REVEALED.items() if getattr(order, field, None)], revealed=revealed,
+        hidden=[what for what in REVEALED if _value(order, what)], revealed=revealed,
         answer=lambda event, attempt: _answer(order, event, attempt.excerpt),
     )  # fmt: skip
 
 
 def _facts(order: Order) -> dict[str, object]:
     """What was asked for; fields that this order does not have are left out."""
-    names = ("server", "type", "service", "country", "domain", "max_price", "price", "purpose")
-    found = {name: getattr(order, name, None) for name in names}
+    found = {**order.item, "highest price": order.max_price, "purpose": order.purpose}
     return {name: value for name, value in found.items() if value not in (None, "")}
+
+
+def _value(order: Order, what: str) -> str | None:
+    """What is masked elsewhere."""
+    return order.otp if what == "code" else getattr(order.purchase, what, None)
 
 
 def _answer(order: Order, event: Event, excerpt: str) -> str:
@@ -102,12 +105,12 @@ def reveal(order_id: str) -> str:
         raise Turned(422, "say why: the reason stands in the audit")
     if what not in REVEALED:
         raise Turned(422, "choose one value to be revealed")
-    value = getattr(order, REVEALED[what], None)
+    value = _value(order, what)
     if not value:
         raise Turned(404, f"this order has no {what}, or it is erased")
     access.within(f"reveal:{access.current().id}", REVEALS)
     access.audit(Act.REVEAL, order_id, f"{what}: {why}")
-    return _page(order, revealed=(what, str(value)))
+    return _page(order, revealed=(what, value))
 
 
 def _reason() -> str:

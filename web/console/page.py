@@ -37,7 +37,7 @@ TONES: Mapping[str, str] = {
     "ok": "good",
     "waiting": "busy", "buying": "busy", "queued": "idle", "pending": "busy", "cancelling": "busy", "running": "busy",
     "expired": "odd", "cancelled": "idle", "unconfirmed": "odd", "warn": "odd", "gone": "odd", "stopped": "odd",
-    "failed": "bad", "exhausted": "bad", "fail": "bad", "revoked": "bad", "paused": "bad",
+    "recorded": "idle", "failed": "bad", "exhausted": "bad", "fail": "bad", "revoked": "bad", "paused": "bad",
 }  # fmt: skip
 """How loudly a word is shown."""
 
@@ -183,7 +183,9 @@ def masked_answer(excerpt: str, secrets: list[str]) -> str:
 
 def secrets_of(order: Order | None, event: Event) -> list[str]:
     """What an answer to a webhook may echo and must not show: code, number and address."""
-    values: list[Any] = [order.otp, order.number, getattr(order, "address", None)] if order else []
+    bought = order.purchase if order else None
+    values: list[Any] = [order.otp] if order else []
+    values += [bought.number, bought.address, bought.as_sold] if bought else []
     try:
         data = json.loads(event.body).get("data")
     except ValueError:

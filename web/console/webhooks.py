@@ -19,6 +19,8 @@ from worker.order import EventType
 from worker.store.codec import host_of
 from worker.store.queries import answered
 
+SENT_AGAIN = (EventStatus.EXHAUSTED, EventStatus.GONE, EventStatus.PENDING)
+"""States in which many can be sent again at once."""
 MOST_AT_ONCE = 1_000
 """Webhooks that one redelivery of many takes: as many as one question walks."""
 
@@ -39,7 +41,7 @@ def index() -> str:
 def _matching() -> int | None:
     """How many a redelivery of what is filtered here would touch; None where that is not offered."""
     wanted = filters.events(request.args)
-    if wanted.status not in (EventStatus.EXHAUSTED, EventStatus.GONE, EventStatus.PENDING):
+    if wanted.status not in SENT_AGAIN:
         return None
     return len(parts().store.queries.matching(wanted, MOST_AT_ONCE))
 
@@ -59,7 +61,8 @@ def show(event_id: str) -> str:
 
 def redeliver(event_id: str) -> Response:
     """Send it once more, under the same webhook-id."""
-    _found(event_id)
+    if not _found(event_id).pushed:
+        raise Turned(422, "it is pushed to nobody: there is no address to send it to")
     access.audit(Act.REDELIVER, event_id, request.form.get("reason", "").strip()[:LONGEST_REASON])
     done = any(parts().store.redeliver(_found(event_id), parts().clock()) for _ in range(MOST_TRIES))
     return redirect(f"/console/webhooks/{event_id}?done={'redelivered' if done else 'underway'}", 303)
@@ -68,7 +71,7 @@ def redeliver(event_id: str) -> Response:
 def redeliver_many() -> Response:
     """Have workers send all that a filter means, in batches that can be stopped."""
     wanted, store = filters.events(request.form), parts().store
-    if wanted.status is None or wanted.status is EventStatus.DELIVERED:
+    if wanted.status not in SENT_AGAIN:
         raise Turned(422, "choose webhooks that are owed or were given up")
     ids = store.queries.matching(wanted, MOST_AT_ONCE)
     what = filters.in_words(request.form)

@@ -97,7 +97,7 @@ def of_doubt(count: int) -> Matter | None:
 
 def did_it_run(order: Order) -> Answer:
     """How far it came."""
-    thing = "address" if getattr(order, "address", None) else "number"
+    thing = "address" if order.purchase and order.purchase.address else "number"
     match order.status:
         case Status.QUEUED if order.attempts:
             tries = _count(order.attempts, "purchase")
@@ -122,7 +122,7 @@ def did_it_run(order: Order) -> Answer:
 
 def is_it_stuck(order: Order, wake: tuple[Lane, float] | None, events: Sequence[Event], now: float) -> Answer:
     """Whether somebody still has to do something, and when it is done next."""
-    undelivered = [one for one in events if one.status is not EventStatus.DELIVERED]
+    undelivered = [one for one in events if one.status not in (EventStatus.DELIVERED, EventStatus.RECORDED)]
     if wake is not None and now - wake[1] > LATE:
         late = f"It is due in {wake[0]} and {now - wake[1]:.0f} s late: no worker takes it up."
         return Answer("bad", "Yes", f"{late} Look at the workers.")
@@ -133,7 +133,8 @@ def is_it_stuck(order: Order, wake: tuple[Lane, float] | None, events: Sequence[
     if not order.ended or wake is not None:
         assert wake is not None  # noqa: S101 - said above
         return Answer("busy", "No", f"A worker looks at it next in {max(0.0, wake[1] - now):.0f} s ({wake[0]}).")
-    told = "Its webhooks were acknowledged." if events else "It owes nobody a webhook."
+    pushed = any(one.status is EventStatus.DELIVERED for one in events)
+    told = "Its webhooks were acknowledged." if pushed else "It owes nobody a webhook."
     return Answer("good", "No", f"It has ended. {told}")
 
 
@@ -154,7 +155,7 @@ def _webhook_stuck(event: Event, now: float) -> Answer:
 
 def where_is_the_money(order: Order) -> Answer:
     """What became of it, by the provider's word alone."""
-    price = getattr(order, "price", None)
+    price = order.purchase.price if order.purchase else None
     worth = f"{price} PKR" if price is not None else "Its price (the provider names none)"
     match order.settlement:
         case Settlement.NONE if order.status in (Status.QUEUED, Status.BUYING):
@@ -188,6 +189,7 @@ def advice_on(flags: Iterable[str]) -> Mapping[str, str]:
 _ODD = "Something in the provider's answer was odd; what it said was understood all the same."
 _FLAGS = {
     "otp_erased": "There was a code; its time is over, and it is no longer kept.",
+    "address_erased": "There was an address; its time is over, and it is no longer kept.",
     "late_code": "A code was seen after the end. It is kept and was not delivered: there is one terminal webhook.",
     "adopted_late": "Its purchase was answered after it had been given up; the number is being given back.",
 }

@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rental-seconds", type=float, help="seconds that a rental lasts; the hours priced by default")
     parser.add_argument("--message-every", type=float, help="seconds between a rental's messages; none by default")
     parser.add_argument("--story-pace", type=float, default=2.0, help="seconds from a story's purchase to its code")
+    parser.add_argument("--story-life", type=float, help="seconds that a story's cheap number lives; as any by default")
     parser.add_argument(
         "--no-stories", dest="stories", action="store_false", help="sell nothing that is named after a story"
     )

@@ -51,10 +51,10 @@ class Ledger:
         self._clock = clock
         self._chance = chance
 
-    def buy(self, server: str, kind: str) -> Order:
-        """Sell a cheap number; see `sell`."""
+    def buy(self, server: str, kind: str, life: float | None = None) -> Order:
+        """Sell a cheap number, `life` seconds long (as the rules have it, if None); see `sell`."""
         item = {"server": server, "type": kind}
-        return self.sell(Sale(CHEAP, item, self.rules.price, self.rules.life))
+        return self.sell(Sale(CHEAP, item, self.rules.price, self.rules.life if life is None else life))
 
     def sell(self, sale: Sale) -> Order:
         """Charge the price and hand out a number or an address.

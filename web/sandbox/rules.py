@@ -51,6 +51,9 @@ class Rules:
     story_pace: float = 2.0
     """A story's unit of time: its code comes one after the purchase, an outage lasts three."""
 
+    story_life: float | None = None
+    """How long a cheap number of a story's server lives; `None`: as long as any other."""
+
     def changed(self, **changes: Any) -> Rules:
         """A copy with some rules changed; raises ValueError for an unknown name or a bad value."""
         return changed(self, changes, READERS)
@@ -74,5 +77,6 @@ READERS: Mapping[str, Reader] = {
     "earlier_messages": whole,
     "stories": flag,
     "story_pace": seconds,
+    "story_life": optional(seconds),
 }
 """How each rule is read."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from web.sandbox.ledger import Ledger, Refused
 from web.sandbox.orders import CHEAP
-from web.sandbox.stories import items_of
+from web.sandbox.stories import PREFIX, items_of
 
 Query = Mapping[str, str]
 
@@ -55,7 +55,7 @@ def _buy_number(ledger: Ledger, query: Query) -> str:
     kind, server = _known_type(query), query.get("server", "")
     if server not in {listed["id"] for listed in servers(kind, ledger.rules.stories)}:
         raise Refused("BAD_SERVER")
-    order = ledger.buy(server, kind)
+    order = ledger.buy(server, kind, ledger.rules.story_life if server.startswith(PREFIX) else None)
     return f"{order.id},{order.number},{int(order.expires_at - order.charged_at)}"
 
 

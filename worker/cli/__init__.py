@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typer
 
-from worker.cli import account, callers, checkup, events, money, operators, orders, running
+from worker.cli import account, calibrate, callers, checkup, events, listen, money, operators, orders, running, trigger
 from worker.cli.context import Commands
 
 __all__ = ["app", "main"]
@@ -30,6 +30,9 @@ app.add_typer(operators.app, name="operator")
 account.register(app)
 money.register(app)
 checkup.register(app)
+calibrate.register(app)
+listen.register(app)
+trigger.register(app)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""`ringback balance`, `servers`, `settings`, `keygen`: the account as the workers last read it, and the settings."""
+"""`ringback balance`, `servers`, `countries`, `services`, `settings`, `keygen`: what the workers read, and settings."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from worker.cli.context import (
     surroundings,
 )
 from worker.order import rfc3339
+from worker.reading import listing_name
 from worker.settings import load
 
 Refresh = Annotated[bool, typer.Option("--refresh", help="Ask a worker to read it anew, and wait a moment for it.")]
@@ -30,7 +31,7 @@ PATIENCE, GLANCE = 8.0, 0.2
 
 def register(app: typer.Typer) -> None:
     """Give the commands to the command line."""
-    for command in (balance, servers, settings, keygen):
+    for command in (balance, servers, countries, services, settings, keygen):
         app.command()(command)
 
 
@@ -53,13 +54,50 @@ def servers(
 
     Example: ringback servers --type 1
     """
-    payload = _reading(open_context(), f"servers:{type}", refresh)
-    listed = json.loads(payload.pop(f"servers:{type}") or "[]")
+    _list("servers", f"servers:{type}", {"type": type}, refresh, as_json)
+
+
+def countries(
+    type: Annotated[str, typer.Option(help="The upstream of SMS OTP, 1 to 6.")] = "1",
+    refresh: Refresh = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the countries of SMS OTP as the workers last read them.
+
+    Example: ringback countries --type 4
+    """
+    _list("countries", listing_name("countries", "sms", [type]), {"type": type}, refresh, as_json)
+
+
+def services(
+    product: Annotated[str, typer.Option(help="sms, or email.")] = "sms",
+    country: Annotated[str | None, typer.Option(help="Of sms: the country's id.")] = None,
+    type: Annotated[str | None, typer.Option(help="Of sms: the upstream, 1 to 6.")] = None,
+    domain: Annotated[str | None, typer.Option(help="Of email: the domain.")] = None,
+    refresh: Refresh = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the services of SMS OTP or Email OTP with their prices, as the workers last read them.
+
+    Example: ringback services --country 33 --type 4 --refresh
+    """
+    given = {"country": country, "type": type} if product == "sms" else {"domain": domain}
+    missing = [name for name, value in given.items() if value is None]
+    if missing:
+        raise typer.BadParameter(f"services of {product} need --{' and --'.join(missing)}")
+    place = [str(value) for value in given.values()]
+    _list("services", listing_name("services", product, place), {"product": product, **given}, refresh, as_json)
+
+
+def _list(listing: str, what: str, place: dict[str, str | None], refresh: bool, as_json: bool) -> None:
+    """Show a listing of the catalogue."""
+    payload = _reading(open_context(), what, refresh)
+    listed = json.loads(payload.pop(what) or "[]")
     if as_json:
-        return show_json({"type": type, "servers": listed, **payload})
-    show_table(
-        ["id", "name"], [(one["id"], one["name"]) for one in listed], empty=f"No servers of type {type} are known."
-    )
+        return show_json({**place, listing: listed, **payload})
+    columns = list(listed[0]) if listed else []
+    where = ", ".join(f"{name} {value}" for name, value in place.items())
+    show_table(columns, [list(one.values()) for one in listed], empty=f"No {listing} of {where} are known.")
     if payload["as_of"] is None or payload["stale"]:
         complain(f"as of {payload['as_of'] or 'never'}: a worker reads them, and the last reading is missing or failed")
     return None

@@ -26,7 +26,20 @@ DEADLINE = 10.0
 
 
 class Refused(RingbackError):
-    """The service did not do what was asked; the message says why, in its own words."""
+    """The service did not do what was asked; the message says why, in its own words.
+
+    `status` is None when nothing answered; `retry_after` is in seconds.
+    """
+
+    def __init__(self, message: str, status: int | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after = retry_after
+
+    @property
+    def passing(self) -> bool:
+        """Whether asking again later can help."""
+        return self.status is None or self.status in (408, 429) or self.status >= 500
 
 
 class Api:
@@ -35,7 +48,7 @@ class Api:
     def __init__(self, url: str | None, api_key: str | None, transport: httpx.BaseTransport | None = None) -> None:
         if not api_key:
             raise typer.BadParameter("no API key: set RINGBACK_API_KEY (`ringback caller create` shows one)")
-        self._url = (url or _on_this_machine()).rstrip("/")
+        self.url = (url or _on_this_machine()).rstrip("/")
         self._http = httpx.Client(
             headers={"Authorization": f"Bearer {api_key}"},
             timeout=DEADLINE + HOLD,
@@ -64,16 +77,28 @@ class Api:
             order = self._asked("GET", f"/v1/orders/{order['id']}", params={"wait": HOLD})
         return order
 
+    def events(self, **query: str | int) -> dict[str, Any]:
+        """A page of events."""
+        return self._asked("GET", "/v1/events", params=query)
+
+    def servers(self, **query: str) -> dict[str, Any]:
+        """The provider's servers, as the service knows them."""
+        return self._asked("GET", "/v1/servers", params=query)
+
+    def order(self, order_id: str) -> dict[str, Any]:
+        """An order."""
+        return self._asked("GET", f"/v1/orders/{order_id}")
+
     def _asked(self, method: str, path: str, **kwargs: Any) -> dict[str, Any]:
         try:
-            answer = self._http.request(method, self._url + path, **kwargs)
+            answer = self._http.request(method, self.url + path, **kwargs)
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
             raise Refused(
-                f"{self._url} does not answer ({type(error).__name__}); is `ringback up` running there?"
+                f"{self.url} does not answer ({type(error).__name__}); is `ringback up` running there?"
             ) from None
         payload = _json(answer)
         if not answer.is_success:
-            raise Refused(_problem(answer.status_code, payload))
+            raise Refused(_problem(answer.status_code, payload), answer.status_code, _seconds(answer))
         return payload
 
 
@@ -97,6 +122,11 @@ def _json(answer: httpx.Response) -> dict[str, Any]:
     if answer.is_success:
         raise Refused("the answer is not JSON: is this the address of a ringback?")
     return {}
+
+
+def _seconds(answer: httpx.Response) -> float | None:
+    told = answer.headers.get("Retry-After", "")
+    return float(told) if told.isascii() and told.isdigit() else None
 
 
 def _problem(status: int, payload: dict[str, Any]) -> str:

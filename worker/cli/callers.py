@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 import typer
@@ -24,13 +25,14 @@ from worker.cli.context import (
     without_query,
 )
 from worker.errors import RingbackError
-from worker.order import rfc3339
+from worker.order import decimal, rfc3339
 
 app = typer.Typer(no_args_is_help=True, help="Create, list and change the systems that may post orders.")
 
 Id = Annotated[str, typer.Argument(help="The caller's id, cal_...", metavar="ID")]
 Cap = Annotated[int | None, typer.Option(min=1, help="A cap; none unless given.", metavar="N")]
 NO_CAP = 0
+_MOST_PKR = Decimal(10**9)
 
 
 class CallbackUnfit(RingbackError):
@@ -45,6 +47,21 @@ def _cap(text: str) -> int:
     return int(text)
 
 
+def _amount(text: str) -> Decimal:
+    if text == "none":
+        return Decimal(NO_CAP)
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal(NO_CAP)
+    if not (amount.is_finite() and 0 < amount <= _MOST_PKR):
+        raise ValueError("is an amount of PKR like 500 or 37.50, or none")
+    return amount
+
+
+Spend = Annotated[
+    Any, option(_amount, metavar="PKR", help="A cap on what its purchases of a day cost; refunds give back.")
+]
 NewCap = Annotated[Any, option(_cap, metavar="N|none", help="A new cap, or none for no cap.")]
 
 
@@ -57,6 +74,7 @@ def create(
     max_in_flight: Cap = None,
     orders_per_minute: Cap = None,
     orders_per_day: Cap = None,
+    max_spend_per_day: Spend = None,
     verify_callback: Annotated[
         bool, typer.Option("--verify-callback", help="Refuse its orders until a ping to the callback was acknowledged.")
     ] = False,
@@ -73,7 +91,7 @@ def create(
         _judge(context, callback_url)
     caller, api_key, secret = context.callers.create(
         name, context.now(), callback_url=callback_url, verify_callback=verify_callback,
-        caps=Caps(max_in_flight, orders_per_minute, orders_per_day),
+        caps=Caps(max_in_flight, orders_per_minute, orders_per_day, max_spend_per_day or None),
     )  # fmt: skip
     context.audit("change_caller", caller.id, "created")
     made = {"id": caller.id, "name": caller.name, "api_key": api_key, "webhook_secret": secret}
@@ -123,6 +141,9 @@ def limits(
     max_in_flight: NewCap = None,
     orders_per_minute: NewCap = None,
     orders_per_day: NewCap = None,
+    max_spend_per_day: Annotated[
+        Any, option(_amount, metavar="PKR|none", help="A new cap on what a day's purchases cost, or none for no cap.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show a caller's caps, or change those that are given.
@@ -131,13 +152,16 @@ def limits(
     """
     context = open_context()
     callers = context.callers
-    asked = {"max_in_flight": max_in_flight, "orders_per_minute": orders_per_minute, "orders_per_day": orders_per_day}
+    asked = {
+        "max_in_flight": max_in_flight, "orders_per_minute": orders_per_minute, "orders_per_day": orders_per_day,
+        "max_spend_per_day": max_spend_per_day,
+    }  # fmt: skip
     changes = {name: value or None for name, value in asked.items() if value is not None}
     caps = replace(callers.get(id).caps, **changes)
     if changes:
         callers.limit(id, caps)
         context.audit("change_caller", id, "changed its caps")
-    _payload({"id": id, **asdict(caps)}, as_json)
+    _payload({"id": id, **_shown(caps)}, as_json)
 
 
 @app.command("rotate-secret")
@@ -219,7 +243,7 @@ def _payload(fields: dict[str, Any], as_json: bool, note: str = "") -> None:
 def _public(caller: Caller) -> dict[str, Any]:
     return {
         "id": caller.id, "name": caller.name, "state": _standing(caller), "created_at": rfc3339(caller.created_at),
-        "callback_url": without_query(caller.callback_url), "caps": asdict(caller.caps),
+        "callback_url": without_query(caller.callback_url), "caps": _shown(caller.caps),
         "secrets": len(caller.secrets), "revoked_at": rfc3339(caller.revoked_at),
     }  # fmt: skip
 
@@ -230,5 +254,10 @@ def _standing(caller: Caller) -> str:
     return "unverified" if caller.verify_callback and caller.verified_at is None else "active"
 
 
+def _shown(caps: Caps) -> dict[str, Any]:
+    """Caps as JSON shows them."""
+    return {**asdict(caps), "max_spend_per_day": decimal(caps.max_spend_per_day)}
+
+
 def _caps(caps: Caps) -> str:
-    return ", ".join(f"{name} {value}" for name, value in asdict(caps).items() if value is not None)
+    return ", ".join(f"{name} {value}" for name, value in _shown(caps).items() if value is not None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from worker.cli.context import AsJson, open_context, say, show_json
-from worker.cli.provider_check import check_provider
+from worker.cli.provider_check import check_products, check_provider
 from worker.doctor import Finding, Level, examine, explained
 from worker.errors import RingbackError, StoreUnavailable
 
@@ -40,7 +40,8 @@ def _findings() -> list[Finding]:
     except RingbackError as error:
         return [explained(error)]
     try:
-        return [*examine(context.settings, store, context.callers), *check_provider(context.settings)]
+        found = examine(context.settings, store, context.callers)
+        return [*found, *check_products(context.settings), *check_provider(context.settings)]
     except StoreUnavailable as error:
         return [explained(error)]
 

@@ -30,6 +30,10 @@ class AttemptUnderWay(RingbackError):
     """The event is being sent just now."""
 
 
+class NoCallback(RingbackError):
+    """The event's order has no callback."""
+
+
 @app.command("list")
 def list_(
     caller: Annotated[str | None, typer.Option(help="Only this caller's.", metavar="ID")] = None,
@@ -92,6 +96,8 @@ def redeliver(id: Id, as_json: AsJson = False) -> None:
     """
     context = open_context()
     event = _found(context, id)
+    if not event.pushed:
+        raise NoCallback(f"{id} is only recorded: its order has no callback to send it to")
     if not context.store.redeliver(event, context.now()):
         raise AttemptUnderWay(f"{id} is being sent just now; look at it again when that attempt has ended")
     if as_json:

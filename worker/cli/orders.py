@@ -22,7 +22,7 @@ from worker.cli.context import (
     without_query,
 )
 from worker.errors import NotFound
-from worker.logs import mask_number
+from worker.logs import mask_address, mask_number
 from worker.order import Order, Status, rfc3339
 
 app = typer.Typer(no_args_is_help=True, help="Place, show, list and cancel orders.")
@@ -42,8 +42,19 @@ def _object(text: str) -> dict[str, Any]:
 
 @app.command()
 def create(
-    server: Annotated[str, typer.Option(help="The provider's server; `ringback servers` lists them.")],
-    type: Annotated[str, typer.Option(help="The provider's type of number.")],
+    product: Annotated[str | None, typer.Option(help="cheap (the default), sms, or email.")] = None,
+    server: Annotated[
+        str | None, typer.Option(help="Of cheap: the provider's server; `ringback servers` lists them.")
+    ] = None,
+    type: Annotated[str | None, typer.Option(help="Of cheap and sms: the provider's type of number.")] = None,
+    service: Annotated[
+        str | None, typer.Option(help="Of sms and email: the service's code; `ringback services` lists them.")
+    ] = None,
+    country: Annotated[
+        str | None, typer.Option(help="Of sms: the country's id; `ringback countries` lists them.")
+    ] = None,
+    domain: Annotated[str | None, typer.Option(help="Of email: the address's domain.")] = None,
+    max_price: Annotated[str | None, typer.Option(help="Of sms and email: the most that may be paid, in PKR.")] = None,
     callback_url: Annotated[str | None, typer.Option(help="Where the webhooks go.")] = None,
     metadata: Annotated[Any, option(_object, metavar="JSON", help="A JSON object that comes back untouched.")] = None,
     purpose: Annotated[str | None, typer.Option(help="A short label.")] = None,
@@ -59,8 +70,9 @@ def create(
     Example: RINGBACK_API_KEY=rbk_... ringback order create --server 1 --type 1 --wait
     """
     given = {
-        "server": server, "type": type, "callback_url": callback_url, "metadata": metadata,
-        "purpose": purpose, "timeout": timeout,
+        "product": product, "server": server, "type": type, "service": service, "country": country, "domain": domain,
+        "max_price": max_price, "callback_url": callback_url, "metadata": metadata, "purpose": purpose,
+        "timeout": timeout,
     }  # fmt: skip
     with Api(url, api_key) as api:
         order = api.place({name: value for name, value in given.items() if value is not None}, idempotency_key)
@@ -122,7 +134,7 @@ def list_(
             o.caller,
             o.status,
             o.settlement,
-            o.number if reveal else mask_number(o.number),
+            _contact(o, reveal),
             rfc3339(o.created_at),
             o.error,
         )
@@ -143,16 +155,26 @@ def _newest(context: Context, caller: str | None, status: Status | None, limit: 
 
 def _payload(order: Order, reveal: bool) -> dict[str, Any]:
     """The order as an operator sees it: masked unless asked otherwise."""
-    payload = {"caller": order.caller, **order.public(), "activation": order.activation}
+    bought = order.purchase
+    payload = {"caller": order.caller, **order.public(), "activation": bought.activation if bought else None}
     payload |= {"attempts": order.attempts, "cancels": order.cancels, "finishes": order.finishes}
     if reveal:
         return payload
     masked = {
-        "number": mask_number(order.number) or None,
+        "number": mask_number(bought.number) or None if bought else None,
+        "address": mask_address(bought.address) or None if bought else None,
         "otp": HIDDEN if order.otp else None,
         "callback_url": without_query(order.callback_url),
     }
     return payload | masked
+
+
+def _contact(order: Order, reveal: bool) -> str | None:
+    """The number or the address, masked unless asked otherwise."""
+    bought = order.purchase
+    if bought is None:
+        return None
+    return (bought.number or bought.address) if reveal else mask_number(bought.number) or mask_address(bought.address)
 
 
 def _show(order: dict[str, Any], as_json: bool) -> None:

@@ -8,12 +8,25 @@ from decimal import Decimal
 from typing import Any
 
 from worker.doctor import Finding, Level
-from worker.provider.protocol import Balance, BalanceReply, Declined, Servers, ServersReply, Throttled
+from worker.errors import SettingsInvalid
+from worker.provider import products
+from worker.provider.protocol import Balance, BalanceReply, Declined, Listing, ListingReply, Throttled
 from worker.settings import Settings
 
-Answers = tuple[BalanceReply, ServersReply]
+Answers = tuple[BalanceReply, ListingReply]
 Ask = Callable[[Settings], Answers]
 """Asks the provider for balance and servers."""
+
+
+def check_products(settings: Settings) -> Iterator[Finding]:
+    """Whether the table of products holds together with what is on sale."""
+    try:
+        table = products.load(settings.products_file)
+    except SettingsInvalid as error:
+        yield Finding(Level.FAIL, "products", str(error), "correct the file that RINGBACK_PRODUCTS_FILE names")
+        return
+    for warning in products.warnings(table, settings.products):
+        yield Finding(Level.WARN, "products", warning)
 
 
 def check_provider(settings: Settings, ask: Ask | None = None) -> Iterator[Finding]:
@@ -26,8 +39,8 @@ def check_provider(settings: Settings, ask: Ask | None = None) -> Iterator[Findi
         return
     balance, servers = (ask or ask_provider)(settings)
     yield _balance(balance, settings.min_balance)
-    if isinstance(servers, Servers):
-        yield Finding(Level.OK, "provider servers", f"{len(servers.servers)} of type 1")
+    if isinstance(servers, Listing):
+        yield Finding(Level.OK, "provider servers", f"{len(servers.choices)} of type 1")
     elif isinstance(balance, Balance):
         yield Finding(
             Level.WARN,
@@ -72,10 +85,10 @@ async def _asked(settings: Settings) -> Answers:
 
     key: Any = settings.otpget_api_key
     provider = Provider(
-        settings.otpget_base_url, key.get_secret_value(),
+        settings.otpget_base_url, key.get_secret_value(), products.load(settings.products_file),
         poll_deadline=settings.status_deadline, buy_deadline=settings.buy_deadline,
     )  # fmt: skip
     try:
-        return await provider.balance(), await provider.servers("1")
+        return await provider.balance(), await provider.listing("cheap", "servers", {"type": "1"})
     finally:
         await provider.aclose()

@@ -22,16 +22,20 @@ def register(app: typer.Typer) -> None:
     )
 
 
-def demo() -> None:
+def demo(
+    product: Annotated[str, typer.Option(help="What is ordered: cheap, sms, or email.")] = "cheap",
+) -> None:
     """Play one order from POST to verified webhook.
 
     Real processes on an embedded store; only the provider is the sandbox.
 
-    Example: ringback demo
+    Example: ringback demo --product email
     """
     from worker.local import demo as play
 
-    raise typer.Exit(play.run())
+    if product not in play.ORDERS:
+        raise typer.BadParameter(f"is one of {', '.join(play.ORDERS)}", param_hint="--product")
+    raise typer.Exit(play.run(product))
 
 
 def up(

@@ -21,7 +21,8 @@ from worker.engine.lanes import Lanes
 from worker.errors import StoreUnavailable
 from worker.logs import get_logger
 from worker.schedule import Lane
-from worker.services import Services, software
+from worker.services import Services
+from worker.version import version
 
 log = get_logger(__name__)
 
@@ -145,7 +146,7 @@ class Engine:
         """What this worker says of itself, for the console."""
         running = {f"running:{lane}": str(count) for lane, count in self.lanes.running().items()}
         return {
-            "version": software(),
+            "version": version(),
             "delivers": str(int(self._delivers)),
             "python": platform.python_version(),
             **running,

@@ -6,18 +6,24 @@ sends a second one (otpget-api.md, "Rules that cost money").
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from worker import schedule
 from worker.alerts import Alert
 from worker.journal import Entry, line
 from worker.lifecycle.steps import Gone, Nothing, Outcome, Saved, Snooze, Steps, reply_name, unless_moved
-from worker.order import ErrorCode, Order, Status
+from worker.order import ErrorCode, Order, Purchase, Status, decimal
 from worker.pause import Pause
-from worker.provider.protocol import Balance, Bought, BuyReply, Declined, Throttled, Unclear, Unreached, Word
+from worker.provider.replies import Balance, Bought, BuyReply, Declined, Quote, Throttled, Unclear, Unreached, Word
 from worker.schedule import Lane, Wake
 from worker.store import Written
 
 LATE_ATTEMPT = 2.0
 """Seconds past the buy budget after which the last attempt is not made any more: its wake-up came too late."""
+ASK_AGAIN = 2.0
+"""Seconds until an order that may not be bought just now is looked at again."""
+MOST_PRICE_CHANGES = 1
+"""Purchases answered "the price has changed" after which another is sent (contract.md, "Products")."""
 
 
 class Buying(Steps):
@@ -38,7 +44,8 @@ class Buying(Steps):
             return await self.writer.write(order, lambda o: o.withdraw(self.now()), wake=None)
         if held := await self._not_now(order):
             return held
-        return await self._purchase(order)
+        quote = await self._quote(order)
+        return await self._purchase(order, quote) if isinstance(quote, Quote) else quote
 
     async def _not_now(self, order: Order) -> Outcome | None:
         """Why this order may not be bought just now, if so: it waits, and fails with the reason at its budget's end."""
@@ -49,7 +56,7 @@ class Buying(Steps):
         if reason is None:
             return None
         if now < ends:
-            return Snooze(min(now + 2.0, ends), f"buying is paused: {reason}")
+            return Snooze(min(now + ASK_AGAIN, ends), f"buying is paused: {reason}")
         return await self._reject(order, reason.error, f"buying was paused ({reason}) until the buy budget was spent")
 
     async def _below_floor(self) -> Pause | None:
@@ -65,20 +72,56 @@ class Buying(Steps):
         await self.gate.observe_balance(balance, floor)
         return Pause.BELOW_MIN_BALANCE
 
-    async def _purchase(self, order: Order) -> Outcome:
+    async def _quote(self, order: Order) -> Quote | Outcome:
+        """The price as it is right now, if the order may be bought at it.
+
+        One that cannot be read stops an order that holds a price against it, or whose caller has a spend cap.
+        """
+        reply = await self.provider.quote(order.product, order.item)
+        if isinstance(reply, Quote):
+            if order.max_price is None or (reply.price is not None and reply.price <= order.max_price):
+                return reply
+            if reply.price is not None:
+                why = f"the price is {decimal(reply.price)} PKR"
+                return await self._reject(order, ErrorCode.PRICE_ABOVE_MAX, why)
+        if isinstance(reply, Throttled):
+            await self.gate.throttled(reply)
+        if order.max_price is None and not await self._spend_is_capped(order):
+            return Quote()
+        now, ends = self.now(), self._budget_ends(order)
+        if now < ends:
+            return Snooze(min(now + ASK_AGAIN, ends), f"the price cannot be read: {reply_name(reply)}")
+        why = "the price could not be read until the buy budget was spent"
+        return await self._reject(order, ErrorCode.PRICE_UNKNOWN, why)
+
+    async def _spend_is_capped(self, order: Order) -> bool:
+        caller = await self.store.caller(order.caller)
+        return caller is not None and caller.caps.max_spend_per_day is not None
+
+    async def _over_cap(self, order: Order) -> Outcome:
+        """The caller's spend cap leaves no room: refunds make some, until the budget is spent."""
+        now, ends = self.now(), self._budget_ends(order)
+        if now < ends:
+            return Snooze(min(now + ASK_AGAIN, ends), "the caller's spend cap is reached")
+        return await self._reject(order, ErrorCode.SPEND_PER_DAY, "the caller's spend cap left no room for the price")
+
+    async def _purchase(self, order: Order, quote: Quote) -> Outcome:
         """Store the intent, send the purchase once, write down what came of it."""
         intended_at = self.now()
-        intended = order.intend(intended_at)
+        intended = order.intend(intended_at, quote.price, quote.counted)
         deadline = schedule.answer_due(intended, self.rules.buy_deadline)
         written = await self.store.save(
-            order, intended, wake=Wake(Lane.BUY, deadline), journal=line(Entry.INTENT), patience=self.rules.buy_deadline
-        )
+            order, intended, wake=Wake(Lane.BUY, deadline), journal=line(Entry.INTENT, **_priced(intended)),
+            patience=self.rules.buy_deadline,
+        )  # fmt: skip
+        if written is Written.OVER_CAP:
+            return await self._over_cap(order)
         if written is not Written.SAVED:
             return Nothing("somebody else has it")
         if self.now() > intended_at + schedule.PURCHASE_GRACE:
             # This process stood still in between: by the time of an answer the order may have been given up.
             return await self._put_off(intended, Unreached("stood still before the purchase"))
-        reply = await self.provider.buy(order.server, order.type)
+        reply = await self.provider.buy(order.product, order.item)
         self.counters.add("purchases", reply=reply_name(reply))
         return await self._bought(intended, reply)
 
@@ -100,31 +143,30 @@ class Buying(Steps):
 
     async def _assign(self, order: Order, bought: Bought) -> Outcome:
         """Record the number before anything else happens to it."""
-        rules, now = self.rules, self.now()
+        now = self.now()
+        earliest = self.rules.earliest_cancel if bought.earliest_cancel is None else bought.earliest_cancel
+
+        def purchase(timeout: float) -> Purchase:
+            return Purchase(
+                activation=bought.activation, number=bought.number, address=bought.address, as_sold=bought.as_sold,
+                bought_at=now, expires_at=now + bought.life, cancellable_at=now + earliest,
+                cancel_at=now + schedule.cancel_after(timeout, bought.life, earliest),
+            )  # fmt: skip
 
         def adopt(current: Order) -> Order:
             if current.status is Status.FAILED:
-                return current.adopt_late(bought.activation, bought.number, now, life=bought.life)
+                return current.adopt_late(purchase(0.0))
             if current.status is Status.QUEUED:
                 # A store that lost its last writes has forgotten the intent; the number is this order's all the same.
-                current = current.intend(now)
-            timeout = 0.0 if current.cancel_requested else current.timeout
-            after = schedule.cancel_after(timeout, bought.life, rules.earliest_cancel)
-            return current.assign(
-                bought.activation,
-                bought.number,
-                now,
-                life=bought.life,
-                cancel_after=after,
-                flags=bought.flags,
-            )
+                current = current.intend(now, order.quote, order.counted)
+            return current.assign(purchase(0.0 if current.cancel_requested else current.timeout), *bought.flags)
 
         def wake(after: Order) -> Wake:
             if after.status is Status.FAILED:
-                return Wake(Lane.SETTLE, now + rules.earliest_cancel)
-            return Wake(Lane.POLL, now + rules.poll_interval)
+                return Wake(Lane.SETTLE, now + earliest)
+            return Wake(Lane.POLL, now + self.rules.poll_interval)
 
-        journal = line(Entry.BOUGHT, activation=bought.activation)
+        journal = line(Entry.BOUGHT, activation=bought.activation, **_priced(order))
         saved = await self.writer.write(order, adopt, wake=wake, journal=journal)
         if isinstance(saved, Nothing) and saved.why == Written.DUPLICATE:
             self.gate.alert(Alert.DUPLICATE_ACTIVATION, order=order.id)
@@ -146,11 +188,20 @@ class Buying(Steps):
         """The provider's whole answer was a rejection: nothing was bought."""
         if declined.word in (Word.NO_NUMBERS, Word.CHANNELS_LIMIT):
             return await self._put_off(order, declined)
+        if declined.word is Word.PRICE_CHANGED:
+            return await self._price_changed(order, declined)
         reason = await self.gate.refused(declined)
         if reason is Pause.PROVIDER_BANNED and declined.until is not None and declined.until < self._budget_ends(order):
             return await self._put_off(order, declined)
         code = reason.error if reason else ErrorCode.PROVIDER_REJECTED
         return await self._reject(order, code, f"the provider answered {declined.word}")
+
+    async def _price_changed(self, order: Order, declined: Declined) -> Outcome:
+        """Nothing was bought: read the price again, hold it against the order's again, and buy once more at most."""
+        if order.price_changes >= MOST_PRICE_CHANGES:
+            why = "the price kept changing between its reading and the purchase"
+            return await self._reject(order, ErrorCode.PROVIDER_REJECTED, why)
+        return await self._back_to_queue(order, declined, self.now())
 
     async def _put_off(self, order: Order, reply: BuyReply) -> Outcome:
         """Nothing was bought: ask again within the budget, or end it."""
@@ -162,8 +213,12 @@ class Buying(Steps):
             at = max(at, reply.until)
         if at is None:
             return await self._reject(order, *_spent(reply))
+        return await self._back_to_queue(order, reply, at)
+
+    async def _back_to_queue(self, order: Order, reply: BuyReply, at: float) -> Outcome:
         journal = line(Entry.NOT_BOUGHT, reply=reply_name(reply))
-        put_off = unless_moved(order, lambda o: o.put_off())
+        changed = isinstance(reply, Declined) and reply.word is Word.PRICE_CHANGED
+        put_off = unless_moved(order, lambda o: o.put_off(price_changed=changed))
         saved = await self.writer.write(order, put_off, wake=Wake(Lane.BUY, at), journal=journal)
         if isinstance(saved, Saved) and saved.order.cancel_requested:
             return await self.writer.write(saved.order, lambda o: o.withdraw(self.now()), wake=None)
@@ -185,6 +240,11 @@ class Buying(Steps):
 
     def _budget_ends(self, order: Order) -> float:
         return (order.created_at if order.first_attempt_at is None else order.first_attempt_at) + self.rules.buy_budget
+
+
+def _priced(order: Order) -> Mapping[str, str]:
+    """The price at which a purchase is sent, for the journal."""
+    return {} if order.quote is None else {"price": str(order.quote)}
 
 
 def _spent(reply: BuyReply) -> tuple[ErrorCode, str]:

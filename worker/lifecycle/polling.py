@@ -6,7 +6,7 @@ from worker import schedule
 from worker.alerts import Alert
 from worker.journal import Entry, line
 from worker.lifecycle.steps import STILL_WAITING, Gone, Nothing, Outcome, Snooze, Steps, reply_name
-from worker.order import Ending, Settlement, Status
+from worker.order import Ending, Settlement, Status, read_handle
 from worker.provider.protocol import Cancelled, Code, Declined, Missing, StatusReply, Throttled
 from worker.provider.replies import WAITING
 from worker.schedule import Lane, Wake
@@ -20,9 +20,9 @@ MISSING_IN_A_ROW = 3
 class Polling(Steps):
     """The steps while a number waits for its code."""
 
-    async def poll(self, order_id: str, activation: str) -> Outcome:
+    async def poll(self, order_id: str, handle: str) -> Outcome:
         """Look once. "Still waiting" writes nothing: the claim has already set the next poll."""
-        reply = await self.provider.status(activation)
+        reply = await self.provider.status(*read_handle(handle))
         if reply is WAITING:
             return STILL_WAITING
         return await self.looked(order_id, reply)
@@ -68,10 +68,10 @@ class Polling(Steps):
         order = await self.store.load(order_id)
         if order is None:
             return Gone()
-        if order.status is not Status.WAITING or order.bought_at is None:
+        if order.status is not Status.WAITING or order.purchase is None:
             return Nothing(f"already {order.status}")
         self.gate.alert(Alert.CANCELLED_BY_PROVIDER, order=order_id)
-        at = max(order.bought_at + self.rules.earliest_cancel, self.now() + self.rules.poll_interval)
+        at = max(order.purchase.cancellable_at, self.now() + self.rules.poll_interval)
         return await self.writer.write(
             order,
             lambda o: o.lose("the provider cancelled the number by itself", self.now()),
@@ -85,11 +85,11 @@ class Polling(Steps):
         order = await self.store.load(order_id)
         if order is None:
             return Gone()
-        if order.status is not Status.WAITING or order.bought_at is None:
+        if order.status is not Status.WAITING or order.purchase is None:
             return Nothing(f"already {order.status}")
-        now = self.now()
-        grace = max(schedule.ACTIVATION_GRACE, self.rules.earliest_cancel)
-        if seen < MISSING_IN_A_ROW or now < order.bought_at + grace:
+        now, bought = self.now(), order.purchase
+        grace_ends = max(bought.bought_at + schedule.ACTIVATION_GRACE, bought.cancellable_at)
+        if seen < MISSING_IN_A_ROW or now < grace_ends:
             return STILL_WAITING
         self.gate.alert(Alert.NUMBER_MISSING, order=order_id)
         wake = Wake(Lane.SETTLE, now + self.rules.poll_interval)

@@ -12,7 +12,7 @@ from worker.alerts import Alert
 from worker.journal import Entry, line
 from worker.lifecycle.polling import Polling
 from worker.lifecycle.steps import Gone, Nothing, Outcome, Saved, Snooze, Steps, reply_name, unless_moved
-from worker.order import Ending, ErrorCode, Order, Settlement, Status
+from worker.order import Ending, ErrorCode, Order, Purchase, Settlement, Status
 from worker.provider.protocol import (
     Cancelled,
     Code,
@@ -50,20 +50,20 @@ class Settling(Steps):
         order = await self.store.load(order_id)
         if order is None:
             return Gone()
-        if order.activation is None or order.expires_at is None or order.bought_at is None:
+        if order.purchase is None:
             return Gone()
         held = await self.gate.held()
-        if held and self.now() + held < order.expires_at - CANCEL_RESERVE:
+        if held and self.now() + held < order.purchase.expires_at - CANCEL_RESERVE:
             return Snooze(self.now() + held, "the provider asked for less")
         if self.now() > began + HELD_UP:
             return Nothing("the store held this step up; its claim may have passed on")
         if order.status is Status.RECEIVED:
-            return await self._finish(order, order.activation)
+            return await self._finish(order, order.purchase)
         if order.status in (Status.WAITING, Status.CANCELLING) or order.status is Status.FAILED:
-            return await self._give_back(order, order.activation, order.bought_at, order.expires_at)
+            return await self._give_back(order, order.purchase)
         return Gone()
 
-    async def _finish(self, order: Order, activation: str) -> Outcome:
+    async def _finish(self, order: Order, bought: Purchase) -> Outcome:
         """Tell the provider that the code has arrived: best effort, the caller has it already."""
         if order.finishes >= schedule.FINISH_TRIES:
             give_up = unless_moved(order, lambda o: o.settle(Settlement.UNCONFIRMED))
@@ -72,7 +72,7 @@ class Settling(Steps):
         counted = await self.writer.write(order, lambda o: o.try_finish(), wake=again)
         if not isinstance(counted, Saved):
             return counted
-        reply = await self.provider.finish(activation)
+        reply = await self.provider.finish(order.product, bought.activation)
         self.counters.add("finishes", reply=reply_name(reply))
         if isinstance(reply, Throttled):
             await self.gate.throttled(reply)
@@ -82,9 +82,9 @@ class Settling(Steps):
             counted.order, lambda o: o.settle(Settlement.FINISHED), wake=None, journal=line(Entry.FINISHED)
         )
 
-    async def _give_back(self, order: Order, activation: str, bought_at: float, expires_at: float) -> Outcome:
+    async def _give_back(self, order: Order, bought: Purchase) -> Outcome:
         """Look, cancel, look again, until the money is back or can no longer be had."""
-        look = await self.provider.status(activation)
+        look, expires_at = await self.provider.status(order.product, bought.activation), bought.expires_at
         looked_at = self.now()
         next_look = looked_at + self.rules.poll_interval
         if isinstance(look, Code):
@@ -104,25 +104,25 @@ class Settling(Steps):
             if not isinstance(begun, Saved):
                 return begun
             order = begun.order
-        cancel_at = max(bought_at + self.rules.earliest_cancel, (order.cancel_sent_at or 0.0) + self.rules.cancel_retry)
+        cancel_at = max(bought.cancellable_at, (order.cancel_sent_at or 0.0) + self.rules.cancel_retry)
         if looked_at < cancel_at:
             return Snooze(max(next_look, min(cancel_at, expires_at)), "the next cancel is not due yet")
-        return await self._cancel(order, activation, look, next_look)
+        return await self._cancel(order, bought, look, next_look)
 
-    async def _cancel(self, order: Order, activation: str, look: StatusReply, next_look: float) -> Outcome:
+    async def _cancel(self, order: Order, bought: Purchase, look: StatusReply, next_look: float) -> Outcome:
         """Send one cancel, counted before it goes out."""
         now = self.now()
         counted = await self.writer.write(
             order,
             lambda o: o.try_cancel(now),
-            wake=lambda o: Wake(Lane.SETTLE, max(next_look, min(now + self.rules.cancel_retry, o.expires_at or 0.0))),
+            wake=Wake(Lane.SETTLE, max(next_look, min(now + self.rules.cancel_retry, bought.expires_at))),
             journal=line(Entry.CANCEL),
         )
         if not isinstance(counted, Saved):
             return counted
         order = counted.order
         await self.gate.slot()
-        reply = await self.provider.cancel(activation)
+        reply = await self.provider.cancel(order.product, bought.activation)
         self.counters.add("cancels", reply=reply_name(reply))
         # The store or the provider may have held this step up, and somebody else may have looked meanwhile.
         next_look = max(next_look, self.now() + self.rules.poll_interval)
@@ -130,7 +130,7 @@ class Settling(Steps):
             case Done() if self._proves_refund(order, reply):
                 return await self._refunded(order, next_look=next_look)
             case Throttled():
-                return await self._told_to_wait(reply, next_look, order.expires_at or now)
+                return await self._told_to_wait(reply, next_look, bought.expires_at)
             case Early():
                 return Nothing("too early to cancel; the retry is set")
             case Done():

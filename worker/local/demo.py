@@ -42,9 +42,15 @@ GLANCE = 0.2
 """Seconds between two looks at the order."""
 ENDED = ("received", "expired", "cancelled", "failed")
 
+ORDERS: Mapping[str, Mapping[str, str]] = {
+    "cheap": {"server": "1", "type": "1"},
+    "sms": {"product": "sms", "service": "tg", "country": "33", "type": "4", "max_price": "50.00"},
+    "email": {"product": "email", "service": "tg", "domain": "gmail.com", "max_price": "30.00"},
+}
+"""What the demo orders, by product."""
 SAID = {
     "queued": "queued: kept in the store, before anything is bought",
-    "buying": "buying: asking the provider for a number",
+    "buying": "buying: asking the provider",
     "waiting": "waiting: polled every 5 s until the code arrives",
     "received": "received: the code is in",
 }
@@ -54,13 +60,13 @@ class DemoFailed(RingbackError):
     """The demo did not get as far as a verified webhook; the message says where it stopped."""
 
 
-def run(*, console: Console | None = None, deadline: float = DEADLINE) -> int:
+def run(product: str = "cheap", *, console: Console | None = None, deadline: float = DEADLINE) -> int:
     """Play the demo; 0 if it ended with a verified webhook, else 1 and why. Ctrl-C leaves with 130."""
     console = console or Console(highlight=False)
     log = io.StringIO()
     with _term_as_interrupt():
         try:
-            _play(console, log, time.monotonic() + deadline)
+            _play(product, console, log, time.monotonic() + deadline)
         except KeyboardInterrupt:
             console.print("stopped")
             return 130
@@ -70,7 +76,7 @@ def run(*, console: Console | None = None, deadline: float = DEADLINE) -> int:
     return 0
 
 
-def _play(console: Console, log: io.StringIO, until: float) -> None:
+def _play(product: str, console: Console, log: io.StringIO, until: float) -> None:
     started = time.monotonic()
     with ExitStack() as stack:
         folder = Path(
@@ -88,7 +94,7 @@ def _play(console: Console, log: io.StringIO, until: float) -> None:
         caller = _create_caller(receiver, settings)
         receiver.secret = caller["webhook_secret"]
         _tell(console, started, "caller    demo, with an API key and a webhook secret of its own")
-        _follow(console, started, ports, caller["api_key"], receiver, until)
+        _follow(console, started, ports, caller["api_key"], product, receiver, until)
     console.print("[bold green]That was the whole service.[/] Run it for yourself: [bold]ringback up[/]")
 
 
@@ -98,6 +104,7 @@ def _settings(store: EmbeddedStore) -> dict[str, str | None]:
     return outside | {
         "RINGBACK_REDIS_URL": store.url,
         "RINGBACK_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+        "RINGBACK_PRODUCTS": ",".join(ORDERS),
         "RINGBACK_CALLBACK_ALLOW_HTTP": "true",
         "RINGBACK_CALLBACK_ALLOWED_NETWORKS": "127.0.0.0/8",
         "FORCE_COLOR": None,
@@ -140,10 +147,12 @@ def _create_caller(receiver: Receiver, settings: Environment) -> dict[str, str]:
     return caller
 
 
-def _follow(console: Console, started: float, ports: Ports, api_key: str, receiver: Receiver, until: float) -> None:
+def _follow(
+    console: Console, started: float, ports: Ports, api_key: str, product: str, receiver: Receiver, until: float
+) -> None:
     headers = {"Authorization": f"Bearer {api_key}"}
     with httpx.Client(base_url=f"http://127.0.0.1:{ports.web}", headers=headers, timeout=10, trust_env=False) as http:
-        order = _place(http, receiver)
+        order = _place(http, product, receiver)
         _tell(console, started, f"order     POST /v1/orders → 202, {order['id']}")
         order = _watch(console, started, http, order, until)
     if order["status"] != "received":
@@ -153,8 +162,8 @@ def _follow(console: Console, started: float, ports: Ports, api_key: str, receiv
         raise DemoFailed("the webhook carries another code than the order")
 
 
-def _place(http: httpx.Client, receiver: Receiver) -> dict[str, Any]:
-    order = {"server": "1", "type": "1", "callback_url": receiver.url, "purpose": "demo"}
+def _place(http: httpx.Client, product: str, receiver: Receiver) -> dict[str, Any]:
+    order = {**ORDERS[product], "callback_url": receiver.url, "purpose": "demo"}
     answer = http.post("/v1/orders", json=order, headers={"Idempotency-Key": secrets.token_hex(8)})
     if answer.status_code != 202:
         raise DemoFailed(f"POST /v1/orders was answered with {answer.status_code}: {answer.text[:500]}")
@@ -180,7 +189,9 @@ def _watch(console: Console, started: float, http: httpx.Client, order: dict[str
 def _findings(order: Mapping[str, Any]) -> str:
     if order.get("otp"):
         return f", [bold]{order['otp']}[/]"
-    return f", number [bold]{order['number']}[/]" if order.get("number") else ""
+    paid = f" for {order['price']} PKR" if order.get("price") else ""
+    contact = order.get("number") or order.get("address")
+    return f", {'number' if order.get('number') else 'address'} [bold]{contact}[/]{paid}" if contact else ""
 
 
 def _wait_for_webhook(console: Console, started: float, receiver: Receiver, until: float) -> Received:

@@ -13,7 +13,7 @@ from pathlib import Path
 from cryptography.fernet import Fernet
 
 from worker.errors import RingbackError, StoreUnavailable
-from worker.local.children import ROOT, Child, Supervisor, run
+from worker.local.children import Child, Supervisor, run
 from worker.local.embedded import EmbeddedStore
 from worker.local.processes import FolderLock, free_port, is_alive, port_is_free, read_json, write_private
 from worker.operator import Role
@@ -31,6 +31,12 @@ SANDBOX_KEY = "sandbox"
 """The sandbox provider's API key; it guards play money."""
 REVIVAL_PAUSE = 2.0
 """Seconds between two attempts to start a store that does not come up again."""
+TEMPO = {"RINGBACK_EARLIEST_CANCEL": "5", "RINGBACK_CANCEL_RETRY": "2", "RINGBACK_BUY_BUDGET": "8"}
+"""What workers are given with the sandbox, so that every story ends within seconds."""
+SANDBOX_TEMPO = ("--cancel-after", "4", "--story-life", "30")
+"""The sandbox's own side of it."""
+WEB_ARGUMENTS = ("--config", "python:web.server.config", "web.app:create_app()")
+"""The Procfile's web line; a test holds the two together."""
 WORKER_ARGUMENTS = (
     "--quiet --app worker.queue:app worker --pool threads --concurrency 8 --queues buy,poll,settle,deliver "
     "--without-gossip --without-mingle --without-heartbeat --loglevel INFO"
@@ -69,7 +75,8 @@ def up(
     sandboxed = sandbox or not os.environ.get("RINGBACK_OTPGET_API_KEY")
     with _store(folder) as store:
         ports = _ports(port, sandbox_port, sandboxed)
-        children = service(ports, _own_settings(folder, store), workers=workers)
+        settings = (_unset(TEMPO) if sandboxed else {}) | _own_settings(folder, store)
+        children = service(ports, settings, workers=workers, sandbox_options=SANDBOX_TEMPO)
         _check_settings(children[-1])
         store.describe(**_addresses(ports))
         _say(*_opening(store, sandboxed, asked=sandbox))
@@ -134,10 +141,7 @@ def _sandbox(port: int, options: Sequence[str]) -> Child:
 
 
 def _web(port: int, env: Environment) -> Child:
-    config = ROOT / "deploy" / "gunicorn.conf.py"
-    plain = ["--bind", f"127.0.0.1:{port}", "--worker-class", "gthread", "--threads", "32"]
-    given = ["--config", str(config)] if config.exists() else plain
-    argv = [sys.executable, "-m", "gunicorn", *given, "web.app:create_app()"]
+    argv = [sys.executable, "-m", "gunicorn", *WEB_ARGUMENTS]
     return Child("web", argv, {**env, "RINGBACK_OTPGET_API_KEY": None}, ready_url=f"http://127.0.0.1:{port}/readyz")
 
 
@@ -178,6 +182,11 @@ def _ports(web: int | None, sandbox: int | None, sandboxed: bool) -> Ports:
 def _own_settings(folder: Path, store: EmbeddedStore | _NoStore) -> dict[str, str]:
     found = {} if os.environ.get("RINGBACK_ENCRYPTION_KEYS") else {"RINGBACK_ENCRYPTION_KEYS": _key(folder)}
     return found | ({"RINGBACK_REDIS_URL": store.url} if isinstance(store, EmbeddedStore) else {})
+
+
+def _unset(settings: Mapping[str, str]) -> dict[str, str]:
+    """The settings that nobody has set."""
+    return {name: value for name, value in settings.items() if not os.environ.get(name)}
 
 
 def _key(folder: Path) -> str:
@@ -224,7 +233,9 @@ def _addresses(ports: Ports) -> dict[str, str]:
 
 def _opening(store: EmbeddedStore | _NoStore, sandboxed: bool, *, asked: bool) -> list[str]:
     why = "as asked" if asked else "because RINGBACK_OTPGET_API_KEY is not set"
-    provider = f"the sandbox, {why}: play money, made-up numbers" if sandboxed else "OTPGet: real money"
+    provider = (
+        f"the sandbox, {why}: play money, made-up numbers, cancels after seconds" if sandboxed else "OTPGet: real money"
+    )
     return [f"store:    {store.durability}", f"provider: {provider}"]
 
 

@@ -9,33 +9,35 @@ from __future__ import annotations
 import itertools
 import ssl
 import time
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal
 from typing import Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
 import httpx
 
-from worker.provider.protocol import (
+from worker.provider import protocol
+from worker.provider.products import Product, Products
+from worker.provider.replies import (
     BalanceReply,
     BuyReply,
     CancelReply,
+    Done,
     FinishReply,
-    ServersReply,
+    Listing,
+    ListingReply,
+    Quote,
+    QuoteReply,
     StatusReply,
-    read_balance,
-    read_buy,
-    read_cancel,
-    read_finish,
-    read_servers,
-    read_status,
+    Unclear,
+    Unreached,
+    Word,
 )
-from worker.provider.replies import Unclear, Unreached
 from worker.provider.transport import Answer, Fresh, Transport
 from worker.provider.wire import Wire
 
-Observe = Callable[[str, str, float], None]
-"""Told of every call: the action, the class of its reply in lower case, and the seconds it took."""
+Observe = Callable[[str, str, str, float], None]
+"""Told of every call: the product, the call, the class of its reply in lower case, and the seconds it took."""
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -43,95 +45,140 @@ R_co = TypeVar("R_co", covariant=True)
 class Reader(Protocol[R_co]):
     """One of the `protocol` module's readers."""
 
-    def __call__(self, status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> R_co:
+    def __call__(self, product: Product, status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> R_co:
         """Bytes to a reply."""
 
 
-def _ignore(_action: str, _reply: str, _seconds: float) -> None:
+def _ignore(_product: str, _call: str, _reply: str, _seconds: float) -> None:
     """Observes nothing."""
 
 
 class Provider:
-    """OTPGet's Cheap Numbers API. One for a process, for its lifetime; belongs to the loop that first uses it.
+    """OTPGet's products, as the product table says how to speak to them. One for a process, for its lifetime.
 
-    Deadlines are in seconds and cover a whole call, from waiting for a free connection to the last byte (but for the
-    last look of `travel`). `poll_deadline` is for `status`, `buy_deadline` for everything else. `connections` bounds
-    the polls in flight, and by itself the other calls. `tls` replaces the trust store, which otherwise is certifi's or
-    `SSL_CERT_FILE`'s.
+    It belongs to the loop that first uses it. Deadlines are in seconds and cover a whole call, from waiting for a free
+    connection to the last byte (but for the last look of `travel`): `poll_deadline` is for `status` and for the price
+    before a purchase, `buy_deadline` for everything else. `connections` bounds the polls in flight, and by itself the
+    other calls, per handler. `counted` are the PKR that products without a price count against a spend cap. `tls`
+    replaces the trust store, which otherwise is certifi's or `SSL_CERT_FILE`'s.
     """
 
     def __init__(
         self,
         base_url: str,
         api_key: str,
+        products: Products,
         *,
         poll_deadline: float,
         buy_deadline: float,
         connections: int = 1000,
+        counted: Mapping[str, Decimal | None] | None = None,
         observe: Observe | None = None,
         clock: Callable[[], float] = time.time,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        endpoint = _endpoint(base_url)
-        tls = tls or httpx.create_ssl_context()
-        self._rare: Transport = Fresh(endpoint, tls, connections)
-        self._frequent: Transport = Wire(endpoint, tls, connections)
+        base, tls = _base(base_url), tls or httpx.create_ssl_context()
+        endpoints = {one.handler: _endpoint(base, one.handler) for one in products.values()}
+        self._products = products
+        self._rare: Mapping[str, Transport] = {
+            handler: Fresh(endpoint, tls, connections) for handler, endpoint in endpoints.items()
+        }
+        self._frequent: Mapping[str, Transport] = {
+            handler: Wire(endpoint, tls, connections) for handler, endpoint in endpoints.items()
+        }
         self._credentials = urlencode({"api_key": api_key})
-        self._status_query = f"{self._credentials}&action=getStatus&id="
+        self._status_queries = {name: _around_id(one) for name, one in products.items()}
         self._poll_deadline, self._deadline = poll_deadline, buy_deadline
+        self._counted = counted or {}
         self._observe, self._clock = observe or _ignore, clock
         # Answers may be cached on the way, so no two queries are alike, not even across restarts.
         self._nonces = itertools.count(time.time_ns())
 
-    async def buy(self, server: str, type: str) -> BuyReply:
-        """Buy a number. Sent at most once; `Declined`, `Throttled`, `Unreached`: nothing was bought."""
-        return await self._call("buy", "buyNumber", read_buy, server=server, type=type)
+    async def quote(self, product: str, item: Mapping[str, str]) -> QuoteReply:
+        """Read what a purchase would cost right now. A free call, and none for a product without prices."""
+        known = self._products[product]
+        if not known.prices or known.item is None:
+            return Quote(counted=self._counted.get(product))
+        place = known.place("services", item)
+        reply = await self._listing(known, "services", place, self._poll_deadline)
+        if not isinstance(reply, Listing):
+            return reply
+        choice = reply.find(item[known.item])
+        if choice is None or choice.price is None:
+            return Unclear("not_listed" if choice is None else "no_price")
+        return Quote(choice.price, choice.price)
 
-    async def status(self, activation: str) -> StatusReply:
+    async def buy(self, product: str, item: Mapping[str, str]) -> BuyReply:
+        """Buy. Sent at most once; `Declined`, `Throttled`, `Unreached`: nothing was bought."""
+        return await self._call(self._products[product], "buy", item, protocol.read_buy)
+
+    async def status(self, product: str, activation: str) -> StatusReply:
         """Ask for the code."""
-        query = f"{self._status_query}{quote(activation, safe='')}"
-        return await self._ask("status", query, read_status, self._frequent, self._poll_deadline)
+        known = self._products[product]
+        before, after = self._status_queries[product]
+        query = f"{before}{quote(activation, safe='')}{after}"
+        transport = self._frequent[known.handler]
+        return await self._ask(known, "status", query, protocol.read_status, transport, self._poll_deadline)
 
-    async def cancel(self, activation: str) -> CancelReply:
+    async def cancel(self, product: str, activation: str) -> CancelReply:
         """Cancel and get the money back; safe to repeat."""
-        return await self._call("cancel", "setStatus", read_cancel, id=activation, status="8")
+        return await self._call(self._products[product], "cancel", {"id": activation}, protocol.read_cancel)
 
-    async def finish(self, activation: str) -> FinishReply:
-        """Say that the code has arrived. 3 finishes here; elsewhere in the family it does not."""
-        return await self._call("finish", "setStatus", read_finish, id=activation, status="3")
+    async def finish(self, product: str, activation: str) -> FinishReply:
+        """Say that the code has arrived. A product without such a call has nothing left to be done."""
+        known = self._products[product]
+        if "finish" not in known.actions:
+            return Done(Word.ACCESS_FINISH)
+        return await self._call(known, "finish", {"id": activation}, protocol.read_finish)
 
     async def balance(self) -> BalanceReply:
-        """Ask for the money left."""
-        return await self._call("balance", "getBalance", read_balance)
+        """Ask for the money left, which all products share."""
+        known = next(one for one in self._products.values() if "balance" in one.actions)
+        return await self._call(known, "balance", {}, protocol.read_balance)
 
-    async def servers(self, type: str) -> ServersReply:
-        """Ask for the servers of this type."""
-        return await self._call("servers", "getServers", partial(read_servers, type), type=type)
+    async def listing(self, product: str, listing: str, place: Mapping[str, str]) -> ListingReply:
+        """Read what the catalogue offers at a place: `servers`, `countries` or `services`."""
+        return await self._listing(self._products[product], listing, place, self._deadline)
 
     async def aclose(self) -> None:
         """Close what is open."""
-        await self._frequent.aclose()
-        await self._rare.aclose()
+        for transport in (*self._frequent.values(), *self._rare.values()):
+            await transport.aclose()
 
-    async def _call(self, name: str, action: str, read: Reader[R_co], **parameters: str) -> R_co | Unreached | Unclear:
-        query = f"{self._credentials}&{urlencode({'action': action, **parameters})}"
-        return await self._ask(name, query, read, self._rare, self._deadline)
+    async def _listing(self, product: Product, listing: str, place: Mapping[str, str], deadline: float) -> ListingReply:
+        def read(product: Product, status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> ListingReply:
+            return protocol.read_listing(product, listing, place, status, headers, body, now=now)
+
+        query = product.query(listing, place)
+        return await self._ask(product, listing, query, read, self._rare[product.handler], deadline)
+
+    async def _call(
+        self, product: Product, call: str, values: Mapping[str, str], read: Reader[R_co]
+    ) -> R_co | Unreached | Unclear:
+        query = product.query(call, values)
+        return await self._ask(product, call, query, read, self._rare[product.handler], self._deadline)
 
     async def _ask(
-        self, name: str, query: str, read: Reader[R_co], transport: Transport, deadline: float
+        self, product: Product, call: str, query: str, read: Reader[R_co], transport: Transport, deadline: float
     ) -> R_co | Unreached | Unclear:
         started = time.perf_counter()
-        answer = await transport.fetch(f"{query}&_={next(self._nonces)}", deadline)
-        reply = self._read(answer, read) if isinstance(answer, Answer) else answer
-        self._observe(name, type(reply).__name__.lower(), time.perf_counter() - started)
+        answer = await transport.fetch(f"{self._credentials}&{query}&_={next(self._nonces)}", deadline)
+        reply = self._read(product, answer, read) if isinstance(answer, Answer) else answer
+        self._observe(product.name, call, type(reply).__name__.lower(), time.perf_counter() - started)
         return reply
 
-    def _read(self, answer: Answer, read: Reader[R_co]) -> R_co:
-        return read(answer.status, answer.headers, answer.body, now=self._clock())
+    def _read(self, product: Product, answer: Answer, read: Reader[R_co]) -> R_co:
+        return read(product, answer.status, answer.headers, answer.body, now=self._clock())
 
 
-def _endpoint(base_url: str) -> httpx.URL:
-    """The one URL that all calls go to. Raises ValueError, without showing the URL, if it is none."""
+def _around_id(product: Product) -> tuple[str, str]:
+    """What stands before and after the id in a status call's query, by far the most frequent one."""
+    before, _, after = product.query("status", {"id": "\0"}).partition("%00")
+    return before, after
+
+
+def _base(base_url: str) -> httpx.URL:
+    """The URL that all handlers lie under. Raises ValueError, without showing the URL, if it is none."""
     try:
         base = httpx.URL(base_url)
     except httpx.InvalidURL:
@@ -139,4 +186,18 @@ def _endpoint(base_url: str) -> httpx.URL:
     extra = base.userinfo or base.query or base.fragment
     if base.scheme not in ("http", "https") or not base.host or extra:
         raise ValueError("the provider's base URL must be http(s)://host[:port][/path] and nothing else")
-    return base.copy_with(path=f"{base.path.rstrip('/')}/cheap_handler.php")
+    return base
+
+
+def _endpoint(base: httpx.URL, handler: str) -> httpx.URL:
+    return base.copy_with(path=f"{base.path.rstrip('/')}/{handler}")
+
+
+def handlers_of(base_url: str, deadline: float) -> Callable[[str, str], Awaitable[Answer | Unreached | Unclear]]:
+    """Asks any handler with a whole query, a fresh connection for each call: for `calibration`."""
+    base, tls = _base(base_url), httpx.create_ssl_context()
+
+    async def ask(handler: str, query: str) -> Answer | Unreached | Unclear:
+        return await Fresh(_endpoint(base, handler), tls, 1).fetch(f"{query}&_={time.time_ns()}", deadline)
+
+    return ask

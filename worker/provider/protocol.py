@@ -7,14 +7,16 @@ word says nothing.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final, TypeVar
 
+from worker.provider.catalogue import read_choices
+from worker.provider.envelope import Envelope, open_envelope
+from worker.provider.products import Meaning, Product
 from worker.provider.purchase import read_purchase
 from worker.provider.replies import (
     ACCOUNT_REJECTIONS,
@@ -33,10 +35,9 @@ from worker.provider.replies import (
     Early,
     Failure,
     FinishReply,
+    Listing,
+    ListingReply,
     Missing,
-    Server,
-    Servers,
-    ServersReply,
     StatusReply,
     Throttled,
     Unclear,
@@ -47,41 +48,14 @@ from worker.provider.replies import (
 from worker.provider.throttling import read_throttling
 
 __all__ = [
-    "Balance",
-    "BalanceReply",
-    "Bought",
-    "BuyReply",
-    "CancelReply",
-    "Cancelled",
-    "Code",
-    "CodeExists",
-    "Declined",
-    "Done",
-    "Early",
-    "FinishReply",
-    "Missing",
-    "Server",
-    "Servers",
-    "ServersReply",
-    "StatusReply",
-    "Throttled",
-    "Unclear",
-    "Unreached",
-    "Waiting",
-    "Word",
-    "read_balance",
-    "read_buy",
-    "read_cancel",
-    "read_finish",
-    "read_servers",
+    "Balance", "BalanceReply", "Bought", "BuyReply", "CancelReply", "Cancelled", "Code", "CodeExists", "Declined",
+    "Done", "Early", "FinishReply", "Listing", "ListingReply", "Missing", "StatusReply", "Throttled", "Unclear",
+    "Unreached", "Waiting", "Word", "read_balance", "read_buy", "read_cancel", "read_finish", "read_listing",
     "read_status",
-]
+]  # fmt: skip
 
 CODE_LIMIT: Final = 4096
 """Characters kept of a code."""
-
-NAME_LIMIT: Final = 200
-"""Characters kept of a server's name."""
 
 STILL_WAITING: Final = Word.STATUS_WAIT_CODE.value.encode()
 
@@ -91,6 +65,13 @@ _BANNED = re.compile(
     r" ([0-9]{1,2})[-:]([0-9]{1,2})[-:]([0-9]{1,2})(?P=quote)"
 )
 _BALANCE = re.compile(r"ACCESS_BALANCE:(-?[0-9]{1,15}(?:\.[0-9]{1,8})?)")
+
+LISTING_REJECTIONS: Final = ACCOUNT_REJECTIONS | {
+    Word.BAD_TYPE, Word.BAD_SERVER, Word.BAD_SERVICE, Word.BAD_COUNTRY,
+}  # fmt: skip
+"""Refusals that a listing of the catalogue can get."""
+
+_R = TypeVar("_R")
 
 _CANCEL_WORDS: Final[Mapping[str, CancelReply]] = {
     Word.ACCESS_CANCEL: Done(Word.ACCESS_CANCEL),
@@ -119,56 +100,116 @@ _FINISH_WORDS: Final[Mapping[str, FinishReply]] = {
 }
 
 
-def read_buy(status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> BuyReply:
-    """What came of a `buyNumber`. Only `Declined` and `Throttled` prove that nothing was bought."""
+def read_buy(product: Product, status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> BuyReply:
+    """What came of a purchase. Only `Declined` and `Throttled` prove that nothing was bought."""
     text = _text(body)
-    if declined := _read_rejection(text, BUY_REJECTIONS):
+    if declined := _read_rejection(product, text, BUY_REJECTIONS):
         return declined
-    if bought := read_purchase(text):
+    if bought := read_purchase(product, text):
         return bought if status == 200 else replace(bought, flags=(*bought.flags, "odd_http_status"))
-    return _read_failure(status, headers, body, text, now)
+    refused = _read_refusal(open_envelope(product, text), status, BUY_REJECTIONS)
+    return refused or _read_failure(status, headers, body, text, now)
 
 
-def read_status(status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> StatusReply:
-    """What a `getStatus` says. Nearly every answer is "still waiting", so that costs one comparison."""
+def read_status(product: Product, status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> StatusReply:
+    """What a look at a purchase shows. Nearly every answer is "still waiting", so that costs one comparison."""
     if status == 200 and body == STILL_WAITING:
         return WAITING
     text = _text(body)
-    known = _STATUS_WORDS.get(text) or _read_code(status, text) or _read_rejection(text, ACCOUNT_REJECTIONS)
+    known = _word(product, text, _STATUS_WORDS) or _read_code(status, text) or _declined(product, text)
+    if known is None and (envelope := open_envelope(product, text)):
+        known = _read_envelope_status(envelope, status)
     return known or _read_failure(status, headers, body, text, now)
 
 
-def read_cancel(status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> CancelReply:
-    """What came of a `setStatus` 8. A code in the answer is a `CodeExists`: the next poll fetches it."""
+def read_cancel(product: Product, status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> CancelReply:
+    """What came of a cancel. A code in the answer is a `CodeExists`: the next poll fetches it."""
     text = _text(body)
-    known = _CANCEL_WORDS.get(text) or _read_rejection(text, ACCOUNT_REJECTIONS)
+    known = _word(product, text, _CANCEL_WORDS) or _declined(product, text)
     if known is None and isinstance(_read_code(status, text), Code):
         return CodeExists(Word.STATUS_OK)
+    if known is None and (envelope := open_envelope(product, text)):
+        known = _read_envelope_cancel(envelope)
     return known or _read_failure(status, headers, body, text, now)
 
 
-def read_finish(status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> FinishReply:
-    """What came of a `setStatus` 3."""
+def read_finish(product: Product, status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> FinishReply:
+    """What came of a finish."""
     text = _text(body)
-    known = _FINISH_WORDS.get(text) or _read_rejection(text, ACCOUNT_REJECTIONS)
+    known = _word(product, text, _FINISH_WORDS) or _declined(product, text)
+    if known is None and (envelope := open_envelope(product, text)):
+        done = Done(Word.ACCESS_FINISH) if envelope.meaning is Meaning.SUCCESS else None
+        known = done or _word(product, envelope.message, _FINISH_WORDS) or _declined(product, envelope.message)
     return known or _read_failure(status, headers, body, text, now)
 
 
-def read_balance(status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> BalanceReply:
+def read_balance(product: Product, status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> BalanceReply:
     """What a `getBalance` says. Only a plain decimal counts: `1,234.50` could be read two ways."""
     text = _text(body)
     if amount := _BALANCE.fullmatch(text):
         return Balance(Decimal(amount[1]))
-    return _read_rejection(text, ACCOUNT_REJECTIONS) or _read_failure(status, headers, body, text, now)
+    return _declined(product, text) or _read_failure(status, headers, body, text, now)
 
 
-def read_servers(type: str, status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> ServersReply:
-    """What a `getServers` lists for `type`. An empty object, a list or a page is no answer."""
+def read_listing(
+    product: Product,
+    listing: str,
+    place: Mapping[str, str],
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    now: float,
+) -> ListingReply:
+    """What a listing of the catalogue offers at a place. A page, or an empty object, is no answer."""
     text = _text(body)
-    if (servers := _read_listing(text, type)) is not None:
-        return Servers(servers)
-    rejection = _read_rejection(text, ACCOUNT_REJECTIONS | {Word.BAD_TYPE, Word.BAD_SERVER})
-    return rejection or _read_failure(status, headers, body, text, now)
+    if (choices := read_choices(product, listing, place, text)) is not None:
+        return Listing(choices)
+    refused = _read_rejection(product, text, LISTING_REJECTIONS)
+    refused = refused or _read_refusal(open_envelope(product, text), status, LISTING_REJECTIONS)
+    return refused or _read_failure(status, headers, body, text, now)
+
+
+def _read_envelope_status(envelope: Envelope, status: int) -> StatusReply | None:
+    match envelope.meaning:
+        case Meaning.SUCCESS:
+            code = envelope.value("otp")
+            return _code(code, status) if code else WAITING
+        case Meaning.WAITING:
+            return WAITING
+        case Meaning.CANCELLED:
+            return Cancelled()
+        case Meaning.REJECTED | Meaning.REFUSED:
+            product, said = envelope.product, envelope.message
+            return _word(product, said, _STATUS_WORDS) or _declined(product, said) or Unclear("refused")
+    return None
+
+
+def _read_envelope_cancel(envelope: Envelope) -> CancelReply | None:
+    """A word that is not the product's own form is no proof of a refund: the next look will tell."""
+    product, said = envelope.product, envelope.message
+    if envelope.value("otp"):
+        return CodeExists(Word.STATUS_OK)
+    match envelope.meaning:
+        case Meaning.SUCCESS | Meaning.CANCELLED if product.answer == "json":
+            return Done(Word.ACCESS_CANCEL)
+        case Meaning.REJECTED | Meaning.REFUSED:
+            return _word(product, said, _CANCEL_WORDS) or _declined(product, said) or Unclear("refused")
+    return None
+
+
+def _read_refusal(envelope: Envelope | None, status: int, words: frozenset[Word]) -> Declined | None:
+    """An envelope that refuses, and holds nothing. Without a word that we know, not where something broke (5xx)."""
+    if envelope is None or not envelope.bare or envelope.meaning not in (Meaning.REJECTED, Meaning.REFUSED):
+        return None
+    if declined := _read_rejection(envelope.product, envelope.message, words):
+        return declined
+    return Declined(Word.REFUSED) if envelope.meaning is Meaning.REJECTED and status < 500 else None
+
+
+def _word(product: Product, text: str, meanings: Mapping[str, _R]) -> _R | None:
+    word = product.word(text)
+    return None if word is None else meanings.get(word)
 
 
 def _text(body: bytes) -> str:
@@ -178,20 +219,26 @@ def _text(body: bytes) -> str:
     return text[1:-1] if quoted else text
 
 
-def _read_rejection(text: str, words: frozenset[Word]) -> Declined | None:
-    if text in words:
-        return Declined(Word(text))
+def _read_rejection(product: Product, text: str, words: frozenset[Word]) -> Declined | None:
+    word = product.word(text)
+    if word in words:
+        return Declined(word)
     if ban := _BANNED.fullmatch(text):
-        return Declined(Word.BANNED, _epoch(*(int(part) for part in ban.groups()[1:])))
+        return Declined(Word.BANNED, _epoch(product.zone, *(int(part) for part in ban.groups()[1:])))
     return None
 
 
-def _epoch(*parts: int) -> float | None:
-    """The provider names no time zone; UTC is assumed."""
+def _declined(product: Product, text: str) -> Declined | None:
+    """A refusal that any call can get."""
+    return _read_rejection(product, text, ACCOUNT_REJECTIONS)
+
+
+def _epoch(zone: timezone, *parts: int) -> float | None:
+    """A time as the provider writes it, without a zone."""
     year, month, day, hour, minute, second = parts
     try:
-        return datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp()
-    except ValueError:
+        return datetime(year, month, day, hour, minute, second, tzinfo=zone).timestamp()
+    except (ValueError, OverflowError):
         return None
 
 
@@ -202,35 +249,13 @@ def _read_code(status: int, text: str) -> Code | Waiting | None:
         return None
     if word == Word.STATUS_WAIT_RETRY or not code.strip(_SPACE):
         return WAITING
+    return _code(code, status)
+
+
+def _code(code: str, status: int) -> Code:
     odd = ("odd_http_status",) if status != 200 else ()
     capped = ("code_capped",) if len(code) > CODE_LIMIT else ()
     return Code(code[:CODE_LIMIT], odd + capped)
-
-
-def _read_listing(text: str, type: str) -> tuple[Server, ...] | None:
-    try:
-        listing = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(listing, dict) or not any(isinstance(entries, list) for entries in listing.values()):
-        return None
-    entries = listing.get(type, [])
-    servers = tuple(filter(None, map(_read_server, entries))) if isinstance(entries, list) else ()
-    return servers if servers or not entries else None
-
-
-def _read_server(entry: Any) -> Server | None:
-    """One server; ids may be numbers, a missing name is made up from the id."""
-    id = entry.get("id") if isinstance(entry, dict) else None
-    if isinstance(id, bool) or not isinstance(id, str | int) or not _printable(str(id)):
-        return None
-    name = entry.get("name")
-    named = _printable(name) if isinstance(name, str) else ""
-    return Server(_printable(str(id)), named or _printable(f"Server {id}"))
-
-
-def _printable(text: str) -> str:
-    return "".join(char for char in text if char.isprintable()).strip()[:NAME_LIMIT]
 
 
 def _read_failure(status: int, headers: Mapping[str, str], body: bytes, text: str, now: float) -> Failure:

@@ -7,15 +7,13 @@ cancel.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
+from worker.provider.envelope import Envelope, open_envelope
+from worker.provider.products import Meaning, Product
 from worker.provider.replies import WORDS, Bought, Word
-
-DEFAULT_LIFE: Final = 900.0
-"""Seconds a number lives when the answer does not say so credibly; the vendor documents 15 minutes."""
 
 LONGEST_LIFE: Final = 86_400.0
 """Seconds beyond which a life is not believed."""
@@ -23,8 +21,8 @@ LONGEST_LIFE: Final = 86_400.0
 NUMBER_LIMIT: Final = 32
 """Characters kept of a number that does not look like one."""
 
-ID_FIELDS: Final = ("activationId", "activation_id", "id", "order_id", "orderId")
-NUMBER_FIELDS: Final = ("phoneNumber", "phone_number", "number", "phone")
+ADDRESS_LIMIT: Final = 320
+"""Characters kept of an address: the longest that RFC 5321 allows."""
 
 _ID = re.compile(r"""(?:(?![<>"{}])[!-~]){1,128}""")
 _PHONE_START = re.compile(r"\+[0-9]*|[0-9]{7,15}")
@@ -33,24 +31,26 @@ _SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 _DIGIT = re.compile(r"[0-9]")
 
 
-def read_purchase(text: str) -> Bought | None:
+def read_purchase(product: Product, text: str) -> Bought | None:
     """The purchase that `text` reports, or None when it reports none."""
-    if text.startswith("{"):
-        return _read_json(text)
+    if envelope := open_envelope(product, text):
+        return _read_envelope(product, envelope)
     if text.startswith(f"{Word.ACCESS_NUMBER}:"):
-        return _read_sibling(text)
-    return _read_line(text)
+        return _read_words(product, text)
+    return _read_line(product, text)
 
 
-def _read_line(text: str) -> Bought | None:
-    """OTPGet's own `ORDER_ID_12345,+923001234567,900`."""
+def _read_line(product: Product, text: str) -> Bought | None:
+    """The cheap handler's `ORDER_ID_12345,+923001234567,900`."""
     activation, *rest = (part.strip() for part in text.split(","))
     number, seconds = [*rest, "", ""][:2]
     if not _is_id(activation) or not _looks_sold(activation, rest):
         return None
     flags = ["extra_fields"] if len(rest) > 2 else []
     life = _life(seconds)
-    return _bought(activation, number, life or DEFAULT_LIFE, flags if life else [*flags, "bad_seconds"])
+    if not life:
+        flags.append("bad_seconds")
+    return _bought(product, "line", activation, number, life or product.life, flags)
 
 
 def _looks_sold(activation: str, rest: Sequence[str]) -> bool:
@@ -60,38 +60,44 @@ def _looks_sold(activation: str, rest: Sequence[str]) -> bool:
     return len(rest) > 1 and bool(_life(rest[1]) or _DIGIT.search(activation))
 
 
-def _read_sibling(text: str) -> Bought | None:
+def _read_words(product: Product, text: str) -> Bought | None:
     """The family's `ACCESS_NUMBER:id:number`."""
     activation, *rest = (part.strip() for part in re.split("[:,]", text)[1:])
-    flags = ["sibling_format", *(["extra_fields"] if len(rest) > 1 else [])]
-    return _bought(activation, rest[0] if rest else "", DEFAULT_LIFE, flags) if _is_id(activation) else None
+    flags = ["extra_fields"] if len(rest) > 1 else []
+    contact = rest[0] if rest else ""
+    return _bought(product, "words", activation, contact, product.life, flags) if _is_id(activation) else None
 
 
-def _read_json(text: str) -> Bought | None:
-    """The family's newer answer: a JSON object with an id and a number."""
-    try:
-        answer = json.loads(text)
-    except (ValueError, RecursionError):
+def _read_envelope(product: Product, envelope: Envelope) -> Bought | None:
+    """A JSON object with an id and what was bought; of the product's own form, an id and a success are enough."""
+    activation, contact = envelope.value("activation"), envelope.value("contact")
+    own = product.answer == "json"
+    success = envelope.meaning is Meaning.SUCCESS
+    if not _is_id(activation) or not (contact or (own and success)):
         return None
-    activation, number = _first(answer, ID_FIELDS), _first(answer, NUMBER_FIELDS)
-    if not _is_id(activation) or not number:
-        return None
-    return _bought(activation, number, DEFAULT_LIFE, ["sibling_format"])
+    return _bought(product, "json", activation, contact, product.life, [] if success or not own else ["odd_status"])
 
 
-def _first(answer: Mapping[str, Any], names: Sequence[str]) -> str:
-    """The first field among `names` that holds a string or a whole number, as text."""
-    values = (answer.get(name) for name in names)
-    found = (str(v).strip() for v in values if isinstance(v, str | int) and not isinstance(v, bool))
-    return next(filter(None, found), "")
+def _bought(product: Product, form: str, activation: str, contact: str, life: float, flags: Sequence[str]) -> Bought:
+    """What is ours now, with what was odd about it."""
+    odd = [*flags] if form == product.answer else ["sibling_format", *flags]
+    if product.sells == "address":
+        address = _printable(contact, ADDRESS_LIMIT)
+        if "@" not in address:
+            odd.append("odd_address")
+        return Bought(
+            activation, None, life, tuple(odd), address=address or None, earliest_cancel=product.earliest_cancel
+        )
+    phone = _PHONE.fullmatch(contact)
+    if phone is None:
+        odd.append("odd_number")
+    number = f"+{phone[1]}" if phone else _printable(contact, NUMBER_LIMIT) or None
+    as_sold = contact if phone and contact != number else None
+    return Bought(activation, number, life, tuple(odd), as_sold=as_sold, earliest_cancel=product.earliest_cancel)
 
 
-def _bought(activation: str, number: str, life: float, flags: Sequence[str]) -> Bought:
-    phone = _PHONE.fullmatch(number)
-    if phone:
-        return Bought(activation, f"+{phone[1]}", life, tuple(flags))
-    kept = "".join(char for char in number if char.isprintable())[:NUMBER_LIMIT]
-    return Bought(activation, kept or None, life, (*flags, "odd_number"))
+def _printable(text: str, limit: int) -> str:
+    return "".join(char for char in text if char.isprintable())[:limit]
 
 
 def _is_id(text: str) -> bool:

@@ -36,6 +36,10 @@ class Word(StrEnum):
     BAD_SERVER = "BAD_SERVER"
     BAD_TYPE = "BAD_TYPE"
     BAD_SERVICE = "BAD_SERVICE"
+    BAD_COUNTRY = "BAD_COUNTRY"
+    PRICE_CHANGED = "PRICE_CHANGED"
+    REFUSED = "REFUSED"
+    """Not the provider's: an envelope refuses, and its text is no word that the product table knows."""
     BANNED = "BANNED"
 
     NO_ACTIVATION = "NO_ACTIVATION"
@@ -47,7 +51,7 @@ class Word(StrEnum):
     ERROR_SQL = "ERROR_SQL"
 
 
-WORDS: Final = frozenset(word.value for word in Word)
+WORDS: Final = frozenset(word.value for word in Word if word is not Word.REFUSED)
 
 ACCOUNT_REJECTIONS: Final = frozenset({Word.BAD_KEY, Word.BAD_ACTION})
 """Refusals that any call can get; `BANNED:'date'` is one too, but is not a bare word."""
@@ -60,18 +64,27 @@ BUY_REJECTIONS: Final = ACCOUNT_REJECTIONS | {
     Word.BAD_SERVER,
     Word.BAD_TYPE,
     Word.BAD_SERVICE,
+    Word.BAD_COUNTRY,
+    Word.PRICE_CHANGED,
 }
 """The only words that prove that nothing was bought. `ERROR_SQL` proves nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bought:
-    """A number is ours and charged. `life` is in seconds from now; `flags` say what was odd."""
+    """A number or an address is ours and charged. `life` is in seconds from now; `flags` say what was odd.
+
+    `as_sold` is the number as it was written, where that differs; `earliest_cancel` the seconds from now before which a
+    cancel is refused, where the product has its own.
+    """
 
     activation: str
     number: str | None = field(repr=False)
     life: float
     flags: tuple[str, ...] = ()
+    address: str | None = field(default=None, repr=False)
+    as_sold: str | None = field(default=None, repr=False)
+    earliest_cancel: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,18 +170,32 @@ class Balance:
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
-    """One source of numbers."""
+class Quote:
+    """What a purchase costs right now, and counts against a spend cap; None where nobody knows. In PKR."""
 
-    id: str
-    name: str
+    price: Decimal | None = None
+    counted: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Servers:
-    """The servers of the type asked for; may be empty."""
+class Choice:
+    """Something to choose by its code: a server, a country, or a service with its price (PKR) and stock if known."""
 
-    servers: tuple[Server, ...]
+    code: str
+    name: str
+    price: Decimal | None = None
+    count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What can be chosen at one place of the catalogue; may be empty."""
+
+    choices: tuple[Choice, ...]
+
+    def find(self, code: str) -> Choice | None:
+        """The choice of that code."""
+        return next((choice for choice in self.choices if choice.code == code), None)
 
 
 Failure = Declined | Throttled | Unreached | Unclear
@@ -179,4 +206,5 @@ StatusReply = Waiting | Code | Cancelled | Missing | Failure
 CancelReply = Done | Early | CodeExists | Missing | Failure
 FinishReply = Done | Missing | Failure
 BalanceReply = Balance | Failure
-ServersReply = Servers | Failure
+QuoteReply = Quote | Failure
+ListingReply = Listing | Failure

@@ -9,14 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC
-from email.utils import parsedate_to_datetime
-from typing import Final
 
+from worker import retry_after
 from worker.provider.replies import Throttled
-
-LONGEST_WAIT: Final = 3600.0
-"""Seconds; a longer `Retry-After` is cut to this."""
 
 _EDGE_PAGE = re.compile(
     rb"<title>(?:attention required! \| cloudflare|just a moment\.\.\.)"
@@ -32,7 +27,7 @@ _EDGE_PAGE = re.compile(
 def read_throttling(status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> Throttled | None:
     """The request to slow down, or None. `now` is in epoch seconds, for a `Retry-After` that names a date."""
     if status == 429 or (status == 403 and _is_edge_page(headers, body)):
-        return Throttled(_retry_after(_header(headers, "retry-after"), now))
+        return Throttled(retry_after.read(_header(headers, "retry-after"), now))
     return None
 
 
@@ -41,18 +36,6 @@ def _is_edge_page(headers: Mapping[str, str], body: bytes) -> bool:
         return True
     from_edge = _header(headers, "cf-ray") and _header(headers, "server").lower() == "cloudflare"
     return bool(_EDGE_PAGE.search(body) or (from_edge and b"cloudflare</" in body.lower()))
-
-
-def _retry_after(value: str, now: float) -> float | None:
-    """Seconds to wait, from either form of the header; None when it is neither."""
-    if re.fullmatch(r"[0-9]{1,18}", value):
-        return min(float(value), LONGEST_WAIT)
-    try:
-        date = parsedate_to_datetime(value)
-        at = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return min(max(at - now, 0.0), LONGEST_WAIT)
 
 
 def _header(headers: Mapping[str, str], name: str) -> str:

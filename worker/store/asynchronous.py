@@ -36,6 +36,8 @@ T = TypeVar("T")
 PASSING = (RedisConnectionError, RedisTimeout, ReadOnlyError, OSError)
 """What a store that is restarting, failing over or frozen raises: trying again is the answer."""
 
+READINGS_KEPT = 604_800
+"""Seconds for which the listing of a place is kept that nobody asks for any more."""
 PER_HOST = 8
 """Deliveries in flight to one receiving host, over all workers."""
 ABOUT = 10
@@ -317,22 +319,25 @@ class AsyncStore:
         await _reached(self._redis.hdel(keys.GATE, reason))
 
     async def put_reading(self, what: str, value: str | None) -> None:
-        """Store a reading of the account ("balance", "servers:1"); None marks the last good one as stale."""
+        """Store a reading (`worker.reading`); None marks the last good one as stale."""
         now = str(ms(self.clock.now()))
         stored, at, asked_at = keys.reading(what)
         fields = {asked_at: now} if value is None else {stored: value, at: now, asked_at: now}
-        await _reached(self._redis.hset(keys.ACCOUNT, mapping=fields))
+        held = keys.readings(what)
+        await _reached(self._redis.hset(held, mapping=fields))
+        if held != keys.ACCOUNT:
+            await _reached(self._redis.expire(held, READINGS_KEPT))
         if what == "balance" and value is not None:
             hour, minutes = figures.of_minute({"balance": float(value)}, self.clock.now())
             await _reached(self._redis.hset(hour, mapping=minutes))
             await _reached(self._redis.expire(hour, figures.KEPT))
 
     async def reading(self, what: str) -> Reading:
-        """What was last read of "balance" or "servers:<type>"."""
-        return codec.reading(what, await _reached(self._redis.hmget(keys.ACCOUNT, keys.reading(what))))
+        """What was last read (`worker.reading` has the names)."""
+        return codec.reading(what, await _reached(self._redis.hmget(keys.readings(what), keys.reading(what))))
 
     async def request_refresh(self, what: str) -> None:
-        """Have "balance" or "servers:<type>" read anew soon."""
+        """Have something read anew soon."""
         await _reached(self._redis.hset(keys.REFRESH_REQUESTS, what, 1))
 
     async def take_refresh_requests(self) -> list[str]:

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import redis
@@ -78,8 +79,13 @@ class Store:
 
     # Orders.
 
-    def create(self, order: Order, caps: Caps, idempotency: Idempotency | None = None) -> Created:
-        """Accept an order: record, wake-up and idempotency record in one script."""
+    def create(
+        self, order: Order, caps: Caps, idempotency: Idempotency | None = None, *, price: Decimal | None = None
+    ) -> Created:
+        """Accept an order: record, wake-up and idempotency record in one script.
+
+        `price` is what its purchase will count against a spend cap, as far as that is known by now.
+        """
         caller = order.caller
         script_keys = [
             keys.order(order.id), keys.caller(caller, "open"), keys.caller(caller, "orders"), keys.due(Lane.BUY),
@@ -90,6 +96,8 @@ class Store:
             idempotency.body if idempotency else "", self._vault.seal(idempotency.answer) if idempotency else "",
             IDEMPOTENCY_TTL,
             *(_or_none(cap) for cap in (caps.max_in_flight, caps.orders_per_minute, caps.orders_per_day)),
+            "" if caps.max_spend_per_day is None else codec.spend_units(caps.max_spend_per_day),
+            codec.spend_units(price),
         ]  # fmt: skip
         with reaching():
             reply: list[Any] = self._create(keys=script_keys, args=arguments)
@@ -171,21 +179,32 @@ class Store:
         return self._load_events([event_id])[0]
 
     def events(
-        self, caller_id: str, *, order: str | None, status: str | None, limit: int, before: str | None
+        self,
+        caller_id: str,
+        *,
+        order: str | None,
+        status: str | None,
+        limit: int,
+        before: str | None,
+        type: str | None = None,
     ) -> tuple[list[Event], str | None]:
         """A page of a caller's events, newest first, and the cursor of the next one.
 
         Raises NotFound for a cursor that is not among them (any more).
         """
+
+        def fits(event: Event) -> bool:
+            return status in (None, event.status) and type in (None, event.type)
+
         if order is not None:
-            mine = [one for one in self._events_of(order) if one.caller == caller_id and status in (None, one.status)]
+            mine = [one for one in self._events_of(order) if one.caller == caller_id and fits(one)]
             return _cut(mine, limit, before)
         return self._page(
             keys.caller(caller_id, "events"),
             limit,
             before,
             self._load_events,
-            lambda e: status is None or e.status == status,
+            fits,
         )
 
     def _events_of(self, order_id: str) -> list[Event]:
@@ -195,13 +214,36 @@ class Store:
         found = self._load_events([one.decode() for one in reversed(ids)])
         return [event for event in found if event is not None]
 
-    def events_after(self, caller_id: str, sequence: int, limit: int) -> list[Event]:
-        """A caller's events after a sequence number, oldest first: for one that was down to catch up."""
+    def events_after(
+        self, caller_id: str, sequence: int, limit: int, fits: Callable[[Event], bool] = lambda _: True
+    ) -> tuple[list[Event], str | None]:
+        """A caller's events after a sequence number that fit, oldest first, and the last one looked at if more follow.
+
+        None is skipped, whoever writes meanwhile: an event gets its number in the script that makes it visible, so
+        none appears behind one that was already read. Those that are gone take no place on a page.
+        """
+        found: list[Event] = []
+        walked = 0
+        last: str | None = None
+        while batch := self._batch_after(caller_id, sequence):
+            for event in self._load_events([event_id for event_id, _ in batch]):
+                if event is None:
+                    continue
+                if len(found) == limit or walked == MOST_WALKED:
+                    return found, last
+                last, walked = event.id, walked + 1
+                found += [event] if fits(event) else []
+            sequence = batch[-1][1]
+        return found, None
+
+    def _batch_after(self, caller_id: str, sequence: int) -> list[tuple[str, int]]:
+        """Some ids of events after a sequence number, each with its own."""
         with reaching():
-            ids = self._redis.zrange(
-                keys.caller(caller_id, "events"), f"({sequence}", "+inf", byscore=True, offset=0, num=limit
-            )
-        return [event for event in self._load_events([one.decode() for one in ids]) if event is not None]
+            found = self._redis.zrange(
+                keys.caller(caller_id, "events"), f"({sequence}", "+inf", byscore=True, offset=0, num=100,
+                withscores=True,
+            )  # fmt: skip
+        return [(event_id.decode(), int(place)) for event_id, place in found]
 
     def _load_events(self, ids: Sequence[str]) -> list[Event | None]:
         return [
@@ -243,12 +285,12 @@ class Store:
     # The provider, as the workers last read it.
 
     def reading(self, what: str) -> Reading:
-        """What the workers last read of "balance" or "servers:<type>"."""
+        """What the workers last read (`worker.reading` has the names)."""
         with reaching():
-            return codec.reading(what, self._redis.hmget(keys.ACCOUNT, keys.reading(what)))
+            return codec.reading(what, self._redis.hmget(keys.readings(what), keys.reading(what)))
 
     def request_refresh(self, what: str) -> None:
-        """Ask the workers to read "balance" or "servers:<type>" anew."""
+        """Ask the workers to read something anew."""
         with reaching():
             self._redis.hset(keys.REFRESH_REQUESTS, what, 1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
+from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 from worker.caller import Caller, Caps, Secret
 from worker.event import Attempt, Event, EventStatus
 from worker.operator import Operator, Role
-from worker.order import Ending, ErrorCode, Order, Settlement, Status
+from worker.order import Ending, ErrorCode, Order, Purchase, Settlement, Status
 from worker.reading import Reading
 from worker.schedule import ORDER_LANES, Lane, Wake
 from worker.store import keys
@@ -25,7 +26,10 @@ _ENUMS: dict[str, type[Any]] = {
     "error": ErrorCode,
     "ending": Ending,
 }
+_AMOUNTS = ("max_price", "quote", "counted")
 _OUTSIDE = ("id", "caller", "status", "version")
+SPEND_UNITS = 10_000
+"""Units in which scripts count a PKR against a spend cap: whole numbers, so that nothing is lost in adding them up."""
 
 
 class Written(StrEnum):
@@ -37,6 +41,8 @@ class Written(StrEnum):
     MISSING = "missing"
     DUPLICATE = "duplicate"
     """The provider's id belongs to another order."""
+    OVER_CAP = "over_cap"
+    """The caller's spend cap would be exceeded; nothing was written."""
 
 
 def ms(seconds: float) -> int:
@@ -51,6 +57,8 @@ def pack(order: Order, vault: Vault) -> bytes:
         for name in _DEFAULTS
         if name not in _OUTSIDE and (value := getattr(order, name)) != _DEFAULTS[name] and value not in ({}, ())
     }
+    if order.purchase is not None:
+        record["purchase"] = {name: value for name, value in asdict(order.purchase).items() if value is not None}
     return vault.seal(_dumped(record))
 
 
@@ -60,8 +68,14 @@ def unpack(order_id: str, stored: Mapping[bytes, bytes], sealed: bytes, vault: V
     for name, enum in _ENUMS.items():
         if record.get(name) is not None:
             record[name] = enum(record[name])
+    for name in _AMOUNTS:
+        if name in record:
+            record[name] = Decimal(record[name])
     if "flags" in record:
         record["flags"] = tuple(record["flags"])
+    if "purchase" in record:
+        record["purchase"] = _unpack_purchase(record["purchase"])
+    record.setdefault("item", {})
     return Order(
         id=order_id,
         caller=stored[b"c"].decode(),
@@ -69,6 +83,11 @@ def unpack(order_id: str, stored: Mapping[bytes, bytes], sealed: bytes, vault: V
         version=int(stored[b"v"]),
         **record,
     )
+
+
+def _unpack_purchase(stored: dict[str, Any]) -> Purchase:
+    price = stored.pop("price", None)
+    return Purchase(**stored, price=None if price is None else Decimal(price))
 
 
 def pack_event(event: Event, vault: Vault) -> bytes:
@@ -115,7 +134,12 @@ def unpack_caller(caller_id: str, version: int, sealed: bytes, vault: Vault) -> 
     """A caller from its sealed record."""
     record = json.loads(vault.open(sealed))
     secrets = tuple(Secret(**one) for one in record.pop("secrets"))
-    return Caller(id=caller_id, version=version, secrets=secrets, caps=Caps(**record.pop("caps")), **record)
+    return Caller(id=caller_id, version=version, secrets=secrets, caps=_unpack_caps(record.pop("caps")), **record)
+
+
+def _unpack_caps(stored: dict[str, Any]) -> Caps:
+    spend = stored.pop("max_spend_per_day", None)
+    return Caps(**stored, max_spend_per_day=None if spend is None else Decimal(spend))
 
 
 def pack_operator(operator: Operator, vault: Vault) -> bytes:
@@ -139,12 +163,21 @@ def caller_call(before: Caller | None, after: Caller, vault: Vault) -> tuple[lis
         keys.api_key(before.key_hash) if before else "",
         keys.api_key(after.key_hash) if after.revoked_at is None else "",
     ]
-    return script_keys, [after.id, before.version if before else 0, after.version, pack_caller(after, vault)]
+    spend = after.caps.max_spend_per_day
+    arguments = [after.id, before.version if before else 0, after.version, pack_caller(after, vault)]
+    return script_keys, [*arguments, "" if spend is None else spend_units(spend)]
 
 
 def _dumped(record: object) -> bytes:
     """Compact JSON. Half a surrogate pair, which a caller's JSON can spell and UTF-8 cannot, is kept all the same."""
-    return json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    text = json.dumps(record, separators=(",", ":"), ensure_ascii=False, default=_amount)
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _amount(value: object) -> str:
+    if isinstance(value, Decimal):
+        return str(value)
+    raise TypeError(f"a record holds no {type(value).__name__}")
 
 
 def host_of(url: str) -> str:
@@ -175,17 +208,20 @@ def save_call(
         keys.caller(after.caller, "sequence"),
         keys.JOURNAL,
         keys.ERASE,
-        keys.activation(after.activation) if after.activation and before.activation is None else "",
+        keys.activation(after.handle) if after.handle and not before.handle else "",
+        _spent_key(before, after),
+        keys.caller(after.caller),
     ]
+    cancel_at = ms(after.purchase.cancel_at) if after.purchase else ""
     arguments: list[Any] = [
-        before.version, writer, after.id, after.version, after.status.value, after.activation or "",
-        ms(after.cancel_at) if after.cancel_at is not None else "", pack(after, vault),
+        before.version, writer, after.id, after.version, after.status.value, after.handle, cancel_at,
+        pack(after, vault),
         wake.lane if wake else "", "" if wake is None or wake.at is None else ms(wake.at),
         "1" if wake and wake.after_poll else "", int(retention) or 1 if after.ended and not wake else "",
-        _erase_at(before, after, otp_ttl), len(events),
+        _erase_at(before, after, otp_ttl), spend_units(after.counted) - spend_units(before.counted), len(events),
     ]  # fmt: skip
     for event in events:
-        arguments += [event.id, event.type, host_of(event.url), pack_event(event, vault)]
+        arguments += [event.id, event.type, event.status.value, host_of(event.url), pack_event(event, vault)]
     if journal:
         told = {"order": after.id, "caller": after.caller, "status": after.status.value}
         arguments += flat({**journal, **told, **_worth(after)})
@@ -193,16 +229,32 @@ def save_call(
 
 
 def _worth(order: Order) -> dict[str, str]:
-    """What was bought and for how much, where an order says so: the money is counted by it."""
-    known = {name: getattr(order, name, None) for name in ("product", "price")}
-    return {name: str(value) for name, value in known.items() if value is not None}
+    """What is bought and for how much, where that is known: the money is counted by it."""
+    price = order.purchase.price if order.purchase else order.quote
+    return {"product": order.product, **({} if price is None else {"price": str(price)})}
 
 
 def _erase_at(before: Order, after: Order, otp_ttl: float) -> str:
-    if after.otp is None:
-        return "0" if before.otp is not None else ""
+    if not after.personal:
+        return "0" if before.personal else ""
     first = after.received_at or after.ended_at
-    return str(ms(first + otp_ttl)) if first is not None and before.otp is None else ""
+    new = not before.ended or not before.personal or (before.otp is None and after.otp is not None)
+    return str(ms(first + otp_ttl)) if first is not None and new else ""
+
+
+def spend_units(amount: Decimal | None) -> int:
+    """An amount as scripts count it; a part of a unit counts as a whole one."""
+    if amount is None:
+        return 0
+    return int((amount * SPEND_UNITS).to_integral_value(rounding=ROUND_CEILING))
+
+
+def _spent_key(before: Order, after: Order) -> str:
+    """Where the caller's spend of the purchase's day is counted; empty when the change moves no money."""
+    if after.counted == before.counted:
+        return ""
+    counted_at = (after if after.counted is not None else before).intended_at or 0.0
+    return keys.spent(after.caller, counted_at)
 
 
 def reading(what: str, stored: Sequence[bytes | None]) -> Reading:

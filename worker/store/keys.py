@@ -7,13 +7,14 @@ rb:event:<id>            hash  v version · s status · c caller · o order · t
 rb:event:<id>:record     str   its sealed record
 rb:due:<lane>            zset  what is due when: orders in buy, poll, settle; events in deliver
 rb:hints:<lane>          int   hints under way, so that the clock tops up instead of piling up
-rb:activation:<id>       str   the order that a provider's id belongs to
-rb:caller:<id>           hash  v version;  rb:caller:<id>:record  str  its sealed record
+rb:activation:<product>:<id>  str  the order that a provider's id belongs to
+rb:caller:<id>           hash  v version · m spend cap in 1/10000 PKR;  rb:caller:<id>:record  str  its sealed record
 rb:caller:<id>:orders    zset  its orders by creation
 rb:caller:<id>:open      zset  its orders that still need attention
 rb:caller:<id>:events    zset  its events by sequence
 rb:caller:<id>:sequence  int   the last sequence given
 rb:caller:<id>:count:<m|d>:<n>  int  orders accepted in that minute or day
+rb:caller:<id>:spent:<day>  int  what its purchases of that day count against its spend cap, in 1/10000 PKR
 rb:callers               set   all callers
 rb:apikey:<sha256>       str   the caller an API key belongs to
 rb:idem:<caller>:<sha256>  hash  b body hash · r sealed first answer
@@ -25,7 +26,8 @@ rb:worker:<name>:deliveries  zset  deliveries that a worker claimed of late, by 
 rb:erase                 zset  orders whose code is to be erased when
 rb:gate                  hash  why buying is paused: reason → JSON
 rb:limit                 hash  hold · rate · since · next: the provider's limiter
-rb:account               hash  balance, servers:<type>, each with …:at, and …:wanted
+rb:account               hash  balance, servers:<type>, countries:<type>, each with …:at and …:asked
+rb:account:<reading>     hash  the same of a listing of services, for a week
 rb:refresh_requests      hash  readings of the account that somebody asked for
 rb:clock                 str   the worker whose clock ticks;  rb:clock:tick  ms of the last tick
 rb:chores                hash  chore → ms when it is next due
@@ -88,8 +90,13 @@ def due(lane: str) -> str:
     return f"{PREFIX}due:{lane}"
 
 
+def readings(what: str) -> str:
+    """The hash that holds a reading: one for all that is always kept, one for each listing read if asked for."""
+    return f"{ACCOUNT}:{what}" if what.startswith("services:") else ACCOUNT
+
+
 def reading(what: str) -> list[str]:
-    """The fields of a reading in the account: its value, its moment, and the moment of the last attempt."""
+    """The fields of a reading in its hash: its value, its moment, and the moment of the last attempt."""
     return [what, f"{what}:at", f"{what}:asked"]
 
 
@@ -103,9 +110,9 @@ def hints(lane: str) -> str:
     return f"{PREFIX}hints:{lane}"
 
 
-def activation(activation_id: str) -> str:
-    """The order that a provider's id belongs to."""
-    return f"{PREFIX}activation:{activation_id}"
+def activation(handle: str) -> str:
+    """The order that a provider's id belongs to, by `Order.handle`."""
+    return f"{PREFIX}activation:{handle}"
 
 
 def host(name: str, part: str = "") -> str:
@@ -116,6 +123,11 @@ def host(name: str, part: str = "") -> str:
 def caller(caller_id: str, part: str = "") -> str:
     """The caller's record, or one of its parts (orders, open, events, sequence)."""
     return f"{PREFIX}caller:{caller_id}" + (f":{part}" if part else "")
+
+
+def spent(caller_id: str, at: float) -> str:
+    """What a caller has spent in the day (UTC) of a moment in epoch seconds."""
+    return caller(caller_id, f"spent:{int(at // 86_400)}")
 
 
 def deliveries(worker: str) -> str:

@@ -58,11 +58,11 @@ class OrderFilter:
         """Whether an order is meant, its state left aside."""
         return (
             self.caller in (None, order.caller)
-            and self.product in (None, product_of(order))
+            and self.product in (None, order.product)
             and self.purpose in (None, order.purpose)
             and self.error in (None, order.error)
             and self.settlement in (None, order.settlement)
-            and (self.digits is None or (order.number or "").endswith(self.digits))
+            and (self.digits is None or _number(order).endswith(self.digits))
             and _between(order.created_at, self.since, self.until)
         )
 
@@ -438,11 +438,6 @@ class _Walk:
         return found
 
 
-def product_of(order: Order) -> str:
-    """What kind of thing was ordered."""
-    return str(getattr(order, "product", "cheap"))
-
-
 def answered(event: Event) -> str | None:
     """What the last attempt was answered with: a status code or an error's class; None while there was none, or 2xx."""
     if not event.attempts:
@@ -456,6 +451,10 @@ def answered(event: Event) -> str | None:
 def day_of(day: int) -> str:
     """Days since 1970 as a date."""
     return datetime.fromtimestamp(day * DAY, UTC).strftime("%Y-%m-%d")
+
+
+def _number(order: Order) -> str:
+    return (order.purchase.number if order.purchase else None) or ""
 
 
 def _meant(wanted: Any, one: Any) -> bool:

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 import aiohttp
 from yarl import URL
 
+from worker import retry_after
 from worker.webhooks.client import Blocked, open_session, public_trust
 from worker.webhooks.guard import CallbackRefused, Guard, Refusal, Target
-from worker.webhooks.outcome import EXCERPT_BYTES, Outcome, Verdict, excerpt, retry_after, verdict
+from worker.webhooks.outcome import EXCERPT_BYTES, Outcome, Verdict, excerpt, verdict
 
 __all__ = ["Outcome", "Sender", "Verdict"]
 
@@ -84,7 +85,7 @@ class Sender:
 
     def _outcome(self, error: str | None, seen: _Seen, duration: float) -> Outcome:
         decision = verdict(seen.status, error)
-        wait = None if decision is Verdict.delivered else retry_after(seen.retry_after, self._clock())
+        wait = None if decision is Verdict.delivered else retry_after.read(seen.retry_after, self._clock())
         return Outcome(decision, seen.status, error, duration, excerpt(bytes(seen.answer)), wait)
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from worker.order import OTP_ERASED, rfc3339
+from worker.order import ADDRESS_ERASED, OTP_ERASED, rfc3339
+
+_ERASED = {"otp": OTP_ERASED, "address": ADDRESS_ERASED}
+"""What of an order is erased after a while, and the flag that says so."""
 
 
 def render(type: str, timestamp: float, data: Mapping[str, object]) -> bytes:
@@ -21,25 +24,26 @@ def headers(event_id: str, timestamp: int, signature: str) -> dict[str, str]:
 
     What names the sender and the transport (User-Agent, Host, lengths) is the sender's to add.
     """
-    return {
-        "webhook-id": event_id,
-        "webhook-timestamp": str(timestamp),
-        "webhook-signature": signature,
-        "content-type": "application/json",
-    }
+    return {**signature_headers(event_id, timestamp, signature), "content-type": "application/json"}
 
 
-def without_code(body: bytes) -> bytes:
-    """The same message with its code erased: `data.otp` null and `otp_erased` among `data.flags`.
+def signature_headers(event_id: str, timestamp: int, signature: str) -> dict[str, str]:
+    """The three headers by which a receiver checks a message."""
+    return {"webhook-id": event_id, "webhook-timestamp": str(timestamp), "webhook-signature": signature}
 
-    A message that carries no code comes back as it is. Raises ValueError when `body` is not a message.
+
+def without_personal(body: bytes) -> bytes:
+    """The same message with its code and its address erased: null, and `data.flags` say so.
+
+    A message that carries neither comes back as it is. Raises ValueError when `body` is not a message.
     """
     message = json.loads(body)
     data = message["data"]
-    if data.get("otp") is None:
+    held = {name: flag for name, flag in _ERASED.items() if data.get(name) is not None}
+    if not held:
         return body
-    data["otp"] = None
-    data["flags"] = [*data.get("flags", ()), OTP_ERASED]
+    data |= dict.fromkeys(held)
+    data["flags"] = [*data.get("flags", ()), *held.values()]
     return _compact(message)
 
 

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass, field
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
 from worker.webhooks.target import Refusal
 
 EXCERPT_BYTES = 1024
-MAX_RETRY_AFTER = 3600.0
-"""Seconds; a receiver cannot put a perishable code off for longer."""
 
 _REFUSALS = frozenset(map(str, Refusal))
 
@@ -44,7 +40,7 @@ class Outcome:
     excerpt: str = field(default="", repr=False)
     """The start of the answer. Not in the repr: an answer may echo the code."""
     retry_after: float | None = None
-    """Seconds that a failing answer asks us to wait, at most `MAX_RETRY_AFTER`."""
+    """Seconds that a failing answer asks us to wait, at most `worker.retry_after.LONGEST`."""
 
 
 def verdict(status: int | None, error: str | None) -> Verdict:
@@ -62,20 +58,3 @@ def excerpt(answer: bytes) -> str:
     """The first KiB as text that is safe to show: no control characters but line feed and tab."""
     text = answer[:EXCERPT_BYTES].decode("utf-8", "replace")
     return "".join(char for char in text if char in "\n\t" or unicodedata.category(char) != "Cc")
-
-
-def retry_after(value: str | None, now: float) -> float | None:
-    """Seconds to wait by a Retry-After header (seconds or an HTTP date, RFC 9110); nonsense is None."""
-    if value is None:
-        return None
-    text = value.strip()
-    seconds = float(text) if text.isascii() and text.isdigit() else _seconds_until(text, now)
-    return None if seconds is None else min(max(seconds, 0.0), MAX_RETRY_AFTER)
-
-
-def _seconds_until(date: str, now: float) -> float | None:
-    try:
-        moment = parsedate_to_datetime(date)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
-    except (ValueError, TypeError, OverflowError):
-        return None

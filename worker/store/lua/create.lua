@@ -2,6 +2,7 @@
 -- KEYS 1 order · 2 caller's open orders · 3 caller's orders · 4 due:buy · 5 idempotency record ("" without a key) · 6 gate
 -- ARGV 1 id · 2 caller · 3 sealed record · 4 writer · 5 body hash · 6 sealed first answer · 7 idempotency ttl s
 --      8 most in flight · 9 most per minute · 10 most per day ("" = no cap)
+--      11 spend cap of a day · 12 the least that the purchase will count, both in 1/10000 PKR
 -- Returns {"created"} · {"replay", answer} · {"mismatch"} · {"closed", reason} · {"capped", cap, seconds until free}
 local time = redis.call("TIME")
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -30,6 +31,11 @@ for _, w in ipairs(windows) do
   if w[3] ~= "" and tonumber(redis.call("GET", counter(w[1], w[2])) or "0") >= tonumber(w[3]) then
     return { "capped", w[4], left(w[2]) }
   end
+end
+if ARGV[11] ~= "" then
+  -- Only a purchase that is sent counts: this refuses what could not be sent now, and `save.lua` has the last word.
+  local spent = tonumber(redis.call("GET", "rb:caller:" .. caller .. ":spent:" .. math.floor(now / 86400000)) or "0")
+  if spent + math.max(1, tonumber(ARGV[12])) > tonumber(ARGV[11]) then return { "capped", "spend_per_day", left(86400) } end
 end
 for _, w in ipairs(windows) do
   if w[3] ~= "" then

@@ -2,10 +2,12 @@
 -- all of it, or (when somebody else wrote in between) nothing.
 -- KEYS 1 order · 2 caller's open orders · 3 due:buy · 4 due:poll · 5 due:settle · 6 due:deliver · 7 caller's events
 --      8 caller's sequence · 9 journal · 10 erase · 11 activation ("" unless newly assigned)
+--      12 caller's spend of the day ("" unless it changes) · 13 caller
 -- ARGV 1 expected version · 2 writer · 3 id · 4 new version · 5 status · 6 activation · 7 cancel_at ms · 8 sealed record
 --      9 wake lane ("" = none) · 10 wake at ms ("" = now) · 11 "1" = not before the poll already scheduled · 12 retention s ("" = open)
---      13 erase at ms ("" = leave, "0" = done) · 14 events n, then per event: id, type, host, sealed record · then journal pairs
--- Returns {"saved"} · {"conflict"} · {"missing"} · {"duplicate", owner}
+--      13 erase at ms ("" = leave, "0" = done) · 14 by how much the spend changes, in 1/10000 PKR
+--      15 events n, then per event: id, type, status, host, sealed record · then journal pairs
+-- Returns {"saved"} · {"conflict"} · {"missing"} · {"duplicate", owner} · {"over_cap"}
 local time = redis.call("TIME")
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local held = redis.call("HMGET", KEYS[1], "v", "w", "c", "e", "a", "s")
@@ -21,6 +23,14 @@ if KEYS[11] ~= "" then
   local owner = redis.call("GET", KEYS[11])
   if owner and owner ~= id then return { "duplicate", owner } end
   redis.call("SET", KEYS[11], id)
+end
+
+if KEYS[12] ~= "" then
+  local change = tonumber(ARGV[14])
+  local most = change > 0 and redis.call("HGET", KEYS[13], "m")
+  if most and tonumber(redis.call("GET", KEYS[12]) or "0") + change > tonumber(most) then return { "over_cap" } end
+  redis.call("INCRBY", KEYS[12], ARGV[14])
+  redis.call("EXPIRE", KEYS[12], 172800)
 end
 
 redis.call("HSET", KEYS[1], "v", ARGV[4], "s", ARGV[5], "w", ARGV[2])
@@ -44,16 +54,17 @@ else
   redis.call("ZREM", KEYS[2], id)
 end
 
-local place, reply = 15, held[4] or ""
-for _ = 1, tonumber(ARGV[14]) do
-  local event_id, kind, host, record = ARGV[place], ARGV[place + 1], ARGV[place + 2], ARGV[place + 3]
+local place, reply = 16, held[4] or ""
+for _ = 1, tonumber(ARGV[15]) do
+  local event_id, kind, status, host, record = unpack(ARGV, place, place + 4)
   local event, sequence = "rb:event:" .. event_id, redis.call("INCR", KEYS[8])
-  redis.call("HSET", event, "v", 1, "s", "pending", "c", caller, "o", id, "t", kind, "h", host, "q", sequence)
+  redis.call("HSET", event, "v", 1, "s", status, "c", caller, "o", id, "t", kind, "h", host, "q", sequence)
   redis.call("SET", event .. ":record", record)
   redis.call("ZADD", KEYS[7], sequence, event_id)
   reply = reply .. event_id .. " "
-  redis.call("ZADD", KEYS[6], now, event_id)
-  place = place + 4
+  -- What is only recorded is pushed to nobody: it waits to be read.
+  if status == "pending" then redis.call("ZADD", KEYS[6], now, event_id) end
+  place = place + 5
 end
 
 if reply ~= "" then redis.call("HSET", KEYS[1], "e", reply) end

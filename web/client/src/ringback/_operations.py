@@ -186,14 +186,15 @@ def list_events(
     *,
     order: str | None = None,
     status: str | None = None,
+    type: str | None = None,
     after: str | None = None,
     payload: bool = False,
     wait: float | None = None,
 ) -> Operation[Page[Delivery]]:
     """A page of events: newest first; oldest first with `after`, an event's id or empty for all that are kept."""
     request = _get(
-        "/v1/events", held=wait, order=order, status=status, after=after, payload=payload or None, limit=limit,
-        cursor=cursor,
+        "/v1/events", held=wait, order=order, status=status, type=type, after=after, payload=payload or None,
+        limit=limit, cursor=cursor,
     )  # fmt: skip
     return Operation(request, _page(Delivery))
 

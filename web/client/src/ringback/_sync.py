@@ -216,6 +216,7 @@ class Events:
         *,
         order: str | None = None,
         status: str | None = None,
+        type: str | None = None,
         after: str | None = None,
         payload: bool = False,
         limit: int | None = None,
@@ -225,7 +226,7 @@ class Events:
         `after=""` begins with the first kept one. `payload` adds what was or would be sent: the exact text, and the
         headers that sign it.
         """
-        page = partial(operations.list_events, order=order, status=status, after=after, payload=payload)
+        page = partial(operations.list_events, order=order, status=status, type=type, after=after, payload=payload)
         return self._client._each(self._client._flows.pages(page, limit))
 
     def follow(self, after: str | None = None, *, patience: float | None = None) -> Iterator[Event]:

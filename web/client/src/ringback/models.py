@@ -53,6 +53,7 @@ class ErrorCode(StrEnum):
     PROVIDER_UNREACHABLE = "provider_unreachable"
     PRICE_ABOVE_MAX = "price_above_max"
     PRICE_UNKNOWN = "price_unknown"
+    SPEND_PER_DAY = "spend_per_day"
 
 
 class RentalStatus(StrEnum):
