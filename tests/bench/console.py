@@ -7,6 +7,7 @@ more than `MOST` times as long, which is 100 ms where `/healthz` takes one.
 from __future__ import annotations
 
 import argparse
+import logging
 import statistics
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import httpx
+import structlog
 from cryptography.fernet import Fernet
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -119,6 +121,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="The console's pages beside /healthz.")
     parser.add_argument("--orders", type=int, default=ORDERS)
     orders = parser.parse_args().orders
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     slow = 0
     with tempfile.TemporaryDirectory() as folder, served(Path(folder), orders) as (client, order):
         for path in (*PATHS, f"/console/orders/{order}"):

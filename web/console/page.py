@@ -16,6 +16,7 @@ from worker.event import Event
 from worker.logs import mask_number
 from worker.operator import Act
 from worker.order import Order, rfc3339
+from worker.store.queries import MOST
 
 HIDDEN = "•••"
 SECURITY = (
@@ -48,6 +49,7 @@ def install(app: Flask) -> None:
         clock=clock, day=day, moment=rfc3339, span=span, ago=ago, number=mask_number, address=masked_address,
         place=without_query, words=words, tone=tone,
     )  # fmt: skip
+    app.jinja_env.globals["most_walked"] = MOST
     app.jinja_env.finalize = harmless
 
 

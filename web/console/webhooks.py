@@ -17,11 +17,11 @@ from worker.event import Event, EventStatus
 from worker.operator import Act
 from worker.order import EventType
 from worker.store.codec import host_of
-from worker.store.queries import answered
+from worker.store.queries import MOST, answered
 
 SENT_AGAIN = (EventStatus.EXHAUSTED, EventStatus.GONE, EventStatus.PENDING)
 """States in which many can be sent again at once."""
-MOST_AT_ONCE = 1_000
+MOST_AT_ONCE = MOST
 """Webhooks that one redelivery of many takes: as many as one question walks."""
 
 
