@@ -18,16 +18,20 @@ from worker.schedule import Lane, Wake
 from worker.settings import load
 from worker.store import Store, Vault, Written
 from worker.webhooks.guard import Guard
+from worker.webhooks.names import NoSuchName
 
 HOOK = "https://caller.example/hook"
 BODY = {"server": "1", "type": "1", "callback_url": HOOK}
+SILENT = "silent.example"
 ADDRESSES = {"caller.example": ["93.184.215.14"], "inside.example": ["10.0.0.7"]}
 
 
-def resolve(name: str) -> list[str]:
+async def resolve(name: str) -> list[str]:
     """Addresses of the made-up names."""
+    if name == SILENT:
+        raise OSError("no name server answered")
     if name not in ADDRESSES:
-        raise OSError("no such name")
+        raise NoSuchName
     return ADDRESSES[name]
 
 
@@ -51,7 +55,7 @@ class Api:
             clock=clock,
             sleep=self._sleep,
             monotonic=clock,
-            limits=limits or RateLimits(clock=clock),
+            limits=limits or RateLimits(webhooks=settings.webhooks_per_minute, refreshes=1, clock=clock),
         )
         self.shop = self.new_caller("Shop")
 
@@ -87,9 +91,10 @@ class Api:
         return waiting
 
     def due(self, lane: str) -> dict[str, float]:
-        """What is due in a lane, in epoch seconds."""
+        """What is due in a lane, in epoch seconds; what waits for its turn to be bought is due now."""
         held: list[Any] = self.raw.zrange(f"rb:due:{lane}", 0, -1, withscores=True)
-        return {one.decode(): at / 1000 for one, at in held}
+        turns: list[Any] = self.raw.zrange("rb:turns", 0, -1) if lane == Lane.BUY else []
+        return {one.decode(): at / 1000 for one, at in held} | {one.decode(): self.clock() for one in turns}
 
 
 class Asker:

@@ -154,7 +154,11 @@ class Console:
         attempt = Attempt(self.clock(), status, error, 0.042, excerpt)
         due = self.clock() + 60 if kept is EventStatus.PENDING else None
         after = event.tried(attempt, kept, due_at=due)
-        self.engine(lambda store: store.record_attempt(event, after, host_is_up=good, erase_after=None, patience=0.0))
+        self.engine(
+            lambda store: store.record_attempt(
+                event, after, endpoint_is_up=good, host_is_up=True, erase_after=None, patience=0.0
+            )
+        )
         return after
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:

@@ -274,7 +274,8 @@ class World:
 
     def events(self, order_id: str = "ord_1") -> list[str]:
         """The types of an order's webhooks, oldest first."""
-        page, _ = self.blocking.events("cal_1", order=order_id, status=None, limit=100, before=None)
+        caller = self.see(order_id).caller
+        page, _ = self.blocking.events(caller, order=order_id, status=None, limit=100, before=None)
         return [event.type for event in reversed(page)]
 
     def journal(self) -> list[str]:
@@ -282,7 +283,9 @@ class World:
         return [line["kind"] for _, line in self.blocking.journal(0.0)]
 
     def due(self, lane: str, order_id: str = "ord_1") -> float | None:
-        """When an entry is next due in a lane, in epoch seconds."""
+        """When an entry is next due in a lane, in epoch seconds; what waits for its turn is due now."""
+        if lane == "buy" and self.raw.zscore("rb:turns", order_id) is not None:
+            return self.clock()
         score = self.raw.zscore(f"rb:due:{lane}", order_id)
         return None if score is None else float(score) / 1000
 
@@ -326,5 +329,5 @@ class World:
         moments = [float(self.raw.hget("rb:limit", "hold") or 0)]
         for lane in ("buy", "poll", "settle"):
             moments += [at for _, at in self.raw.zrange(f"rb:due:{lane}", 0, -1, withscores=True)]
-        waits = any(at <= now for at in moments[1:])
+        waits = any(at <= now for at in moments[1:]) or self.raw.zcard("rb:turns") > 0
         return min([at for at in moments if at > now] + [now + 1000] * waits, default=now + 1e9) / 1000

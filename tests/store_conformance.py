@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests import builders
-from tests.builders import event, order
+from tests.builders import caller, event, order
 from worker.caller import Caps
 from worker.errors import NotFound
 from worker.event import Attempt, Event, EventStatus
@@ -17,7 +17,7 @@ from worker.journal import Entry
 from worker.order import Ending, Order, Settlement, Status
 from worker.schedule import Lane, Wake
 from worker.store import AsyncStore, Created, Idempotency, Store, Tick, Written
-from worker.store.asynchronous import PER_HOST, PROBE_AFTER
+from worker.store.asynchronous import PER_CALLER, PER_ENDPOINT, PER_HOST, PROBE_AFTER
 
 KEY = Idempotency(key="k" * 64, body="b" * 64, answer=b'{"id":"ord_1"}')
 
@@ -38,7 +38,9 @@ class Stores:
         return self.blocking.now()
 
     def due(self, lane: str, entry: str = "ord_1") -> float | None:
-        """When an entry is next due in a lane, in epoch seconds."""
+        """When an entry is next due in a lane, in epoch seconds; what waits for its turn is due now."""
+        if lane == Lane.BUY and self.raw.zscore("rb:turns", entry) is not None:
+            return self.now()
         score = self.raw.zscore(f"rb:due:{lane}", entry)
         return None if score is None else float(score) / 1000
 
@@ -71,17 +73,18 @@ class Stores:
         assert await self.engine.save(bought, got, wake=Wake(Lane.SETTLE), events=[owed]) is Written.SAVED
         return got, owed
 
-    def ping(self, event_id: str, url: str = "https://caller.example/hook") -> Event:
+    def ping(self, event_id: str, url: str = "https://caller.example/hook", caller: str = "cal_1") -> Event:
         """A webhook of no order, due now."""
-        new = event(id=event_id, order=None, type="webhook.ping", url=url, created_at=self.now())
+        new = event(id=event_id, order=None, type="webhook.ping", url=url, caller=caller, created_at=self.now())
         self.blocking.add_event(new)
         return new
 
     async def recorded(self, claimed: Event, status: EventStatus, up: bool | None, **kwargs: Any) -> int:
-        """An attempt at a claimed event, recorded."""
+        """An attempt at a claimed event, recorded; `up` is what it says of the endpoint."""
         after = claimed.tried(Attempt(self.now(), 500, None, 0.1), status, due_at=kwargs.pop("due_at", None))
-        kwargs = {"erase_after": None, "patience": 0.0, **kwargs}
-        return await self.engine.record_attempt(claimed, after, host_is_up=up, **kwargs)
+        reached = None if up is None else True
+        kwargs = {"host_is_up": reached, "erase_after": None, "patience": 0.0, **kwargs}
+        return await self.engine.record_attempt(claimed, after, endpoint_is_up=up, **kwargs)
 
     async def tick(self, worker: str, **changes: Any) -> Tick:
         """A tick of a worker's clock, by small spans."""
@@ -98,13 +101,12 @@ class CreateConformance:
         new = stores.accepted(metadata={"a": ["ü", 1]}, purpose="login")
         assert stores.blocking.load("ord_1") == await stores.engine.load("ord_1") == new
         assert stores.lanes() == ["buy"]
-        assert stores.blocking.version("ord_1") == 1
+        assert stores.blocking.peek([Store.version_of("ord_1"), Store.version_of("ord_0")]) == [b"1", None]
 
     async def test_unknown_order_is_none(self, stores: Stores):
-        """Nobody's order has no version either."""
+        """Nobody's order is not there."""
         assert stores.blocking.load("ord_0") is None
         assert await stores.engine.load("ord_0") is None
-        assert stores.blocking.version("ord_0") == 0
 
     async def test_same_key_and_body_give_the_first_answer_again(self, stores: Stores):
         """And nothing is accepted twice."""
@@ -435,6 +437,110 @@ class ClaimConformance:
         assert await stores.engine.count_missing("ord_1", 0.03) == 1
 
 
+class TurnConformance:
+    """Turns between callers whose orders wait to be bought."""
+
+    def queue(self, stores: Stores, caller: str, count: int) -> None:
+        """So many orders of a caller; their ids begin with its id."""
+        for n in range(count):
+            stores.accepted(id=f"{caller}-{n:03}", caller=caller)
+
+    async def bought(self, stores: Stores, count: int, most: int = 1) -> list[str]:
+        """The callers of the next orders that are claimed, by claims of `most` each."""
+        claimed: list[str] = []
+        while len(claimed) < count:
+            entries = (await stores.engine.claim(Lane.BUY, most, 600)).entries
+            assert entries, "nobody has a turn"
+            claimed += [order_id.partition("-")[0] for order_id, _ in entries]
+        return claimed
+
+    @pytest.mark.parametrize("most", [1, 7, 200])
+    async def test_callers_take_turns_whatever_a_claim_takes(self, stores: Stores, most: int):
+        """However many orders one has queued, another's only one is among the next."""
+        self.queue(stores, "big", 100)
+        self.queue(stores, "middle", 10)
+        self.queue(stores, "small", 1)
+        claimed = await self.bought(stores, 111, most)
+        assert "small" in claimed[:3]
+        assert claimed[:21].count("middle") == 10
+        assert claimed.count("big") == 100
+
+    async def test_newcomer_is_next_however_many_turns_were_taken(self, stores: Stores):
+        """Who had nothing queued has saved nothing up and owes nothing."""
+        self.queue(stores, "big", 100)
+        await self.bought(stores, 50)
+        self.queue(stores, "small", 3)
+        assert (await self.bought(stores, 6)).count("small") == 3
+
+    async def test_first_come_first_served_within_a_caller(self, stores: Stores):
+        """In the order in which they were posted."""
+        self.queue(stores, "big", 12)
+        claimed = [(await stores.engine.claim(Lane.BUY, 5, 600)).entries for _ in range(3)]
+        ids = [order_id for entries in claimed for order_id, _ in entries]
+        assert ids == [f"big-{n:03}" for n in range(12)]
+
+    async def test_weight_is_the_number_of_orders_in_a_turn(self, stores: Stores):
+        """Of four that are bought three are those of a caller with weight three."""
+        heavy = caller(id="heavy", weight=3)
+        assert stores.blocking.save_caller(None, heavy) is Written.SAVED
+        self.queue(stores, "heavy", 40)
+        self.queue(stores, "light", 40)
+        assert (await self.bought(stores, 40)).count("heavy") == pytest.approx(30, abs=1)
+
+    async def test_what_was_claimed_and_dropped_takes_its_turn_again(self, stores: Stores):
+        """A worker that died costs one round; what comes back does not go before other callers."""
+        self.queue(stores, "big", 3)
+        assert len((await stores.engine.claim(Lane.BUY, 10, 0.03)).entries) == 3
+        assert stores.lanes("big-000") == ["buy"]
+        await stores.pass_time(0.05)
+        self.queue(stores, "small", 1)
+        assert sorted(await self.bought(stores, 4)) == ["big", "big", "big", "small"]
+
+    async def test_withdrawn_order_gives_its_turn_back(self, stores: Stores):
+        """A caller that cancelled its whole queue is a newcomer again."""
+        self.queue(stores, "big", 50)
+        for n in range(50):
+            waiting = stores.blocking.load(f"big-{n:03}")
+            assert waiting is not None
+            stores.blocking.save(waiting, waiting.withdraw(stores.now()), wake=None)
+        assert stores.raw.zcard("rb:turns") == 0
+        self.queue(stores, "small", 20)
+        stores.accepted(id="big-x", caller="big")
+        assert "big" in (await self.bought(stores, 21))[:3]
+
+    async def test_put_off_order_comes_back_when_it_is_due(self, stores: Stores):
+        """Not before, and whoever postponed it."""
+        self.queue(stores, "big", 2)
+        await stores.engine.claim(Lane.BUY, 1, 600)
+        await stores.engine.postpone(Lane.BUY, "big-000", stores.now() - 1)
+        ids = [one for one, _ in (await stores.engine.claim(Lane.BUY, 10, 600)).entries]
+        assert ids == ["big-001", "big-000"]
+
+    async def test_under_a_cap_one_call_in_five_is_a_purchase(self, stores: Stores):
+        """However many polls are due; the other four are theirs."""
+        for n in range(100):
+            await stores.waiting(id=f"ord_{n:03}")
+        self.queue(stores, "big", 20)
+        calls = {Lane.POLL: 0, Lane.BUY: 0}
+        for _ in range(12):
+            for lane in (Lane.POLL, Lane.BUY):
+                calls[lane] += len((await stores.capped.claim(lane, 200, 0.01)).entries)
+            stores.raw.hset("rb:limit", "next", 0)
+        share = calls[Lane.BUY] / sum(calls.values())
+        assert share == pytest.approx(0.2, abs=0.04)
+
+    async def test_queue_counts_as_held_and_due(self, stores: Stores):
+        """For the clock, for metrics and for doctor."""
+        self.queue(stores, "big", 5)
+        assert (await stores.tick("w1")).hints[Lane.BUY] == 3
+        buy = stores.blocking.depths()[Lane.BUY]
+        assert (buy["held"], buy["due"]) == (5, 5)
+        assert buy["late"] == pytest.approx(1, abs=1)
+        assert (await stores.engine.depths())[Lane.BUY] == 5
+        await stores.engine.claim(Lane.BUY, 1, 600)
+        assert stores.blocking.depths()[Lane.BUY]["late"] == pytest.approx(0, abs=1)
+
+
 class DeliveryConformance:
     """Claiming webhooks and recording attempts."""
 
@@ -454,24 +560,24 @@ class DeliveryConformance:
         assert [one.id for one in await stores.engine.claim_events(10, 20, "w1")] == ["evt_1"]
 
     async def test_receiver_gets_a_few_at_a_time_and_stands_in_nobodys_way(self, stores: Stores):
-        """What finds no room at its host is put off; others go ahead."""
-        for n in range(PER_HOST + 3):
+        """What finds no room at its endpoint is put off; others go ahead."""
+        for n in range(PER_ENDPOINT + 3):
             stores.ping(f"evt_{n:02}")
         stores.ping("evt_other", "https://other.example/")
         claimed = [one.id for one in await stores.engine.claim_events(50, 20, "w1")]
-        assert len(claimed) == PER_HOST + 1
+        assert len(claimed) == PER_ENDPOINT + 1
         assert "evt_other" in claimed
         assert await stores.engine.claim_events(50, 20, "w1") == []
 
     async def test_free_place_wakes_who_waits_longest(self, stores: Stores):
         """As soon as one attempt ends the next is due."""
-        for n in range(PER_HOST + 2):
+        for n in range(PER_ENDPOINT + 2):
             stores.raw.zadd("rb:due:deliver", {stores.ping(f"evt_{n:02}").id: n})
         claimed = await stores.engine.claim_events(50, 20, "w1")
         assert await stores.recorded(claimed[0], EventStatus.DELIVERED, up=True) == 1
-        assert [one.id for one in await stores.engine.claim_events(50, 20, "w1")] == [f"evt_{PER_HOST:02}"]
+        assert [one.id for one in await stores.engine.claim_events(50, 20, "w1")] == [f"evt_{PER_ENDPOINT:02}"]
 
-    async def test_failing_host_is_probed_one_at_a_time_until_it_answers(self, stores: Stores):
+    async def test_failing_endpoint_is_probed_one_at_a_time_until_it_answers(self, stores: Stores):
         """Several failures in a row close it but for a probe; one success opens it."""
         for n in range(PROBE_AFTER):
             stores.ping(f"evt_{n}")
@@ -482,6 +588,87 @@ class DeliveryConformance:
         (probe,) = await stores.engine.claim_events(10, 20, "w1")
         assert await stores.recorded(probe, EventStatus.DELIVERED, up=True) == 2
         assert len(await stores.engine.claim_events(10, 20, "w1")) == 2
+
+    async def test_failing_endpoint_closes_no_other_at_its_host(self, stores: Stores):
+        """Another path, and another caller's same path, have places and breakers of their own; a query has not."""
+        here = "https://shared.example/a"
+        for n in range(PROBE_AFTER):
+            stores.ping(f"evt_{n}", f"{here}?n={n}")
+            (claimed,) = await stores.engine.claim_events(10, 20, "w1")
+            await stores.recorded(claimed, EventStatus.EXHAUSTED, up=False)
+        for n in range(2):
+            stores.ping(f"evt_a{n}", f"{here}?more={n}")
+            stores.ping(f"evt_b{n}", "https://shared.example/b")
+            stores.ping(f"evt_c{n}", here, caller="cal_2")
+        claimed_ids = {one.id for one in await stores.engine.claim_events(50, 20, "w1")}
+        assert claimed_ids == {"evt_a0", "evt_b0", "evt_b1", "evt_c0", "evt_c1"}
+
+    async def test_host_out_of_reach_is_probed_for_all_its_endpoints(self, stores: Stores):
+        """One attempt at a time over all of them, until one reaches it: whatever that one is answered."""
+        for n in range(PROBE_AFTER):
+            stores.ping(f"evt_{n}", f"https://away.example/{n}")
+            (claimed,) = await stores.engine.claim_events(10, 20, "w1")
+            await stores.recorded(claimed, EventStatus.EXHAUSTED, up=None, host_is_up=False)
+        for n in range(3):
+            stores.ping(f"evt_more_{n}", f"https://away.example/more/{n}")
+        (probe,) = await stores.engine.claim_events(10, 20, "w1")
+        assert await stores.recorded(probe, EventStatus.EXHAUSTED, up=False) == 2
+        assert len(await stores.engine.claim_events(10, 20, "w1")) == 2
+
+    async def test_many_hanging_endpoints_shut_out_no_other_at_their_host(self, stores: Stores):
+        """Each has more due than it has places; the newcomer has one at once, of the same caller or another's."""
+        for n in range(30 * PER_ENDPOINT):
+            stores.ping(f"evt_{n:03}", f"https://shared.example/hangs/{n % 30}")
+        hanging = len(await stores.engine.claim_events(2000, 20, "w1"))
+        assert 30 <= hanging < PER_HOST
+        stores.ping("evt_mine", "https://shared.example/mine")
+        stores.ping("evt_theirs", "https://shared.example/theirs", caller="cal_2")
+        assert {one.id for one in await stores.engine.claim_events(50, 20, "w1")} == {"evt_mine", "evt_theirs"}
+
+    async def test_caller_takes_no_more_of_a_host_than_it_leaves_free(self, stores: Stores):
+        """A caller that names another's receiver, by as many paths as it likes."""
+        for n in range(2 * PER_HOST):
+            stores.ping(f"evt_{n:03}", f"https://shared.example/{n}")
+        assert len(await stores.engine.claim_events(2000, 20, "w1")) == PER_HOST // 2
+        stores.ping("evt_theirs", "https://shared.example/theirs", caller="cal_2")
+        assert [one.id for one in await stores.engine.claim_events(50, 20, "w1")] == ["evt_theirs"]
+
+    async def test_endpoints_that_wait_for_their_host_take_turns(self, stores: Stores):
+        """Each free place goes to the next endpoint, not to the next webhook of the last."""
+        for n in range(PER_HOST // 2):
+            stores.ping(f"evt_{n:03}", f"https://shared.example/{n}")
+        flying = await stores.engine.claim_events(2000, 20, "w1")
+        for n in range(6):
+            stores.ping(f"evt_x{n}", f"https://shared.example/{'first' if n < 4 else 'second'}")
+        assert await stores.engine.claim_events(50, 20, "w1") == []
+        served = []
+        for ended in flying[:3]:
+            await stores.recorded(ended, EventStatus.DELIVERED, up=True)
+            served += [one.url.rpartition("/")[2] for one in await stores.engine.claim_events(50, 20, "w1")]
+        assert sorted(served[:2]) == ["first", "second"]
+
+    async def test_callers_share_of_all_deliveries_is_bounded(self, stores: Stores):
+        """By a number, and by what this process has left; what waits is woken by a place of its own caller's."""
+        for n in range(PER_CALLER + 20):
+            stores.ping(f"evt_{n:03}", f"https://host-{n}.example/")
+        assert len(await stores.engine.claim_events(2000, 20, "w1", free=60)) == 30
+        mine = await stores.engine.claim_events(2000, 20, "w1", free=2000)
+        assert mine == []  # all the others wait for a place by now
+        stores.raw.zadd("rb:due:deliver", {f"evt_{n:03}": 1 for n in range(30, PER_CALLER + 20)})
+        mine = await stores.engine.claim_events(2000, 20, "w1", free=2000)
+        assert len(mine) == PER_CALLER - 30
+        stores.ping("evt_theirs", caller="cal_2")
+        assert [one.id for one in await stores.engine.claim_events(50, 20, "w1")] == ["evt_theirs"]
+        assert await stores.recorded(mine[0], EventStatus.DELIVERED, up=True) >= 1
+        assert len(await stores.engine.claim_events(50, 20, "w1")) == 1
+
+    async def test_no_address_is_in_a_key(self, stores: Stores):
+        """A path or a query may hold a secret."""
+        for n in range(PER_ENDPOINT + 2):
+            stores.ping(f"evt_{n:02}", f"https://secret-host.example/secret-path-{n % 2}?secret-query")
+        claimed = await stores.engine.claim_events(50, 20, "w1")
+        await stores.recorded(claimed[0], EventStatus.PENDING, up=False, due_at=stores.now() + 5)
+        assert not [key for key in stores.raw.keys("*") if b"secret" in key]
 
     async def test_attempt_that_says_nothing_of_the_host_counts_for_nothing(self, stores: Stores):
         """What our own guard refused is no failure of the receiver."""
@@ -575,14 +762,35 @@ class HeartbeatConformance:
 
     async def test_what_a_dead_worker_was_delivering_is_due_at_once(self, stores: Stores):
         """Its leases and its places at the host are given back."""
-        for n in range(PER_HOST + 1):
+        for n in range(PER_ENDPOINT + 1):
             stores.ping(f"evt_{n}")
         await stores.engine.alive("w2", 20, 20)
-        assert len(await stores.engine.claim_events(50, 20, "w2")) == PER_HOST
+        assert len(await stores.engine.claim_events(50, 20, "w2")) == PER_ENDPOINT
         assert await stores.engine.claim_events(50, 20, "w1") == []
-        assert await stores.engine.release("w2", 0) == PER_HOST
+        assert await stores.engine.release("w2", 0) == PER_ENDPOINT
         again = await stores.engine.claim_events(50, 20, "w1")
-        assert [one.id for one in again] == [f"evt_{n}" for n in range(PER_HOST)]
+        assert [one.id for one in again] == [f"evt_{n}" for n in range(PER_ENDPOINT)]
+
+    async def test_webhook_whose_workers_die_is_handed_on_more_and_more_slowly(self, stores: Stores):
+        """At once the first time; a recorded attempt begins anew."""
+        pauses = [await self._died_with_evt_1(stores) for _ in range(4)]
+        assert pauses == [pytest.approx(pause, abs=2) for pause in (0, 4, 16, 64)]
+        stores.raw.zadd("rb:due:deliver", {"evt_1": 1})
+        (claimed,) = await stores.engine.claim_events(10, 20, "w1")
+        await stores.recorded(claimed, EventStatus.PENDING, False, due_at=stores.now() - 1)
+        assert await self._died_with_evt_1(stores) == pytest.approx(0, abs=2)
+
+    async def _died_with_evt_1(self, stores: Stores) -> float:
+        """A worker claims a webhook and dies; returns the seconds until it is due again."""
+        if stores.blocking.load_event("evt_1") is None:
+            stores.ping("evt_1")
+        stores.raw.zadd("rb:due:deliver", {"evt_1": 1})
+        await stores.engine.alive("w2", 20, 20)
+        assert len(await stores.engine.claim_events(10, 20, "w2")) == 1
+        assert await stores.engine.release("w2", 0) == 1
+        due = stores.due("deliver", "evt_1")
+        assert due is not None
+        return due - stores.now()
 
     async def test_who_is_heard_of_again_keeps_what_it_delivers(self, stores: Stores):
         """It stood still for a moment and was reported, but it is back before anything was taken from it."""
@@ -779,8 +987,8 @@ class IndexConformance:
         stores.accepted(id="ord_2")
         got, _ = await stores.received(id="ord_3")
         await stores.waiting(id="ord_4", at=stores.now() + 60)
-        for lane, lost in (("poll", "ord_1"), ("buy", "ord_2"), ("settle", "ord_3")):
-            stores.raw.zrem(f"rb:due:{lane}", lost)
+        for lane, lost in (("due:poll", "ord_1"), ("turns", "ord_2"), ("due:settle", "ord_3")):
+            stores.raw.zrem(f"rb:{lane}", lost)
         walked, mended = await stores.engine.reconcile("cal_1", 0, 10)
         assert (walked, sorted(mended)) == (4, ["ord_1", "ord_2", "ord_3"])
         assert [stores.lanes(f"ord_{n}") for n in (1, 2, 3, 4)] == [["poll"], ["buy"], ["settle"], ["poll"]]
@@ -818,7 +1026,7 @@ class IndexConformance:
         poll = stores.blocking.depths()[Lane.POLL]
         assert (poll["held"], poll["due"]) == (2, 1)
         assert poll["late"] == pytest.approx(3, abs=1)
-        assert (await stores.engine.depths())["poll"] == 2
+        assert (await stores.engine.depths())[Lane.POLL] == 2
 
     async def test_account_keeps_the_last_good_reading(self, stores: Stores):
         """An unreadable answer marks it as asked for, and changes nothing else."""
@@ -836,6 +1044,7 @@ class StoreConformance(
     CreateConformance,
     SaveConformance,
     ClaimConformance,
+    TurnConformance,
     DeliveryConformance,
     HeartbeatConformance,
     ClockConformance,

@@ -17,6 +17,7 @@ from web.api.callbacks import Callbacks, Judge
 from web.api.keyring import KeyRing
 from web.api.long_poll import LongPoll
 from web.api.metrics import Metrics
+from web.api.provider_servers import ProviderServers
 from web.api.rate_limits import RateLimits
 from web.api.requests import MOST_BODY
 from web.parts import Parts, install
@@ -48,15 +49,19 @@ def create_app(
     """
     settings = settings or _from_environment()
     vault = Vault(settings.vault_keys)
-    store = store or Store(connect(settings.store_url), vault, retention=settings.retention, otp_ttl=settings.otp_ttl)
+    store = store or Store(
+        connect(settings.store_url), vault, retention=settings.retention, otp_ttl=settings.otp_ttl,
+        storage=settings.caller_storage,
+    )  # fmt: skip
     return _assembled(
         Parts(
             settings=settings,
             store=store,
             keys=KeyRing(Callers(store), monotonic),
             callbacks=Callbacks(guard or guard_of(settings), monotonic),
-            limits=limits or RateLimits(),
-            waiting=LongPoll(sleep=sleep, monotonic=monotonic),
+            limits=limits or RateLimits(webhooks=settings.webhooks_per_minute, refreshes=settings.refreshes_per_minute),
+            waiting=LongPoll(store.peek, sleep=sleep, monotonic=monotonic),
+            servers=ProviderServers(store, monotonic),
             clock=clock,
             products=products.load(settings.products_file),
         )

@@ -10,6 +10,7 @@ from flask import Flask, current_app
 from web.api.callbacks import Callbacks
 from web.api.keyring import KeyRing
 from web.api.long_poll import LongPoll
+from web.api.provider_servers import ProviderServers
 from web.api.rate_limits import RateLimits
 from web.request_state import request_state
 from worker.caller import Caller
@@ -30,6 +31,7 @@ class Parts:
     callbacks: Callbacks
     limits: RateLimits
     waiting: LongPoll
+    servers: ProviderServers
     clock: Callable[[], float]
     products: Products
 

@@ -13,7 +13,7 @@ Then, what makes it happen at the right time:
 
 Then, what it talks to:
 
-6. `provider/`     `replies.py` and `protocol.py` read the provider's answers, `client.py` makes the calls
+6. `provider/`     `products.toml` says how to speak to it, `protocol.py` reads its answers, `client.py` makes the calls
 7. `gate.py`       pauses of buying, and how fast the provider may be called
 8. `outbox.py`     one attempt of one webhook, and what follows; `webhooks/` builds, signs, guards and posts it
 

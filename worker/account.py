@@ -55,7 +55,8 @@ class Account:
         now = self._store.clock.now()
         known = [await self._store.reading(what) for what in self._kept]
         old = {reading.what for reading in known if reading.due(now)}
-        probes = any(now >= pause.get("probe_at", now + 1) for pause in (await self._store.pauses()).values())
+        pauses = [*(await self._store.pauses()).values(), *(await self._store.item_pauses()).values()]
+        probes = any(now >= pause.get("probe_at", now + 1) for pause in pauses)
         if probes:
             old.add(BALANCE)
         return sorted(old | set(asked[:MOST_ASKED]))

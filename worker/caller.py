@@ -47,6 +47,8 @@ class Caller:
     version: int = 1
     callback_url: str | None = field(default=None, repr=False)
     caps: Caps = field(default_factory=Caps)
+    weight: int = 1
+    """Orders of its that are bought in a turn, while others wait for theirs."""
     revoked_at: float | None = None
     verify_callback: bool = False
     """Orders are refused until a ping was acknowledged (`--verify-callback`)."""
@@ -70,9 +72,9 @@ class Caller:
         """The caller with a new API key; the old one stops working at once."""
         return self._changed(key_hash=key_hash)
 
-    def with_caps(self, caps: Caps) -> Caller:
-        """The caller with other caps."""
-        return self._changed(caps=caps)
+    def with_caps(self, caps: Caps, weight: int | None = None) -> Caller:
+        """The caller with other caps, and another weight if one is given."""
+        return self._changed(caps=caps, weight=self.weight if weight is None else weight)
 
     def revoked(self, now: float) -> Caller:
         """The caller locked out; the moment at which that first happened stays."""

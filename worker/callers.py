@@ -72,9 +72,9 @@ class Callers:
         """Lock a caller out. Its orders run to their end, and their webhooks are still sent."""
         return self._change(caller_id, lambda caller: caller.revoked(now))
 
-    def limit(self, caller_id: str, caps: Caps) -> Caller:
-        """Set a caller's caps."""
-        return self._change(caller_id, lambda caller: caller.with_caps(caps))
+    def limit(self, caller_id: str, caps: Caps, weight: int | None = None) -> Caller:
+        """Set a caller's caps, and its weight if one is given."""
+        return self._change(caller_id, lambda caller: caller.with_caps(caps, weight))
 
     def _change(self, caller_id: str, change: Callable[[Caller], Caller]) -> Caller:
         """Write a change; one that lost a race is applied to what is there now."""

@@ -50,6 +50,8 @@ class Finding:
         return asdict(self)
 
 
+ITEMS_NAMED = 5
+"""Paused items that are named; the others are counted."""
 MERELY_WARNED_OF = frozenset({Pause.PROVIDER_BANNED, Pause.SWITCHED_OFF})
 """Pauses that are somebody's decision or end by themselves; the others need an operator."""
 COUNTED: Mapping[str, str] = {
@@ -227,7 +229,12 @@ def check_pauses(store: Store) -> Iterator[Finding]:
         why = f" ({pauses[reason]['reason']})" if pauses[reason].get("reason") else ""
         level = Level.WARN if reason in MERELY_WARNED_OF else Level.FAIL
         yield Finding(level, "buying", f"is paused: {reason}{why}", reason.advice)
-    if not pauses:
+    items = sorted(store.item_pauses())
+    if items:
+        more = f" and {len(items) - ITEMS_NAMED} more" if len(items) > ITEMS_NAMED else ""
+        paused = f"is paused for {', '.join(items[:ITEMS_NAMED])}{more}: the balance is too low for that"
+        yield Finding(Level.WARN, "buying", paused, Pause.INSUFFICIENT_BALANCE.advice)
+    if not pauses and not items:
         yield Finding(Level.OK, "buying", "is on")
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
+from urllib.parse import urlsplit
 
 from worker.order import rfc3339
 
@@ -72,6 +74,18 @@ class Event:
         """Whether somebody is to be told; otherwise it is only there to be read."""
         return self.url != ""
 
+    @property
+    def host(self) -> str:
+        """The receiving host (with scheme and port) as a digest: what cannot be reached is the same for all of it."""
+        parts = urlsplit(self.url)
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme)
+        return _digest(f"{parts.scheme}://{(parts.hostname or '').lower()}:{port}")
+
+    @property
+    def endpoint(self) -> str:
+        """What deliveries are kept apart by, as a digest: the caller, and its callback without the query."""
+        return _digest(f"{self.caller} {self.host} {urlsplit(self.url).path}")
+
     def tried(self, attempt: Attempt, status: EventStatus, *, due_at: float | None = None) -> Event:
         """The event after an attempt; `due_at` is when the next one is due, if any."""
         return replace(
@@ -96,5 +110,11 @@ class Event:
         }
 
 
+def _digest(text: str) -> str:
+    """What stands for an address in keys: an address may hold secrets."""
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+DEFAULT_PORTS = {"https": 443, "http": 80}
 MOST_ATTEMPTS_KEPT = 50
 """Attempts remembered per event: a whole schedule and a few redeliveries."""

@@ -1,13 +1,15 @@
 """The gate: why buying is paused, and how fast the provider may be called. Shared by all workers through the store.
 
-Trouble with the account is global, never one order's: it pauses buying (not polling, not cancelling) with a reason,
-and lifts itself after a free call has shown that the reason is gone.
+Trouble with the account pauses buying (not polling, not cancelling) with a reason, and lifts itself after a free call
+has shown that the reason is gone. A key, a ban or a floor concern everything; too little money concerns what was
+refused for it, and everything only while the balance is below the cheapest price known.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -30,6 +32,13 @@ UNDATED_BAN = 1_800.0
 """Seconds: the longest ban seen in the protocol's family, for one without a readable date."""
 
 
+SLOWEST_TRIAL = 60.0
+"""Seconds after which one order tries an item again that was refused for want of money, however low the balance."""
+TRIAL = 30.0
+"""Seconds for which the others wait for that one order's outcome."""
+FORGOTTEN = 600.0
+"""Seconds past that after which an item's pause is dropped that no order has tried."""
+
 _WORDS = {
     Word.BAD_KEY: Pause.PROVIDER_AUTH,
     Word.LOW_BALANCE: Pause.INSUFFICIENT_BALANCE,
@@ -41,25 +50,56 @@ _WORDS = {
 class Gate:
     """Reads and sets the pauses, and paces the calls to the provider."""
 
-    def __init__(self, store: AsyncStore, counters: Counters) -> None:
+    def __init__(self, store: AsyncStore, counters: Counters, *, cheapest: Decimal | None = None) -> None:
+        """`cheapest` is the lowest price known, in PKR; None while no price is."""
         self._store = store
         self._counters = counters
+        self._cheapest = cheapest
+        self._trials: set[str] = set()
         self._calls: deque[tuple[float, int]] = deque(maxlen=10_000)
 
-    async def closed(self) -> Pause | None:
-        """Why nothing may be bought just now; None while buying goes on."""
-        pauses = await self._store.pauses()
-        return next((reason for reason in Pause if reason in pauses), None)
+    async def closed(self, item: str | None = None) -> Pause | None:
+        """Why nothing (or nothing of this item) may be bought just now; None while buying goes on.
 
-    async def refused(self, reply: Declined) -> Pause | None:
-        """Pause buying if a purchase was declined for the account's sake, and say so; None for any other word."""
+        After an item's pause one order tries: the first to ask is let through, the others wait for what becomes of it.
+        """
+        pauses, held = await self._store.pauses_for(item or "")
+        reason = next((reason for reason in Pause if reason in pauses), None)
+        if reason is not None or held is None or item is None:
+            return reason
+        if self._store.clock.now() >= held["try_at"] and await self._store.take_trial(item, TRIAL):
+            self._trials.add(item)
+            return None
+        return Pause.INSUFFICIENT_BALANCE
+
+    async def refused(self, reply: Declined, item: str | None = None) -> Pause | None:
+        """Pause buying, or this item, if a purchase was declined for the account's sake; None for any other word."""
         reason = _WORDS.get(reply.word)
-        if reason is not None:
+        if reason is Pause.INSUFFICIENT_BALANCE and item is not None:
+            await self._pause_item(item)
+        elif reason is not None:
             await self.pause(reason, until=reply.until)
         if reason is Pause.INSUFFICIENT_BALANCE:
-            # Read at once: a balance that has risen over this one lifts the pause.
+            # Read at once: it shows whether there is money for anything, and what it has to rise above.
             await self.request_balance()
         return reason
+
+    async def sold(self, item: str) -> None:
+        """An item was bought: if this was the one order that tried, the pause is over for all."""
+        if item in self._trials:
+            self._trials.discard(item)
+            await self._store.resume_item(item)
+            log.info("buying_resumed", reason=Pause.INSUFFICIENT_BALANCE.value, item=item)
+
+    async def _pause_item(self, item: str) -> None:
+        self._trials.discard(item)
+        now = self._store.clock.now()
+        held = (await self._store.item_pauses()).get(item, {})
+        wait = min(SLOWEST_PROBE, 2 * held["wait"]) if held else FIRST_PROBE
+        record = {"since": held.get("since", now), "wait": wait, "probe_at": now + wait, "try_at": now + SLOWEST_TRIAL}
+        await self._store.pause_item(item, record)
+        if not held:
+            self.alert(Alert.BUYING_PAUSED, reason=Pause.INSUFFICIENT_BALANCE.value, item=item)
 
     async def pause(self, reason: Pause, *, until: float | None = None, **details: Any) -> None:
         """Pause buying; renewing a pause probes it less and less often."""
@@ -86,20 +126,27 @@ class Gate:
         for reason in (Pause.PROVIDER_AUTH, Pause.PROVIDER_BANNED):
             if reason in pauses and now >= pauses[reason]["probe_at"]:
                 await self._lift(reason)
-        low = pauses.get(Pause.INSUFFICIENT_BALANCE)
-        if low is not None:
-            await self._judge_low_balance(low, balance, now)
+        await self._judge_low_balance(balance, pauses)
 
-    async def _judge_low_balance(self, low: dict[str, Any], balance: Decimal, now: float) -> None:
-        """Buying goes on once the balance has risen, or after a minute to let one order try."""
-        if "balance" not in low:
-            await self._store.pause(
-                Pause.INSUFFICIENT_BALANCE, {**low, "balance": str(balance), "probe_at": now + low["wait"]}
-            )
-        elif balance > Decimal(low["balance"]) or now >= low["since"] + SLOWEST_PROBE:
+    async def _judge_low_balance(self, balance: Decimal, pauses: Mapping[str, Any]) -> None:
+        """What a balance says of the items that were refused for want of money, and of everything."""
+        items = await self._store.item_pauses()
+        if items and self._cheapest is not None and balance < self._cheapest:
+            await self.pause(Pause.INSUFFICIENT_BALANCE, balance=str(balance))
+        elif Pause.INSUFFICIENT_BALANCE in pauses:
             await self._lift(Pause.INSUFFICIENT_BALANCE)
-        else:
-            await self._store.pause(Pause.INSUFFICIENT_BALANCE, {**low, "probe_at": now + low["wait"]})
+        for item, held in items.items():
+            await self._judge_item(item, held, balance)
+
+    async def _judge_item(self, item: str, held: dict[str, Any], balance: Decimal) -> None:
+        """One order may try once the balance has risen above what it was when the item was refused."""
+        now = self._store.clock.now()
+        if now > held["try_at"] + FORGOTTEN:
+            return await self._store.resume_item(item)
+        seen = held.setdefault("balance", str(balance))
+        rose = balance > Decimal(seen)
+        try_at = min(held["try_at"], now) if rose else held["try_at"]
+        return await self._store.pause_item(item, {**held, "try_at": try_at, "probe_at": now + held["wait"]})
 
     async def _lift(self, reason: Pause) -> None:
         await self._store.resume(reason)

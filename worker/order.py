@@ -118,6 +118,7 @@ _R, _E, _X, _F = Status.RECEIVED, Status.EXPIRED, Status.CANCELLED, Status.FAILE
 TRANSITIONS: Mapping[str, Transition] = {
     t.name: t
     for t in (
+        Transition("hold_back", (_Q,), None, "its turn came while buying was paused: the buy budget counts from here"),
         Transition("intend", (_Q,), _B, "the purchase is about to be sent"),
         Transition("put_off", (_B,), _Q, "nothing was bought; ask again later"),
         Transition("reject", (_Q, _B), _F, "nothing was bought and nothing will be", EventType.FAILED),
@@ -250,7 +251,7 @@ class Order:
     refunded_at: float | None = None
     finishes: int = 0
     first_attempt_at: float | None = None
-    """When the first purchase was sent; the buy budget counts from it."""
+    """When its turn first came, to be bought or to be held back by a pause; the buy budget counts from it."""
     intended_at: float | None = None
     """When the purchase that is under way, or was made, was intended."""
     received_at: float | None = None
@@ -277,6 +278,10 @@ class Order:
         return self.otp is not None or (self.purchase is not None and self.purchase.address is not None)
 
     # The moments of an order, in the order in which they can happen.
+
+    def hold_back(self, now: float) -> Order:
+        """Note that its turn came while nothing may be bought."""
+        return self._move("hold_back", first_attempt_at=now)
 
     def intend(self, now: float, quote: Decimal | None = None, counted: Decimal | None = None) -> Order:
         """Record that a purchase is about to be sent, at which price if known, and what it counts against the cap."""

@@ -18,6 +18,8 @@ from worker.webhooks.signing import sign
 
 ERASE_AFTER_ACK = 900.0
 """Seconds after a caller acknowledged its code until the code is erased (contract.md, RINGBACK_OTP_TTL)."""
+OUT_OF_REACH = frozenset({"dns", "tls", "connect_refused", "connect_timeout", "unreachable"})
+"""Errors that are about a host, whatever the endpoint there."""
 NO_SECRET = "no_secret"  # noqa: S105 - an error class, not a password
 PATIENCE = 60.0
 """Seconds for which an attempt's record is held while the store cannot be reached; after that it is tried again."""
@@ -54,7 +56,7 @@ class Outbox:
     async def deliver(self, event: Event) -> tuple[Event, int]:
         """One attempt to deliver a claimed event.
 
-        Returns the event as it was written, and how many that waited for the same host are due now.
+        Returns the event as it was written, and how many that waited for a place are due now.
         """
         started = self._store.clock.now()
         secrets = await self._secrets_of(event.caller)
@@ -62,7 +64,7 @@ class Outbox:
         after = self._judged(event, outcome, started)
         acknowledged = after.status is EventStatus.DELIVERED
         woken = await self._store.record_attempt(
-            event, after, host_is_up=_host_is_up(outcome), patience=PATIENCE,
+            event, after, endpoint_is_up=_endpoint_is_up(outcome), host_is_up=_host_is_up(outcome), patience=PATIENCE,
             erase_after=ERASE_AFTER_ACK if acknowledged and event.type == EventType.OTP_RECEIVED else None,
         )  # fmt: skip
         if acknowledged and event.type == EventType.PING:
@@ -88,14 +90,15 @@ class Outbox:
         if outcome.verdict is Verdict.gone:
             return event.tried(attempt, EventStatus.GONE)
         now = self._store.clock.now()
-        due = schedule.next_delivery(self._waits, event.tries + 1, now, outcome.retry_after, self._chance)
+        waits = () if event.type == EventType.PING else self._waits  # a ping that finds nobody says so at once
+        due = schedule.next_delivery(waits, event.tries + 1, now, outcome.retry_after, self._chance)
         if due is None:
             return event.tried(attempt, EventStatus.EXHAUSTED)
         return event.tried(attempt, EventStatus.PENDING, due_at=due)
 
     def _count(self, event: Event, outcome: Outcome) -> None:
         self._counters.add("deliveries", verdict=outcome.verdict.value)
-        if event.status is EventStatus.EXHAUSTED:
+        if event.status is EventStatus.EXHAUSTED and event.type != EventType.PING:
             self._counters.add("events_exhausted")
             self._gate.alert(Alert.EVENT_EXHAUSTED, event_id=event.id)
         if event.status is EventStatus.DELIVERED and event.type == EventType.OTP_RECEIVED and event.tries == 1:
@@ -106,7 +109,12 @@ class Outbox:
 
 
 def _host_is_up(outcome: Outcome) -> bool | None:
-    """What an attempt says of the receiving host; what never went out says nothing."""
+    """What an attempt says of the receiving host: whether it can be reached. What never went out says nothing."""
     if outcome.verdict is Verdict.refused or outcome.error == NO_SECRET:
         return None
-    return outcome.status is not None and outcome.status < 500
+    return outcome.error not in OUT_OF_REACH
+
+
+def _endpoint_is_up(outcome: Outcome) -> bool | None:
+    """What an attempt says of the endpoint: whether it answers, once its host is reached."""
+    return outcome.status is not None and outcome.status < 500 if _host_is_up(outcome) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from worker.order import ErrorCode
+from worker.order import ErrorCode, Order
 
 
 class Pause(StrEnum):
@@ -13,7 +13,7 @@ class Pause(StrEnum):
     PROVIDER_AUTH = "provider_auth"
     """The provider refuses the key."""
     INSUFFICIENT_BALANCE = "insufficient_balance"
-    """The provider refused a purchase for want of money."""
+    """The provider refused a purchase for want of money: pauses what was refused, or (too poor for anything) all."""
     PROVIDER_BANNED = "provider_banned"
     """The provider banned the account for a time."""
     BELOW_MIN_BALANCE = "below_min_balance"
@@ -35,6 +35,11 @@ class Pause(StrEnum):
     def advice(self) -> str:
         """What an operator does about it."""
         return _ADVICE[self]
+
+
+def item_of(order: Order) -> str:
+    """What an order wants to buy, as pauses tell one from another: its product, and the product's fields by name."""
+    return "/".join([order.product, *(value for _, value in sorted(order.item.items()))])
 
 
 _ERRORS = {

@@ -1,7 +1,8 @@
 """Reconciliation: what became of every purchase by the journal, and whether the balances bear it out. Pure.
 
-The provider names no prices, so they are inferred: a balance that fell between two readings with exactly one
-purchase in between fell by its price. Where that cannot be told, the report says so and guesses nothing.
+A purchase whose price was read stands in the journal with it. The others' prices are inferred: a balance that fell
+between two readings with exactly one such purchase in between fell by its price. Where that cannot be told, the report
+says so and guesses nothing.
 """
 
 from __future__ import annotations
@@ -73,6 +74,8 @@ class OrderMoney:
     code_came: bool = False
     """A number whose code came is owed for: its finish may fail, its money is not in doubt."""
     price: Decimal | None = None
+    known_price: Decimal | None = None
+    """The price that was read right before the purchase."""
     shown: str = ""
     """What the balance shows of an order in doubt: charged, not charged, refunded or not refunded."""
 
@@ -196,6 +199,7 @@ class _Book:
             self._note_motion(at, order, kind)
             self._note_money(order, kind, fields.get("status", ""))
             self._note_fate(at, order, kind, fields.get("caller", ""))
+            self._note_price(order, kind, fields.get("price"))
 
     def _read_balance(self, at: float, balance: Decimal) -> None:
         if any(at - since < LONGEST_LIFE for since in self._in_motion.values()):
@@ -240,13 +244,19 @@ class _Book:
         account.refunded |= kind == Entry.REFUNDED
         account.code_came |= kind == Entry.RECEIVED
 
+    def _note_price(self, order: str, kind: str, price: str | None) -> None:
+        """What was read right before the purchase; one that was sent at another price supersedes it."""
+        if kind == Entry.INTENT:
+            self._accounts[order].price = self._accounts[order].known_price = None if price is None else Decimal(price)
+
     # Judging.
 
     def infer_prices(self) -> None:
         """Find the prices that the balances show; each may help to find the next."""
         while sum(map(self._infer_price, self._stretches)):
             pass
-        prices = {account.price for account in self._accounts.values() if account.price is not None}
+        named = [account for account in self._accounts.values() if account.known_price is None]
+        prices = {account.price for account in named if account.price is not None}
         self._price = prices.pop() if len(prices) == 1 else None
 
     def _infer_price(self, stretch: Stretch) -> bool:

@@ -29,6 +29,13 @@ FINISH_TRIES = 5
 SLOWEST_ATTEMPT = 20.0
 """Longest wait between two purchases that sold nothing."""
 
+FREE_REFUSALS = 20
+"""Orders of a caller that the provider may refuse before its next ones have to wait."""
+REFUSALS_KEPT = 3600
+"""Seconds after the last refusal at which they are forgotten."""
+LONGEST_HOLD = 600
+"""Seconds for which a caller whose orders are refused is held off at most."""
+
 Chance = Callable[[], float]
 """A number in [0, 1), as `random.random` returns it."""
 
@@ -106,3 +113,9 @@ def next_delivery(
     wait = schedule[failures - 1]
     asked = min(retry_after or 0.0, max(schedule))
     return now + max(wait, asked) * (1 + 0.2 * chance())
+
+
+def hold_after(refusals: int) -> int:
+    """Seconds for which a caller's orders are not taken after so many refusals: twice as long after each one more."""
+    over = refusals - FREE_REFUSALS
+    return 0 if over < 0 else min(LONGEST_HOLD, 2 ** min(over + 1, 10))

@@ -13,6 +13,7 @@ from worker.gate import Gate
 from worker.housekeeping import Housekeeping
 from worker.lifecycle import Lifecycle, Rules
 from worker.metrics import Counters
+from worker.order import DEFAULT_PRODUCT
 from worker.outbox import Outbox
 from worker.provider import products
 from worker.provider.client import Provider
@@ -73,6 +74,8 @@ async def build(settings: Settings) -> Services:
     vault = Vault(settings.vault_keys)
     counters = Counters()
     floor = None if settings.min_balance is None else Decimal(str(settings.min_balance))
+    # Only where nothing else is sold is the one price that is set the cheapest of all.
+    cheapest = settings.cheap_price if settings.products == (DEFAULT_PRODUCT,) else None
     store = AsyncStore(
         connect_async(settings.store_url),
         vault,
@@ -91,7 +94,7 @@ async def build(settings: Settings) -> Services:
         counted={"cheap": settings.cheap_price},
     )
     sender = Sender(guard_of(settings), timeout=settings.webhook_timeout, version=version())
-    gate = Gate(store, counters)
+    gate = Gate(store, counters, cheapest=cheapest)
     rules = Rules(
         poll_interval=settings.poll_interval,
         buy_deadline=settings.buy_deadline,

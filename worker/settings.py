@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from decimal import Decimal
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -70,11 +70,23 @@ class Settings(BaseModel):
     callback_allowed_ports: tuple[int, ...] = Field(
         (), description="ports a callback may name besides the scheme's own"
     )
+    callback_nameservers: tuple[str, ...] = Field(
+        (), description="name servers (`address` or `address:port`) that look callbacks up instead of the system's"
+    )
     otp_ttl: Seconds = Field(
         86_400.0,
         description="seconds after which a stored OTP is erased at the latest; 900 s after the caller acknowledged it",
     )
     retention: Seconds = Field(604_800.0, description="seconds an ended order stays readable")
+    caller_storage: Annotated[int, Field(ge=1_000_000)] = Field(
+        536_870_912, description="bytes that one caller's orders and events may take within the retention; past it: 429"
+    )
+    webhooks_per_minute: Annotated[int, Field(ge=1)] = Field(
+        60, description="pings and redeliveries that one caller may ask of one web process in a minute; past it: 429"
+    )
+    refreshes_per_minute: Annotated[int, Field(ge=1)] = Field(
+        1, description="times that one caller may ask one web process in a minute to have one reading made anew"
+    )
     min_balance: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
         None, description="stop buying below this balance"
     )
@@ -106,6 +118,7 @@ class Settings(BaseModel):
         "webhook_schedule",
         "callback_allowed_networks",
         "callback_allowed_ports",
+        "callback_nameservers",
         "products",
         mode="before",
     )
@@ -138,6 +151,14 @@ class Settings(BaseModel):
         if any(not 0 < port < 65536 for port in ports):
             raise ValueError("a port lies between 1 and 65535")
         return ports
+
+    @field_validator("callback_nameservers")
+    @classmethod
+    def _are_servers(cls, servers: tuple[str, ...]) -> tuple[str, ...]:
+        for server in servers:
+            host, colon, port = server.rpartition(":")
+            ip_address(host if colon and port.isdigit() else server)
+        return servers
 
     @field_validator("redis_url", "broker_url")
     @classmethod

@@ -67,6 +67,8 @@ class Engine:
             "RINGBACK_CALLBACK_ALLOW_HTTP": "true",
             "RINGBACK_CALLBACK_ALLOWED_NETWORKS": "127.0.0.0/8",
             "RINGBACK_ORDER_TIMEOUT": "7200",
+            "RINGBACK_CALLER_STORAGE": str(10**12),  # one caller stands for all
+            "RINGBACK_WEBHOOKS_PER_MINUTE": str(10**9),
         }
 
     def add_worker(self, *, queues: str = "", **settings: str) -> subprocess.Popen[bytes]:

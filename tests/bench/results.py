@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from tests.bench.figures import Figure, Window, at_least, at_most, quantile, told, untaken
 from tests.bench.plan import Plan
 from tests.bench.second import SLOW, Pair
+from tests.bench.turns import CALLERS, ORDERS, Cost
 
 ON_TIME = 0.99
 """The share of polls that must come less than a second late for a load to count as carried."""
@@ -38,6 +39,7 @@ class Results:
     bought_micros: float | None = None
     bought_redis_micros: float | None = None
     ping_micros: float | None = None
+    turns: Cost | None = None
     post_micros: float | None = None
     kept_micros: float | None = None
     failures: dict[str, str] = field(default_factory=dict)
@@ -62,6 +64,7 @@ def table(results: Results) -> list[Figure]:
         _webhooks,
         _kept,
         _idle,
+        _turns,
         _second_by_calls,
         _second_by_share,
         _second_by_machine,
@@ -121,6 +124,15 @@ def _carried(results: Results) -> Iterator[Figure]:
         unit="",
         note=f"{tried}; {seen.rate:,.0f} polls/s at the goal",
     )
+
+
+def _turns(results: Results) -> Iterator[Figure]:
+    """A claim of purchases with turns between callers, times one without."""
+    if results.turns is None:
+        raise TypeError
+    name = f"a claim of purchases, {CALLERS:,} callers with {ORDERS:,} queued, times one without turns"
+    note = f"{results.turns.turns:.0f} µs against {results.turns.without:.0f} µs in Redis"
+    yield at_most(name, results.turns.ratio, 1.2, note=note)
 
 
 def _growth(results: Results) -> Iterator[Figure]:

@@ -16,7 +16,7 @@ import httpx
 import redis
 from rich.console import Console
 
-from tests.bench import engine, report, rivals, scaling, second
+from tests.bench import engine, report, rivals, scaling, second, turns
 from tests.bench.figures import Meter
 from tests.bench.plan import FULL, QUICK, Plan
 from tests.bench.record import Record
@@ -51,6 +51,7 @@ class Bench:
         self.floor()
         self.peers()
         self.api()
+        self.turns()
         self.ringback()
         return self.results
 
@@ -76,6 +77,11 @@ class Bench:
         """Bare Flask under ringback's gunicorn line."""
         with self.step("a bare Flask endpoint"), Stage() as stage:
             self.results.bare_api = engine.bare_flask(stage, seconds=self.plan.post_seconds).rate
+
+    def turns(self) -> None:
+        """What it costs that callers take turns."""
+        with self.step("a claim among a thousand callers"):
+            self.results.turns = turns.measure()
 
     def ringback(self) -> None:
         """Ringback from idle to the largest load, on one stage."""

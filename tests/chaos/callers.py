@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import secrets
+import socket
 import threading
 import time
 from collections.abc import Sequence
@@ -14,12 +16,18 @@ from typing import Any
 import httpx
 
 from tests.chaos.fates import Fate
+from tests.e2e.provider import buy
 from tests.e2e.stack import Stack
+from tests.flood import flooding
 
 PATIENCE = 60.0
 """Seconds for which a caller repeats a request."""
 PAUSE = 0.3
 """Seconds between two repetitions."""
+SHARES = (60, 20, 12, 6, 2)
+"""How much of the orders each of five callers places."""
+HOSTILE_EVERY, MOST_HOSTILE = 0.05, 1_000
+"""Seconds between two orders of the hostile caller, and how many it places at most."""
 LIFE = 200.0
 """Seconds a number lives: longer than its order's timeout, the outage and two leases of a killed step together."""
 
@@ -30,6 +38,7 @@ class Placed:
 
     fate: Fate
     server: str
+    client: httpx.Client
     key: str = field(default_factory=lambda: secrets.token_hex(12))
     id: str = ""
 
@@ -47,7 +56,11 @@ class Callers:
         self._going = threading.Event()
         self._acts: list[Future[None]] = []
         self._moments = sorted(chance.uniform(0, span) for _ in fates)
-        self.placed = [Placed(fate, self._stage(fate)) for fate in fates]
+        stack.others += [stack.add_caller(f"caller-{n}") for n in range(1, len(SHARES))]
+        owners = chance.choices([stack.api, *stack.others], SHARES, k=len(fates))
+        self.placed = [Placed(fate, self._stage(fate), owner) for fate, owner in zip(fates, owners, strict=True)]
+        self._hostile = stack.add_caller("hostile")
+        self._over = threading.Event()
         self.repeated = 0
 
     def start(self) -> None:
@@ -57,21 +70,26 @@ class Callers:
             self._pool.submit(self._act, begun + at, order)
             for at, order in zip(self._moments, self.placed, strict=True)
         ]
+        self._acts.append(self._pool.submit(self._annoy))
 
     def finish(self) -> None:
         """Wait for the last one. Raises what went wrong for any of them."""
-        for act in self._acts:
+        *placing, annoying = self._acts
+        for act in placing:
             act.result(timeout=2 * PATIENCE)
+        self._over.set()
+        annoying.result(timeout=2 * PATIENCE)
         self._pool.shutdown()
 
     def place(self, order: Placed) -> None:
         """POST an order until it is accepted."""
-        told = self._insist("/v1/orders", order.key, {
+        told = self._insist(order.client, "/v1/orders", order.key, {
             "server": order.server, "type": "1", "timeout": order.fate.timeout, "metadata": {"fate": order.fate.name},
             "callback_url": self._stack.hook(order.server),
         })  # fmt: skip
         order.id = told["id"]
         self._stack.posted[order.id] = order.server
+        self._stack.owners[order.id] = order.client
 
     def _stage(self, fate: Fate) -> str:
         server, stack = self._stack.new_server(), self._stack
@@ -87,13 +105,28 @@ class Callers:
         self.place(order)
         if order.fate.cancelled_after is not None:
             time.sleep(order.fate.cancelled_after)
-            self._insist(f"/v1/orders/{order.id}/cancel")
+            self._insist(order.client, f"/v1/orders/{order.id}/cancel")
 
-    def _insist(self, path: str, key: str | None = None, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    def _annoy(self) -> None:
+        """The hostile caller: free orders without end, half of whose receivers flood while the others never answer."""
+        server = self._stack.new_server()
+        self._stack.provider.stage(server, buy("word", body="BAD_SERVER", times=-1))
+        with flooding() as port, socket.create_server(("127.0.0.1", 0)) as silent:
+            hooks = itertools.cycle([port, silent.getsockname()[1]])
+            for n in range(MOST_HOSTILE):
+                hook = f"http://127.0.0.1:{next(hooks)}/{n}"
+                self._post(self._hostile, "/v1/orders", None, {"server": server, "type": "1", "callback_url": hook})
+                if self._over.wait(HOSTILE_EVERY):
+                    break
+            self._over.wait(2 * PATIENCE)
+
+    def _insist(
+        self, client: httpx.Client, path: str, key: str | None = None, body: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
         """POST until there is an answer; a web process that is gone or cannot reach its store is asked again."""
         until = time.monotonic() + PATIENCE
         while True:
-            answer = self._post(path, key, body)
+            answer = self._post(client, path, key, body)
             if answer.status_code == 202:
                 return dict(answer.json())
             assert answer.status_code in (409, 503), f"{path}: {answer.status_code} {answer.text}"
@@ -101,9 +134,9 @@ class Callers:
             self.repeated += 1
             time.sleep(PAUSE)
 
-    def _post(self, path: str, key: str | None, body: dict[str, Any] | None) -> httpx.Response:
+    def _post(self, client: httpx.Client, path: str, key: str | None, body: dict[str, Any] | None) -> httpx.Response:
         headers = {"Idempotency-Key": key} if key else {}
         try:
-            return self._stack.api.post(path, json=body, headers=headers, timeout=10)
+            return client.post(path, json=body, headers=headers, timeout=10)
         except httpx.TransportError:
             return httpx.Response(503, text="no answer")

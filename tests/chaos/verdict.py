@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import httpx
+
 from tests.chaos.callers import Placed
 from tests.chaos.fates import BY_STORM
 from tests.e2e.invariants import Leeway, check_leaks, check_order
@@ -22,10 +24,15 @@ SCARS = re.compile(
 
 
 def listed(stack: Stack, path: str, **query: Any) -> Iterator[dict[str, Any]]:
-    """Everything that a list of the API holds."""
+    """Everything that a list of the API holds, of every caller."""
+    for client in (stack.api, *stack.others):
+        yield from _listed(client, path, query)
+
+
+def _listed(client: httpx.Client, path: str, query: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     cursor: dict[str, Any] = {}
     while True:
-        answer = stack.api.get(path, params={"limit": PAGE, **query, **cursor})
+        answer = client.get(path, params={"limit": PAGE, **query, **cursor})
         assert answer.status_code == 200, answer.text
         page = answer.json()
         yield from page["data"]

@@ -21,7 +21,7 @@ from worker.order import EventType
 from worker.settings import load
 from worker.store import Store, Vault, keys
 from worker.store.codec import ms
-from worker.webhooks.guard import CallbackRefused, Refusal
+from worker.webhooks.guard import CallbackRefused, Refusal, Target
 
 CALLS = {
     ("post", "/v1/orders"),
@@ -46,10 +46,15 @@ CALLS = {
 class AnyCallback:
     """A judge that lets pass what looks like a callback: where one leads is no part of the description."""
 
-    def check(self, url: str) -> None:
+    def target(self, url: str) -> Target:
         """Refuse what is no http(s) URL."""
         if not re.fullmatch("https?://[!-~]+", url):
-            raise CallbackRefused(Refusal.bad_url, "this is no URL")
+            raise CallbackRefused(Refusal.bad_url, "is not a URL")
+        return Target("https", "93.184.215.14", 443, "/", literal=True)
+
+    async def resolve(self, host: str, port: int) -> list[str]:
+        """Nothing is looked up here."""
+        return [host]
 
 
 class StillClock:

@@ -24,6 +24,9 @@ class Play:
     """One row. What is None is not asked about; a pair is the fewest and the most."""
 
     name: str
+    product: str = "cheap"
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """What the order says besides what it names."""
     faults: Sequence[Script] = ()
     rules: Mapping[str, Any] = field(default_factory=dict)
     sms: tuple[str, float] | None = None
@@ -91,8 +94,9 @@ def begin(stack: Stack, play: Play) -> Run:
     """Set the stage and post the order."""
     server = stack.new_server()
     cues = play.cues(stack, server) if play.cues else None
-    stack.provider.stage(server, *play.faults, rules=play.rules, sms=play.sms, cues=cues)
-    order = stack.post(server, timeout=play.timeout, metadata={"play": play.name})
+    stack.provider.stage(server, *play.faults, rules=play.rules, sms=play.sms, cues=cues, product=play.product)
+    product = {} if play.product == "cheap" else {"product": play.product}
+    order = stack.post(server, timeout=play.timeout, metadata={"play": play.name}, **product, **play.fields)
     return Run(stack, play, order["id"], server)
 
 

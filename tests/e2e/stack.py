@@ -7,7 +7,6 @@ are ours too. Logs are kept in a folder and shown when a test fails.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
 import secrets
@@ -22,7 +21,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from tests.e2e.provider import Script, Theatre
+from tests.e2e.provider import STAGES, Script, Theatre
 from tests.e2e.receiver import Delivery, Receiver
 from worker.local.embedded import EmbeddedStore, Fsync
 from worker.local.processes import ends_with_parent, free_port
@@ -30,8 +29,6 @@ from worker.local.processes import ends_with_parent, free_port
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 TERMINAL = ("received", "expired", "cancelled", "failed")
-FIRST_SERVER = 100
-"""Servers below it are the sandbox's own; each order gets one of its own from here on."""
 
 POLL_INTERVAL, EARLIEST_CANCEL, CANCEL_RETRY, BUY_BUDGET, BUY_DEADLINE = 0.5, 1.5, 1.0, 4.0, 3.0
 FAST: Mapping[str, str] = {
@@ -40,10 +37,19 @@ FAST: Mapping[str, str] = {
     "RINGBACK_CANCEL_RETRY": str(CANCEL_RETRY),
     "RINGBACK_BUY_BUDGET": str(BUY_BUDGET),
     "RINGBACK_BUY_DEADLINE": str(BUY_DEADLINE),
+    "RINGBACK_PRODUCTS": "cheap,sms,email",
     "RINGBACK_WEBHOOK_SCHEDULE": "0.3,0.5,1",
+    "RINGBACK_WEBHOOKS_PER_MINUTE": "1000",
+    "RINGBACK_REFRESHES_PER_MINUTE": "1000",
     "RINGBACK_CALLBACK_ALLOW_HTTP": "true",
     "RINGBACK_CALLBACK_ALLOWED_NETWORKS": "127.0.0.0/8",
 }
+PLACES: Mapping[str, Callable[[str], dict[str, str]]] = {
+    "cheap": lambda server: {"server": server, "type": "1"},
+    "sms": lambda server: {"service": "tg", "country": server, "type": "4"},
+    "email": lambda server: {"service": "tg", "domain": server},
+}
+"""What an order of each product names, so that it plays on a stage of its own."""
 LIFE = 120.0
 """Seconds a number lives here unless a scenario says otherwise."""
 
@@ -195,11 +201,15 @@ class Stack:
         )  # fmt: skip
         self.caller: dict[str, str] = {}
         self.posted: dict[str, str] = {}
+        self.others: list[httpx.Client] = []
+        """Further callers of the same web."""
+        self.owners: dict[str, httpx.Client] = {}
+        """Whose an order is, if not the first caller's."""
         self.web: Process
         self.workers: list[Process] = []
         self._count = workers
         self._worker_settings = worker_settings or {}
-        self._servers = itertools.count(FIRST_SERVER)
+        self._servers = iter(STAGES)
 
     def __enter__(self) -> Stack:
         try:
@@ -233,12 +243,18 @@ class Stack:
             process.start()
         self.caller = self.ringback("caller", "create", "e2e", "--callback-url", self.receiver.url + "/hook")
         self.receiver.secret = self.caller["webhook_secret"]
-        self.api = httpx.Client(
-            base_url=f"http://127.0.0.1:{self.port}",
-            headers={"Authorization": f"Bearer {self.caller['api_key']}"},
-            timeout=70,
-        )
+        self.api = self._client(self.caller)
         self.wait_until_ready()
+
+    def add_caller(self, name: str) -> httpx.Client:
+        """A further caller, whose webhooks the receiver verifies too."""
+        made = self.ringback("caller", "create", name, "--callback-url", f"{self.receiver.url}/hook")
+        self.receiver.secrets.append(made["webhook_secret"])
+        return self._client(made)
+
+    def _client(self, caller: Mapping[str, str]) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {caller['api_key']}"}
+        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers=headers, timeout=70)
 
     @property
     def processes(self) -> list[Process]:
@@ -249,8 +265,8 @@ class Stack:
         """End everything that was started."""
         for process in [*self.workers, *([self.web] if hasattr(self, "web") else [])]:
             process.stop()
-        if hasattr(self, "api"):
-            self.api.close()
+        for client in [*self.others, *([self.api] if hasattr(self, "api") else [])]:
+            client.close()
         self.provider.stop()
         self.receiver.stop()
         self.store.stop()
@@ -303,10 +319,10 @@ class Stack:
         """A server that nobody has bought from."""
         return str(next(self._servers))
 
-    def post(self, server: str | None = None, **fields: Any) -> dict[str, Any]:
+    def post(self, server: str | None = None, /, **fields: Any) -> dict[str, Any]:
         """Post an order; its webhooks come to `/hook/<server>`. Returns the order."""
         server = server or self.new_server()
-        body = {"server": server, "type": "1", "callback_url": self.hook(server), **fields}
+        body = {**PLACES[fields.get("product", "cheap")](server), "callback_url": self.hook(server), **fields}
         answer = self.api.post("/v1/orders", json=body)
         assert answer.status_code == 202, answer.text
         order: dict[str, Any] = answer.json()
@@ -331,13 +347,13 @@ class Stack:
 
     def order(self, order_id: str) -> dict[str, Any]:
         """The order as the web shows it."""
-        answer = self._get(f"/v1/orders/{order_id}")
+        answer = self._get(f"/v1/orders/{order_id}", self.owners.get(order_id))
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
     def events(self, order_id: str) -> list[dict[str, Any]]:
         """The order's events, oldest first."""
-        answer = self._get("/v1/events", params={"order": order_id, "limit": 50})
+        answer = self._get("/v1/events", self.owners.get(order_id), params={"order": order_id, "limit": 50})
         assert answer.status_code == 200, answer.text
         return list(reversed(answer.json()["data"]))
 
@@ -383,10 +399,10 @@ class Stack:
     def _told(self, order_id: str) -> bool:
         return all(event["status"] != "pending" for event in self.events(order_id))
 
-    def _get(self, path: str, **kwargs: Any) -> httpx.Response:
+    def _get(self, path: str, client: httpx.Client | None = None, **kwargs: Any) -> httpx.Response:
         """GET; a web process that is not there is a 503."""
         try:
-            return self.api.get(path, **kwargs)
+            return (client or self.api).get(path, **kwargs)
         except httpx.TransportError:
             return httpx.Response(503)
 

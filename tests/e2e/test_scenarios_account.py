@@ -34,8 +34,9 @@ PAGE = "<html><body>ACCESS_BALANCE:99.00</body></html>"
 
 @pytest.fixture(scope="module")
 def treasury(real_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """One worker, and a buy budget that outlasts a pause."""
-    yield from checked_stack(tmp_path_factory.mktemp("treasury"), settings={"RINGBACK_BUY_BUDGET": "25"})
+    """One worker, a buy budget that outlasts a pause, and a price known."""
+    settings = {"RINGBACK_BUY_BUDGET": "25", "RINGBACK_CHEAP_PRICE": "10", "RINGBACK_PRODUCTS": "cheap"}
+    yield from checked_stack(tmp_path_factory.mktemp("treasury"), settings=settings)
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +46,7 @@ def calm(treasury: Stack) -> Iterator[None]:
     treasury.provider.clear_faults()
     treasury.provider.set_balance("1000000")
     with redis.Redis.from_url(treasury.store.url) as client:
-        client.delete(keys.GATE, keys.LIMIT)
+        client.delete(keys.GATE, keys.PAUSED_ITEMS, keys.LIMIT)
 
 
 def account(action: str, kind: str, **kwargs: Any) -> Script:
@@ -59,8 +60,9 @@ def read(stack: Stack, path: str) -> dict[str, Any]:
 
 
 def pauses(stack: Stack) -> list[str]:
-    """Why buying is paused, as the web says."""
-    return [one["reason"] for one in stack.api.get("/v1/balance").json()["buying"]["reasons"]]
+    """Why all buying is paused, as the web says."""
+    reasons = stack.api.get("/v1/balance").json()["buying"]["reasons"]
+    return [one["reason"] for one in reasons if one["item"] is None]
 
 
 # The account.
@@ -83,7 +85,7 @@ def test_a_balance_that_cannot_be_read_is_unknown(treasury: Stack) -> None:
 def test_the_last_good_list_of_servers_stays(treasury: Stack) -> None:
     """An answer that lists no servers leaves the last good list, marked stale."""
     good = read(treasury, "/v1/servers")
-    assert [one["id"] for one in good["servers"]] == ["1", "2"]
+    assert [one["id"] for one in good["servers"]][:2] == ["1", "2"]
     assert good["stale"] is False
     for kind, body in (("text", "{}"), ("text", "[]"), ("html", None), ("http_error", None)):
         treasury.provider.script(account("getServers", kind, body=body))
@@ -91,12 +93,12 @@ def test_the_last_good_list_of_servers_stays(treasury: Stack) -> None:
 
 
 def test_low_balance_pauses_buying_until_it_rises(treasury: Stack) -> None:
-    """LOW_BALANCE fails that order, the next one waits unasked, and is bought once the balance has risen."""
+    """Too little for any price known: that order fails, the next waits unasked, and is bought once the balance rose."""
     treasury.provider.set_balance("5")
     poor = treasury.play()
     ended = treasury.until_settled(poor["id"], "none")
     assert (ended["status"], ended["error"]["code"]) == ("failed", "insufficient_balance")
-    assert pauses(treasury) == ["insufficient_balance"]
+    wait_for(lambda: pauses(treasury) == ["insufficient_balance"], what="a pause of everything")
     asked_at = time.time()
     waiting = treasury.play(sms=(CODE, 0.5))
     probes = treasury.provider.requests

@@ -1,4 +1,4 @@
-"""Each story of the sandbox, asked for per order by the server's name, from POST to its end."""
+"""Each story of the sandbox, asked for per order by the server's or the service's name, from POST to its end."""
 
 from __future__ import annotations
 
@@ -24,32 +24,49 @@ ENDS: dict[str, tuple[str, str, str | None, str | None]] = {
     "provider-down": ("received", "finished", SHORT, None),
 }
 """Status, settlement, code and error that each story of cheap numbers leads to."""
+PRICED = {**ENDS, "price-changed": ("received", "finished", SHORT, None)}
+"""The same for products with prices."""
+PLACES = {
+    "cheap": lambda story: {"server": story, "type": "1"},
+    "sms": lambda story: {"product": "sms", "service": story, "country": "33", "type": "4"},
+    "email": lambda story: {"product": "email", "service": story, "domain": "gmail.com"},
+}
+PLAYED = [(product, story) for product in PLACES for story in (ENDS if product == "cheap" else PRICED)]
+SHORT_LIVES = "[sms]\nlife = 12\n[email]\nlife = 12\n"
+"""Entries of the product table, so that a refused cancel ends in seconds."""
 
 
 @pytest.fixture(scope="module")
 def stack(real_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack whose provider sells stories; short settings on both sides."""
-    for stack in checked_stack(tmp_path_factory.mktemp("stories")):
-        stack.provider.configure(stories=True, story_pace=0.5, life=12)
+    folder = tmp_path_factory.mktemp("stories")
+    (folder / "products.toml").write_text(SHORT_LIVES)
+    for stack in checked_stack(folder, settings={"RINGBACK_PRODUCTS_FILE": str(folder / "products.toml")}):
+        stack.provider.configure(stories=True, story_pace=0.5, life=12, sms_life=12, email_life=12)
         yield stack
 
 
 @pytest.fixture(scope="module")
-def played(stack: Stack) -> dict[str, dict[str, Any]]:
-    """An order of each story, all posted at once."""
-    return {name: stack.post(PREFIX + name, timeout=5) for name in ENDS}
+def played(stack: Stack) -> dict[tuple[str, str], dict[str, Any]]:
+    """An order of each story of each product, all posted at once."""
+    return {
+        (product, story): stack.post(f"{product}-{story}", timeout=5, **PLACES[product](PREFIX + story))
+        for product, story in PLAYED
+    }
 
 
-def test_every_story_of_cheap_numbers_is_played():
-    """No story is left out."""
-    assert sorted(ENDS) == sorted(story.name for story in STORIES.values() if "cheap" in story.products)
+@pytest.mark.parametrize("product", PLACES)
+def test_every_story_is_played(product: str):
+    """No story is left out, of any product."""
+    told = [story for name, story in PLAYED if name == product]
+    assert sorted(told) == sorted(story.name for story in STORIES.values() if product in story.products)
 
 
-@pytest.mark.parametrize("story", ENDS)
-def test_story_leads_to_its_end(stack: Stack, played: dict[str, dict[str, Any]], story: str):
+@pytest.mark.parametrize(("product", "story"), PLAYED)
+def test_story_leads_to_its_end(stack: Stack, played: dict[tuple[str, str], dict[str, Any]], product: str, story: str):
     """Status, settlement, code and error are what the story's page says; one terminal webhook tells them."""
-    status, settlement, otp, error = ENDS[story]
-    order = stack.until_settled(played[story]["id"], settlement, 60)
+    status, settlement, otp, error = (ENDS if product == "cheap" else PRICED)[story]
+    order = stack.until_settled(played[product, story]["id"], settlement, 60)
     assert (order["status"], order["otp"], (order["error"] or {}).get("code")) == (status, otp, error), order
     ends = [one for one in stack.deliveries(order["id"]) if one.message["data"]["status"] == status]
     assert len({one.id for one in ends}) == 1

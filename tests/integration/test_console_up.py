@@ -47,7 +47,7 @@ def link(tmp_path: Path) -> Iterator[str]:
         reader.join(HANG)
 
 
-def eventually(look):  # type: ignore[no-untyped-def]
+def eventually(look):
     """What is seen once it is there."""
     deadline = time.monotonic() + HANG
     while not (found := look()):

@@ -7,6 +7,7 @@ import gzip
 import logging
 import ssl
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from worker.webhooks import client
+from tests.flood import flooding
+from worker.webhooks import answer_head, client
 from worker.webhooks.delivery import ANSWER_BYTES, Outcome, Sender, Verdict
 from worker.webhooks.guard import Guard
 
@@ -101,10 +103,19 @@ def hangs_up_after(raw: bytes) -> Answer:
     return answer
 
 
+def answers(*addresses: str):
+    """A resolver that knows these addresses for every name."""
+
+    async def resolve(_: str) -> list[str]:
+        return list(addresses)
+
+    return resolve
+
+
 def local_guard(**options: object) -> Guard:
     """A guard that lets the loopback interface through, and resolves every name to it."""
-    settings = {"allow_http": True, "allowed_networks": ["127.0.0.0/8"], "resolve": lambda _: ["127.0.0.1"]}
-    return Guard(**{**settings, **options})  # type: ignore[arg-type]
+    settings = {"allow_http": True, "allowed_networks": ["127.0.0.0/8"], "resolve": answers("127.0.0.1")}
+    return Guard(**{**settings, **options})
 
 
 @asynccontextmanager
@@ -192,16 +203,79 @@ async def test_slow_drip_is_cut_at_the_deadline():
     assert outcome.duration >= 0.99
 
 
-async def test_endless_interim_answers_are_cut_at_the_deadline():
-    """100 Continue for ever is no answer."""
+async def test_endless_interim_answers_are_cut_off():
+    """103 for ever is no answer; hung up on long before the deadline."""
 
     async def interim(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while not writer.is_closing():
             writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n")
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.002)
 
-    outcome = await outcome_of(interim, timeout=1)
-    assert (outcome.verdict, outcome.status, outcome.error) == (Verdict.retry, None, "timeout")
+    outcome = await outcome_of(interim, timeout=60)
+    assert (outcome.verdict, outcome.status, outcome.error) == (Verdict.retry, None, "endless_head")
+
+
+async def test_a_few_interim_answers_are_read_past():
+    """What real servers send, on every request of a kept connection, and whatever comes with it in one piece."""
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * answer_head.MOST_INTERIM_ANSWERS
+    async with receiving(hints + OK) as receiver, sending() as sender:
+        outcomes = [await sender.send(receiver.url(), HEADERS, BODY) for _ in range(3)]
+    assert [(one.verdict, one.excerpt) for one in outcomes] == [(Verdict.delivered, "ok")] * 3
+    assert receiver.connections == 1
+
+
+async def test_large_answer_in_one_piece_is_read():
+    """Only what comes before the final head is bounded by it."""
+    body = b"x" * (ANSWER_BYTES - 10)
+    outcome = await outcome_of(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    assert (outcome.verdict, outcome.excerpt) == (Verdict.delivered, "x" * 1024)
+
+
+async def test_head_without_end_is_cut_off():
+    """Header after header, each of them small."""
+
+    async def endless(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 103 Early Hints\r\n" + b"x" * 100)
+        while not writer.is_closing():
+            writer.write(b"x: " + b"y" * 4000 + b"\r\n")
+            await asyncio.sleep(0.002)
+
+    outcome = await outcome_of(endless, timeout=60)
+    assert outcome.verdict is Verdict.retry
+    assert outcome.error in ("endless_head", "protocol")
+
+
+async def test_flood_of_interim_answers_does_not_stop_the_loop():
+    """Whoever else works on the loop waits no longer than while receivers answer as they should."""
+    with flooding() as port:
+        async with receiving(OK) as receiver, sending(timeout=60) as sender:
+            quiet = await longest_turn(sender, receiver.url())
+            flooded = await longest_turn(sender, f"http://127.0.0.1:{port}/hook")
+    assert flooded < MOST_TIMES_QUIET * quiet, f"{flooded:.3f} s, and {quiet:.3f} s while it is quiet"
+
+
+MOST_TIMES_QUIET = 20
+"""How much longer a turn of the loop may take: it took some hundred times as long before heads were bounded."""
+ATTEMPTS = 32
+
+
+async def longest_turn(sender: Sender, url: str) -> float:
+    """The longest time, in seconds, that the loop let somebody else wait during many attempts at once."""
+    longest, last, ended = 0.0, time.perf_counter(), False
+
+    async def look() -> None:
+        nonlocal longest, last
+        while not ended:
+            await asyncio.sleep(0)
+            now = time.perf_counter()
+            longest, last = max(longest, now - last), now
+
+    looking = asyncio.ensure_future(look())
+    outcomes = await asyncio.gather(*(sender.send(url, HEADERS, BODY) for _ in range(ATTEMPTS)))
+    ended = True
+    await looking
+    assert {one.error for one in outcomes} <= {None, "endless_head"}
+    return longest
 
 
 async def test_silent_receiver_is_a_timeout():
@@ -326,7 +400,7 @@ async def test_name_that_does_not_resolve_is_dns():
 
 async def test_next_address_is_tried_when_one_is_dead():
     """A name with two addresses is reachable while one of them is."""
-    guard = local_guard(resolve=lambda _: ["127.0.0.2", "127.0.0.1"])
+    guard = local_guard(resolve=answers("127.0.0.2", "127.0.0.1"))
     async with receiving(OK) as receiver, sending(guard) as sender:
         outcome = await sender.send(receiver.url(host="hooks.test"), HEADERS, BODY)
     assert outcome.verdict is Verdict.delivered
@@ -338,7 +412,7 @@ async def test_next_address_is_tried_when_one_is_dead():
 async def test_closed_address_is_not_connected_to(found: list[str]):
     """A name that leads inside gets no connection, even if another of its addresses is public."""
     async with receiving(OK) as receiver:
-        guard = Guard(allow_http=True, allowed_ports=[receiver.port], resolve=lambda _: found)
+        guard = Guard(allow_http=True, allowed_ports=[receiver.port], resolve=answers(*found))
         async with sending(guard) as sender:
             outcome = await sender.send(receiver.url(host="hooks.test"), HEADERS, BODY)
     assert (outcome.verdict, outcome.error) == (Verdict.refused, "blocked_address")
@@ -348,10 +422,14 @@ async def test_closed_address_is_not_connected_to(found: list[str]):
 async def test_rebinding_name_is_not_connected_to():
     """Public when an order is posted and loopback at the connect: the second answer is judged too."""
     replies = iter([["93.184.216.34"], ["127.0.0.1"]])
+
+    async def fickle(_: str) -> list[str]:
+        return next(replies)
+
     async with receiving(OK) as receiver:
-        guard = Guard(allow_http=True, allowed_ports=[receiver.port], resolve=lambda _: next(replies))
+        guard = Guard(allow_http=True, allowed_ports=[receiver.port], resolve=fickle)
         url = receiver.url(host="hooks.test")
-        guard.check(url)
+        await guard.judge(url)
         async with sending(guard) as sender:
             outcome = await sender.send(url, HEADERS, BODY)
     assert (outcome.verdict, outcome.error) == (Verdict.refused, "blocked_address")
@@ -370,7 +448,7 @@ async def test_rebinding_name_is_not_connected_to():
 )
 async def test_what_the_api_would_refuse_is_refused_when_sending(url: str, error: str):
     """An order taken under other settings is judged by those of today."""
-    guard = Guard(allow_http=True, resolve=lambda _: ["93.184.216.34"])
+    guard = Guard(allow_http=True, resolve=answers("93.184.216.34"))
     async with sending(guard) as sender:
         outcome = await sender.send(url, HEADERS, BODY)
     assert (outcome.verdict, outcome.status, outcome.error) == (Verdict.refused, None, error)

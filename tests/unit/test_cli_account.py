@@ -39,6 +39,7 @@ def test_balance_is_what_the_workers_last_read(stage):
         "as_of": "1970-01-01T00:16:40.000Z",
         "stale": True,
         "paused": ["provider_auth"],
+        "paused_items": [],
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 
 import pytest
 from cryptography.fernet import Fernet
@@ -74,14 +75,33 @@ def test_list_shows_no_secret(stage):
         assert not any(hidden in result.output for hidden in (api_key, secret, "hush", caller.key_hash))
 
 
+@pytest.mark.parametrize("amount", ["0", "-5", "abc", "1e400", "NaN", "1e12"])
+def test_a_spend_cap_is_an_amount(stage, amount):
+    """Anything else is a usage error, and nothing is created."""
+    assert stage.run("caller", "create", "shop", "--max-spend-per-day", amount).exit_code == 2
+    assert stage.callers.all() == []
+
+
+def test_a_spend_cap_is_set_shown_and_lifted(stage):
+    """An exact decimal, and the script that holds purchases against it knows at once."""
+    made = stage.json("caller", "create", "shop", "--max-spend-per-day", "37.50")
+    assert stage.callers.get(made["id"]).caps.max_spend_per_day == Decimal("37.50")
+    assert stage.redis.hget(f"rb:caller:{made['id']}", "m") == b"375000"
+    assert stage.json("caller", "limits", made["id"])["max_spend_per_day"] == "37.50"
+    assert stage.json("caller", "limits", made["id"], "--max-spend-per-day", "none")["max_spend_per_day"] is None
+    assert stage.redis.hget(f"rb:caller:{made['id']}", "m") is None
+
+
 def test_limits_change_only_what_is_given(stage):
     """A cap that is not named stays, `none` lifts one, and without options the caps are shown."""
     caller = stage.caller()
     stage.json("caller", "limits", caller.id, "--max-in-flight", "9", "--orders-per-day", "50")
     shown = stage.json("caller", "limits", caller.id, "--orders-per-day", "none")
     others = dict.fromkeys(["orders_per_minute", "orders_per_day", "max_spend_per_day"])
-    assert shown == {"id": caller.id, "max_in_flight": 9, **others}
-    assert stage.json("caller", "limits", caller.id) == shown
+    assert shown == {"id": caller.id, "max_in_flight": 9, **others, "weight": 1}
+    assert stage.json("caller", "limits", caller.id, "--weight", "3")["weight"] == 3
+    assert stage.callers.get(caller.id).weight == 3
+    assert stage.json("caller", "limits", caller.id) == {**shown, "weight": 3}
 
 
 def test_rotated_secret_signs_beside_the_old_one(stage):

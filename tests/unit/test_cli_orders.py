@@ -89,7 +89,9 @@ def test_redeliver_makes_the_event_due_again(stage, order):
 def test_redeliver_leaves_an_attempt_under_way_alone(stage, order):
     """While an attempt holds its lease nothing is sent a second time."""
     event_id = stage.json("events", "list")[0]["id"]
-    stage.redis.zadd("rb:host:shop.example:443", {event_id: int(stage.store.now() * 1000) + 60_000})
+    stage.redis.zadd(
+        f"rb:endpoint:{stage.store.load_event(event_id).endpoint}", {event_id: int(stage.store.now() * 1000) + 60_000}
+    )
     result = stage.run("events", "redeliver", event_id)
     assert result.exit_code == 1
     assert "being sent" in result.stderr

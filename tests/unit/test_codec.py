@@ -87,20 +87,6 @@ def test_event_comes_back_as_it_was(vault: Vault):
     assert event_there_and_back(ping, vault) == ping
 
 
-@pytest.mark.parametrize(
-    ("url", "host"),
-    [
-        ("https://Caller.Example/hook?x=1", "caller.example:443"),
-        ("http://caller.example/", "caller.example:80"),
-        ("https://caller.example:8443/", "caller.example:8443"),
-        ("https://[2001:db8::1]/", "2001:db8::1:443"),
-    ],
-)
-def test_receivers_are_told_apart_by_host_and_port(url: str, host: str):
-    """Whatever the path: one slow receiver is one receiver."""
-    assert codec.host_of(url) == host
-
-
 def test_milliseconds_are_rounded():
     """A score is exact to the millisecond, not one below it."""
     assert codec.ms(NOW + 0.001) == 1795341600001

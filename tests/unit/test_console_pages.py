@@ -171,6 +171,11 @@ def test_order_page_says_that_it_is_stuck(console: Console, operator: Visitor):
     assert "60 s late: no worker takes it up" in operator.page(f"/console/orders/{order.id}")
 
 
+def test_order_that_waits_for_its_turn_is_not_stuck(console: Console, operator: Visitor):
+    """Nobody has to do anything about it."""
+    assert "It waits for its turn to be bought" in operator.page(f"/console/orders/{console.order().id}")
+
+
 def test_order_page_says_when_the_next_attempt_of_its_webhook_is(console: Console, operator: Visitor):
     """Every attempt is there, and the time of the next."""
     order = console.waiting()

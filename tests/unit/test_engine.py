@@ -27,7 +27,7 @@ from worker.redelivery import Redelivery
 from worker.schedule import Lane
 from worker.services import Services
 from worker.store import AsyncStore
-from worker.store.asynchronous import PER_HOST
+from worker.store.asynchronous import PER_ENDPOINT
 
 pytestmark = pytest.mark.anyio
 
@@ -219,12 +219,12 @@ async def test_receiver_with_a_queue_is_served_without_another_hint(world: World
     """A free place at its host is filled at once."""
     sender = FakeSender()
     engine = engine_on(world, sender)
-    for n in range(3 * PER_HOST):
+    for n in range(3 * PER_ENDPOINT):
         world.blocking.add_event(event(id=f"evt_{n}", order=None))
     await take(engine, "deliver")
     await idle(engine)
-    assert len(sender.sent) == 3 * PER_HOST
-    assert len({headers["webhook-id"] for _, headers, _ in sender.sent}) == 3 * PER_HOST
+    assert len(sender.sent) == 3 * PER_ENDPOINT
+    assert len({headers["webhook-id"] for _, headers, _ in sender.sent}) == 3 * PER_ENDPOINT
 
 
 async def test_step_that_raises_frees_its_place_and_is_counted(world: World):

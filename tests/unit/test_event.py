@@ -92,3 +92,21 @@ def test_an_order_s_event_has_the_same_id_whenever_it_is_announced():
 def test_every_ping_has_an_id_of_its_own():
     """A ping is of no order: each is a webhook by itself."""
     assert ping("cal_1", "https://caller.example/hook", NOW).id != ping("cal_1", "https://caller.example/hook", NOW).id
+
+
+@pytest.mark.parametrize(
+    ("url", "same_host", "same_endpoint"),
+    [
+        ("https://Caller.Example:443/hook?other=query", True, True),
+        ("https://caller.example/other", True, False),
+        ("https://caller.example:8443/hook", False, False),
+        ("http://caller.example/hook", False, False),
+        ("https://other.example/hook", False, False),
+    ],
+)
+def test_receivers_are_told_apart(url: str, same_host: bool, same_endpoint: bool):
+    """A host by scheme, name and port; an endpoint by its path too, and by its caller."""
+    known, other = event(url="https://caller.example/hook"), event(url=url)
+    assert (known.host == other.host, known.endpoint == other.endpoint) == (same_host, same_endpoint)
+    theirs = event(url=url, caller="cal_2")
+    assert (theirs.host, theirs.endpoint != other.endpoint) == (other.host, True)

@@ -11,10 +11,11 @@ from tests.fakes import World
 from worker import gate as gates
 from worker.gate import Gate
 from worker.order import ErrorCode
-from worker.pause import Pause
+from worker.pause import Pause, item_of
 from worker.provider.replies import Declined, Throttled, Word
 
 pytestmark = pytest.mark.anyio
+ITEM = item_of(order())
 
 
 async def probe_at(world: World, reason: Pause) -> float:
@@ -88,24 +89,71 @@ async def test_ban_lasts_until_its_date(world: World, until: float | None, wait:
     assert await world.gate.closed() is None
 
 
-async def test_low_balance_lifts_when_the_balance_has_risen(world: World):
-    """The first reading is what it has to rise above."""
-    await world.gate.refused(Declined(Word.LOW_BALANCE))
+async def test_low_balance_pauses_the_item_alone(world: World):
+    """Alerted once, seen by every worker; another item is bought."""
+    for _ in range(2):
+        assert await world.gate.refused(Declined(Word.LOW_BALANCE), ITEM) is Pause.INSUFFICIENT_BALANCE
+    other = Gate(world.engine_store(), world.counters)
+    assert await other.closed(ITEM) is Pause.INSUFFICIENT_BALANCE
+    assert await other.closed("cheap/2/1") is None
+    assert (world.blocking.pauses(), list(world.blocking.item_pauses())) == ({}, [ITEM])
+    assert world.counters.drain() == {'alerts{kind="buying_paused"}': 1}
+
+
+async def test_one_order_tries_when_the_balance_has_risen(world: World):
+    """The first reading is what it has to rise above; the others wait for what becomes of the one."""
+    await world.gate.refused(Declined(Word.LOW_BALANCE), ITEM)
     for seen in ("12.00", "12.00", "11.99"):
         world.clock.advance(5)
         await world.gate.observe_balance(Decimal(seen), None)
-        assert await world.gate.closed() is Pause.INSUFFICIENT_BALANCE
+        assert await world.gate.closed(ITEM) is Pause.INSUFFICIENT_BALANCE
     await world.gate.observe_balance(Decimal("12.01"), None)
-    assert await world.gate.closed() is None
+    asked = [await world.gate.closed(ITEM) for _ in range(3)]
+    assert asked == [None, Pause.INSUFFICIENT_BALANCE, Pause.INSUFFICIENT_BALANCE]
+    await world.gate.sold(ITEM)
+    assert [await world.gate.closed(ITEM) for _ in range(3)] == [None] * 3
 
 
-async def test_low_balance_lets_one_order_try_after_a_minute(world: World):
-    """Prices differ: what is too little for one server may do for another."""
-    await world.gate.refused(Declined(Word.LOW_BALANCE))
+async def test_one_order_tries_after_a_minute(world: World):
+    """Prices change; and when the one that tried is never heard of again, another one tries."""
+    await world.gate.refused(Declined(Word.LOW_BALANCE), ITEM)
     await world.gate.observe_balance(Decimal(12), None)
-    world.clock.advance(60)
-    await world.gate.observe_balance(Decimal(12), None)
-    assert await world.gate.closed() is None
+    for wait in (gates.SLOWEST_TRIAL, gates.TRIAL + 1):
+        assert await world.gate.closed(ITEM) is Pause.INSUFFICIENT_BALANCE
+        world.clock.advance(wait)
+        assert await world.gate.closed(ITEM) is None
+    await world.gate.refused(Declined(Word.LOW_BALANCE), ITEM)
+    world.clock.advance(gates.TRIAL + 1)
+    assert await world.gate.closed(ITEM) is Pause.INSUFFICIENT_BALANCE
+
+
+async def test_sale_of_an_item_that_was_not_on_trial_lifts_nothing(world: World):
+    """A purchase that was under way before the refusal says nothing of the balance after it."""
+    await world.gate.refused(Declined(Word.LOW_BALANCE), ITEM)
+    await world.gate.sold(ITEM)
+    assert await world.gate.closed(ITEM) is Pause.INSUFFICIENT_BALANCE
+
+
+async def test_balance_below_the_cheapest_price_pauses_everything(world: World):
+    """Only after a refusal, and until there is money for something again."""
+    gate = Gate(world.store, world.counters, cheapest=Decimal(10))
+    await gate.observe_balance(Decimal(5), None)
+    assert await gate.closed() is None
+    await gate.refused(Declined(Word.LOW_BALANCE), ITEM)
+    await gate.observe_balance(Decimal(15), None)
+    assert (await gate.closed(), await gate.closed(ITEM)) == (None, Pause.INSUFFICIENT_BALANCE)
+    await gate.observe_balance(Decimal(5), None)
+    assert await gate.closed("cheap/2/1") is Pause.INSUFFICIENT_BALANCE
+    await gate.observe_balance(Decimal(10), None)
+    assert await gate.closed("cheap/2/1") is None
+
+
+async def test_pause_of_an_item_that_nobody_orders_any_more_is_dropped(world: World):
+    """What names servers without end leaves nothing behind."""
+    await world.gate.refused(Declined(Word.LOW_BALANCE), ITEM)
+    world.clock.advance(gates.SLOWEST_TRIAL + gates.FORGOTTEN + 1)
+    await world.gate.observe_balance(Decimal(5), None)
+    assert world.blocking.item_pauses() == {}
 
 
 async def test_floor_closes_and_opens_with_the_balance(world: World):
@@ -164,7 +212,7 @@ async def test_wished_reading_is_passed_on(world: World):
 
 async def test_buying_goes_on_by_itself_after_a_pause(world: World):
     """LOW_BALANCE, topped up, and the order that waited is bought."""
-    await world.gate.refused(Declined(Word.LOW_BALANCE))
+    await world.gate.refused(Declined(Word.LOW_BALANCE), ITEM)
     await world.gate.observe_balance(Decimal(12), None)
     world.accept(order())
     await world.pass_time(30)

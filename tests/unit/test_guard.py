@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import asyncio
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
 
@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.webhooks import guard as guard_module
-from worker.webhooks.guard import CallbackRefused, Guard
+from worker.webhooks.guard import CallbackRefused, Guard, NameServersSilent
+from worker.webhooks.names import Names, NoSuchName
 
 pytestmark = pytest.mark.anyio
 
@@ -48,18 +49,27 @@ PUBLIC_V6 = (
 
 def answers(*addresses: str):
     """A resolver that knows these addresses for every name."""
-    return lambda _: list(addresses)
+
+    async def resolve(_: str) -> list[str]:
+        return list(addresses)
+
+    return resolve
 
 
-def nowhere(_: str) -> Sequence[str]:
+async def nowhere(name: str) -> list[str]:
     """A resolver that knows nothing."""
-    raise OSError("no such name: hooks.example.com")
+    raise NoSuchName(name)
+
+
+def judge(guard: Guard, url: str) -> None:
+    """Judge a callback as when an order is posted."""
+    asyncio.run(guard.judge(url))
 
 
 def refusal(guard: Guard, url: str) -> str:
     """The code with which the guard refuses a callback when an order is posted."""
     with pytest.raises(CallbackRefused) as caught:
-        guard.check(url)
+        judge(guard, url)
     return caught.value.code.value
 
 
@@ -124,7 +134,7 @@ def test_allowed_network_opens_nothing_else():
 )
 def test_plain_https_callback_passes(url: str):
     """What a caller would reasonably write is accepted."""
-    Guard(resolve=answers(*PUBLIC)).check(url)
+    judge(Guard(resolve=answers(*PUBLIC)), url)
 
 
 @pytest.mark.parametrize(
@@ -224,38 +234,59 @@ def test_name_without_an_address_is_refused():
     assert refusal(Guard(resolve=answers()), "https://hooks.example.com/") == "unresolvable"
 
 
-def test_look_up_has_a_time_limit(monkeypatch: pytest.MonkeyPatch):
-    """A dead name server holds a POST up for seconds at most, not for as long as it likes."""
-    release = threading.Event()
+async def test_look_up_has_a_time_limit(monkeypatch: pytest.MonkeyPatch):
+    """What a dead name server is asked is given up, and is nothing against the callback."""
     monkeypatch.setattr(guard_module, "RESOLVE_TIMEOUT", 0.01)
+    given_up = []
 
-    def stuck(_: str) -> Sequence[str]:
-        release.wait(5)
-        return PUBLIC
+    async def stuck(_: str) -> list[str]:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            given_up.append(True)
+            raise
+        return []
 
-    assert refusal(Guard(resolve=stuck), "https://hooks.example.com/") == "unresolvable"
-    release.set()
+    with pytest.raises(NameServersSilent):
+        await Guard(resolve=stuck).judge("https://hooks.example.com/")
+    assert given_up
+
+
+async def test_name_server_in_trouble_is_nothing_against_the_callback():
+    """Only a name server's word refuses a name; its trouble does not."""
+
+    async def troubled(_: str) -> list[str]:
+        raise OSError("SERVFAIL for hooks.example.com")
+
+    with pytest.raises(NameServersSilent) as caught:
+        await Guard(resolve=troubled).judge("https://hooks.example.com/")
+    assert "hooks.example.com" not in str(caught.value)
+
+
+async def test_hosts_file_is_read_before_any_name_server_is_asked():
+    """`localhost` resolves although the only name server there is cannot be reached."""
+    assert "127.0.0.1" in await Names(["127.0.0.1:9"])("localhost")
 
 
 def test_http_is_allowed_on_request():
     """`http://` is for those who ask for it, on port 80."""
     guard = Guard(allow_http=True, resolve=answers(*PUBLIC))
-    guard.check("http://hooks.example.com/")
+    judge(guard, "http://hooks.example.com/")
     assert refusal(guard, "http://hooks.example.com:8080/") == "port"
 
 
 def test_further_ports_can_be_allowed():
     """Ports named in the settings come on top of the scheme's own."""
     guard = Guard(allowed_ports=[8443], resolve=answers(*PUBLIC))
-    guard.check("https://hooks.example.com:8443/")
-    guard.check("https://hooks.example.com/")
+    judge(guard, "https://hooks.example.com:8443/")
+    judge(guard, "https://hooks.example.com/")
 
 
 def test_allowed_network_is_open_on_any_port():
     """A test's receiver listens wherever it found a port."""
     guard = Guard(allow_http=True, allowed_networks=["127.0.0.0/8"], resolve=answers("127.0.0.1"))
-    guard.check("http://127.0.0.1:49152/hook")
-    guard.check("http://localhost:49152/hook")
+    judge(guard, "http://127.0.0.1:49152/hook")
+    judge(guard, "http://localhost:49152/hook")
 
 
 def test_port_needs_every_address_in_the_allowed_network():
@@ -267,8 +298,12 @@ def test_port_needs_every_address_in_the_allowed_network():
 async def test_name_that_changes_its_mind_is_refused_when_connecting():
     """DNS rebinding: public when an order is posted, loopback at the connect, and nothing is connected to."""
     replies = iter([PUBLIC, ("127.0.0.1",)])
-    guard = Guard(resolve=lambda _: next(replies))
-    guard.check("https://hooks.example.com/")
+
+    async def fickle(_: str) -> Sequence[str]:
+        return next(replies)
+
+    guard = Guard(resolve=fickle)
+    await guard.judge("https://hooks.example.com/")
     with pytest.raises(CallbackRefused) as caught:
         await guard.resolve("hooks.example.com", 443)
     assert caught.value.code == "blocked_address"
@@ -282,7 +317,7 @@ async def test_judged_addresses_are_the_ones_handed_out():
 def test_refusal_never_repeats_the_url():
     """A callback's query may hold a secret, and refusals are logged."""
     with pytest.raises(CallbackRefused) as caught:
-        Guard(resolve=answers("127.0.0.1")).check("https://hooks.example.com/?token=s3cret")
+        judge(Guard(resolve=answers("127.0.0.1")), "https://hooks.example.com/?token=s3cret")
     told = repr(caught.value) + str(caught.value)
     assert "s3cret" not in told
     assert "hooks.example.com" not in told
@@ -291,7 +326,7 @@ def test_refusal_never_repeats_the_url():
 def test_failed_look_up_leaves_no_trail():
     """The resolver's own error, which may repeat the name, is not chained to the refusal."""
     with pytest.raises(CallbackRefused) as caught:
-        Guard(resolve=nowhere).check("https://hooks.example.com/")
+        judge(Guard(resolve=nowhere), "https://hooks.example.com/")
     assert caught.value.__suppress_context__
 
 

@@ -52,7 +52,7 @@ async def test_code_that_a_receiver_echoed_is_erased_too(world: World, housekeep
     claimed = next(one for one in await world.store.claim_events(10, 20, "w1") if b"847293" in one.body)
     attempt = Attempt(world.clock(), 200, None, 0.1, "thanks for 847293!")
     after = claimed.tried(attempt, EventStatus.DELIVERED)
-    await world.store.record_attempt(claimed, after, host_is_up=True, erase_after=900, patience=0)
+    await world.store.record_attempt(claimed, after, endpoint_is_up=True, host_is_up=True, erase_after=900, patience=0)
     world.clock.advance(900)
     assert await housekeeping.erase() == 1
     kept = world.blocking.load_event(claimed.id)
@@ -127,7 +127,7 @@ async def test_lost_wake_ups_are_mended_and_alerted(world: World, housekeeping: 
         world.accept(order(id=f"ord_{n}"))
     world.accept(order(id="ord_x", caller="cal_2"))
     assert await housekeeping.mend(batch=2) == 0
-    world.raw.zrem("rb:due:buy", "ord_1", "ord_4", "ord_x")
+    world.raw.zrem("rb:turns", "ord_1", "ord_4", "ord_x")
     assert await housekeeping.mend(batch=2) == 3
     assert world.lanes("ord_4") == ["buy"]
     assert world.counters.drain() == {"mended": 3, 'alerts{kind="wake_up_lost"}': 3}

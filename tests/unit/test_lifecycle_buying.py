@@ -11,7 +11,7 @@ from tests.builders import NOW, event, order, purchase_of, rules
 from tests.fakes import World
 from worker.lifecycle.steps import Gone, Nothing, Saved, Snooze
 from worker.order import ErrorCode, Order, Settlement, Status
-from worker.pause import Pause
+from worker.pause import Pause, item_of
 from worker.provider.replies import Balance, Bought, Declined, Throttled, Unclear, Unreached, Word
 from worker.schedule import Lane, Wake
 
@@ -177,12 +177,14 @@ async def test_trouble_with_the_account_ends_this_order_and_pauses_the_others(
     world.accept(order())
     await world.work(Lane.BUY)
     world.accept(order(id="ord_2"))
+    await world.work(Lane.BUY)
+    world.clock.advance(2)
     (held,) = await world.work(Lane.BUY)
     assert (world.see().status, world.see().error) == (Status.FAILED, code)
     assert world.see("ord_2").status is Status.QUEUED
     assert isinstance(held, Snooze)
     assert world.provider.count("buy") == 1
-    assert await world.gate.closed() is pause
+    assert await world.gate.closed(item_of(order())) is pause
     assert "buying_paused" in world.alerts()
 
 
@@ -192,8 +194,50 @@ async def test_order_fails_with_the_pauses_reason_when_its_budget_ends(world: Wo
     world.accept(order())
     await world.pass_time(125)
     assert (world.see().status, world.see().error) == (Status.FAILED, ErrorCode.PROVIDER_AUTH)
-    assert world.see().ended_at == NOW + 120
+    assert world.see().ended_at == NOW + 121, "the budget counts from its first turn"
     assert world.provider.count("buy") == 0
+
+
+async def test_order_whose_turn_comes_late_has_its_whole_budget(world: World):
+    """However long it waited for its turn, a pause that then meets it costs it nothing at once."""
+    world.accept(order())
+    world.clock.advance(1000)
+    await world.gate.pause(Pause.PROVIDER_AUTH)
+    await world.work(Lane.BUY)
+    assert (world.see().status, world.see().first_attempt_at) == (Status.QUEUED, NOW + 1000)
+    await world.pass_time(119)
+    assert world.see().status is Status.QUEUED
+    await world.pass_time(2)
+    assert world.see().error is ErrorCode.PROVIDER_AUTH
+
+
+async def test_low_balance_stops_the_item_that_was_refused_and_no_other(world: World):
+    """Another server is bought from as ever; so is the same server of the other type."""
+    world.provider.answer("buy", Declined(Word.LOW_BALANCE))
+    world.accept(order())
+    await world.work(Lane.BUY)
+    for place, changes in enumerate(({}, {"server": "2"}, {"type": "2"})):
+        world.accept(order(id=f"ord_x{place}", **changes))
+    await world.work(Lane.BUY)
+    assert [world.see(f"ord_x{place}").status for place in range(3)] == [Status.QUEUED, Status.WAITING, Status.WAITING]
+
+
+async def test_one_order_of_an_item_tries_after_its_pause(world: World):
+    """When it is refused again the others go on waiting, unasked; when it is sold one, all are bought."""
+    world.provider.answer("buy", Declined(Word.LOW_BALANCE), times=2)
+    world.accept(order())
+    await world.work(Lane.BUY)
+    for n in range(4):
+        world.accept(order(id=f"ord_x{n}"))
+    await world.pass_time(70)
+    assert world.provider.count("buy") == 2, "one tried, and was refused"
+    await world.pass_time(45)
+    assert world.provider.count("buy") == 2
+    await world.pass_time(20)
+    assert world.provider.count("buy") >= 3
+    ended = [world.see(f"ord_x{n}").status for n in range(4)]
+    assert ended.count(Status.FAILED) == 1
+    assert await world.gate.closed(item_of(order())) is None
 
 
 async def test_short_ban_is_waited_out(world: World):
@@ -223,6 +267,7 @@ async def test_rejected_order_ends_alone(world: World, word: Word):
     await world.work(Lane.BUY)
     assert world.see().error is ErrorCode.PROVIDER_REJECTED
     assert await world.gate.closed() is None
+    assert world.raw.get(f"rb:caller:{world.see().caller}:refusals") == b"1"
 
 
 async def test_429_slows_everyone_down_and_is_asked_again(world: World):
@@ -334,7 +379,7 @@ async def test_lost_race_for_the_intent_sends_nothing(world: World):
     world.accept(order())
     real = world.gate.closed
 
-    async def beaten():
+    async def beaten(item: str | None = None):
         if world.see().status is Status.QUEUED:
             await world.store.save(world.see(), world.see().intend(NOW), wake=Wake(Lane.BUY, NOW + 25))
         return await real()

@@ -59,6 +59,7 @@ async def test_a_rejection_for_a_pause_does_not_end_a_purchase_that_was_sent_mea
     """It was decided for a queued order; by now the order is `buying`, and will say itself what came of it."""
     world.accept(order())
     await world.store.pause(Pause.SWITCHED_OFF, {"since": NOW})
+    await world.work(Lane.BUY)
     world.clock.advance(rules().buy_budget + 1)
 
     async def purchase_is_sent() -> None:

@@ -50,6 +50,7 @@ def with_code(status: Status) -> Order:
 
 
 MOVES = {
+    "hold_back": Move(lambda o: o.hold_back(LATER), (Q,), None, {"first_attempt_at": LATER}),
     "intend": Move(lambda o: o.intend(LATER), (Q,), B, {"first_attempt_at": LATER, "intended_at": LATER}),
     "put_off": Move(lambda o: o.put_off(), (B,), Q, {"attempts": 1}),
     "reject": Move(

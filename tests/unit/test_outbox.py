@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from standardwebhooks.webhooks import Webhook
@@ -50,7 +51,7 @@ async def owe_a_code(world: World) -> None:
     await world.work(Lane.BUY)
     told = (await claimed(world)).tried(Attempt(NOW, 200, None, 0.1), EventStatus.DELIVERED)
     before = replace(told, version=1)
-    await world.store.record_attempt(before, told, host_is_up=True, erase_after=None, patience=0)
+    await world.store.record_attempt(before, told, endpoint_is_up=True, host_is_up=True, erase_after=None, patience=0)
     world.provider.arrive("847293")
     world.clock.advance(5)
     await world.work(Lane.POLL)
@@ -161,18 +162,49 @@ async def test_guards_refusal_says_nothing_of_the_host(world: World, outbox: Out
     world.blocking.add_event(event(order=None))
     after, _ = await outbox.deliver(await claimed(world))
     assert after.status is EventStatus.PENDING
-    assert world.raw.get("rb:host:caller.example:443:failures") is None
+    assert failures_of(world, after) == (None, None)
 
 
-async def test_client_error_is_a_host_that_answers(world: World, outbox: Outbox, sender: FakeSender):
-    """404 fails the attempt, not the host; 503 fails both."""
-    failures = []
-    for status in (404, 503):
-        sender.answer(status)
-        world.blocking.add_event(event(id=f"evt_{status}", order=None))
-        await outbox.deliver(await claimed(world))
-        failures.append(world.raw.get("rb:host:caller.example:443:failures"))
-    assert failures == [None, b"1"]
+@pytest.mark.parametrize(
+    ("status", "error", "failures"),
+    [
+        (404, None, (None, None)),
+        (503, None, (b"1", None)),
+        (None, "timeout", (b"1", None)),
+        (None, "endless_head", (b"1", None)),
+        (200, "reset", (None, None)),
+        (None, "dns", (None, b"1")),
+        (None, "tls", (None, b"1")),
+        (None, "connect_refused", (None, b"1")),
+        (None, "connect_timeout", (None, b"1")),
+    ],
+)
+async def test_failure_counts_for_what_failed(
+    world: World, outbox: Outbox, sender: FakeSender, status: int | None, error: str | None, failures: Any
+):
+    """The endpoint, once its host is reached; else the host, for all its endpoints; a 404 answers, so for neither."""
+    sender.answer(status, error)
+    world.blocking.add_event(event(order=None))
+    after, _ = await outbox.deliver(await claimed(world))
+    assert failures_of(world, after) == failures
+
+
+def failures_of(world: World, event: Event) -> tuple[bytes | None, bytes | None]:
+    """The failures in a row of an event's endpoint and of its host."""
+    return (
+        world.raw.get(f"rb:endpoint:{event.endpoint}:failures"),
+        world.raw.get(f"rb:host:{event.host}:failures"),
+    )
+
+
+async def test_ping_is_tried_once(world: World, outbox: Outbox, sender: FakeSender):
+    """It asks whether somebody is there now; that nobody is needs no operator."""
+    world.blocking.add_event(event(order=None, type="webhook.ping"))
+    sender.answer(500)
+    after, _ = await outbox.deliver(await claimed(world))
+    assert after.status is EventStatus.EXHAUSTED
+    assert world.due("deliver", "evt_1") is None
+    assert world.alerts() == []
 
 
 async def test_acknowledged_ping_verifies_the_callback(world: World, outbox: Outbox, sender: FakeSender):

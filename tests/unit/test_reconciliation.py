@@ -176,3 +176,37 @@ def test_money_in_json_is_exact():
     """Decimals are strings, digit for digit."""
     change = play("500.10", "buy a", "490.05").public()["balance_changes"][0]
     assert (change["change"], change["unexplained"]) == ("-10.05", "0.00")
+
+
+def priced(*lines):
+    """The report over whole lines of the journal, a second apart."""
+    return reconcile([(1000.0 + place, line) for place, line in enumerate(lines)], 1005.0 + len(lines))
+
+
+def purchase(order, price):
+    """The lines of a purchase whose price was read."""
+    return [{"kind": kind, "order": order, "caller": "c", "price": price} for kind in ("intent", "bought")]
+
+
+def test_a_price_that_was_read_explains_its_change():
+    """Several purchases at different prices between two readings are told apart by what the journal holds."""
+    code = {"kind": "received", "order": "a", "caller": "c"}
+    books = [*purchase("a", "45"), *purchase("b", "376.88"), code, {**code, "order": "b"}]
+    report = priced({"kind": "balance", "balance": "1000"}, *books, {"kind": "balance", "balance": "578.12"})
+    assert report.clean
+    assert (report.spent, report.price, report.unpriced) == (Decimal("421.88"), None, 0)
+
+
+def test_a_charge_at_another_price_than_was_read_is_unexplained():
+    """A provider that takes more than it named is found out."""
+    report = priced({"kind": "balance", "balance": "1000"}, *purchase("a", "45"), {"kind": "balance", "balance": "950"})
+    assert report.stretches[0].unexplained == Decimal(-5)
+    assert not report.clean
+
+
+def test_the_price_of_the_purchase_that_was_made_counts():
+    """After PRICE_CHANGED the second reading stands."""
+    changed = {"kind": "not_bought", "order": "a", "caller": "c", "reply": "Declined.PRICE_CHANGED"}
+    lines = [*purchase("a", "45")[:1], changed, *purchase("a", "52.50")]
+    report = priced({"kind": "balance", "balance": "1000"}, *lines, {"kind": "balance", "balance": "947.50"})
+    assert [one.unexplained for one in report.stretches] == [0]

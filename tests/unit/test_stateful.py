@@ -44,6 +44,8 @@ from worker.store import AsyncStore, ServerClock, Vault, Written
 FEW = 25
 EXAMPLES = int(os.environ.get("RINGBACK_EXAMPLES", FEW))
 """How many lives are tried: a few, always the same, unless more are asked for, which are then new ones every time."""
+CALLERS = ("cal_1", "cal_2")
+"""Whose orders they are, by turns; what their turns promise is a property of its own (test_turns.py)."""
 WELL = "well"
 CRASH = "crash"
 FAULTS = ("fails", "done unheard", "unreached", "throttled", "refused", "odd", "twice", CRASH)
@@ -270,7 +272,8 @@ class LifeOfOrders(RuleBasedStateMachine):
     def post(self, timeout: float) -> None:
         """A caller posts an order."""
         order_id = f"ord_{len(self.orders)}"
-        new = order(id=order_id, server=order_id, timeout=timeout, created_at=self.clock())
+        caller = CALLERS[len(self.orders) % len(CALLERS)]
+        new = order(id=order_id, caller=caller, server=order_id, timeout=timeout, created_at=self.clock())
         assert self.world.blocking.create(new, Caps()).outcome == "created"
         self.orders.append(order_id)
 
@@ -435,8 +438,9 @@ class LifeOfOrders(RuleBasedStateMachine):
     def chores(self) -> None:
         """The account is read, and nothing is found to mend."""
         self.stage.run(self.account.refresh())
-        walked, mended = self.stage.run(self.world.store.reconcile("cal_1", 0, 100))
-        assert mended == [], f"{walked} walked, and some had lost their wake-up"
+        for caller in CALLERS:
+            walked, mended = self.stage.run(self.world.store.reconcile(caller, 0, 100))
+            assert mended == [], f"{walked} walked, and some had lost their wake-up"
 
     # What holds, whatever happened.
 

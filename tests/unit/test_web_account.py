@@ -8,6 +8,7 @@ import pytest
 
 from tests.api_stage import Api, bad_fields
 from worker.reading import BALANCE_EVERY, LISTING_EVERY
+from worker.store import keys
 from worker.store.codec import ms
 
 
@@ -65,10 +66,23 @@ def test_pauses_are_shown_with_their_reasons(api):
     assert api.shop.get("/v1/balance").json["buying"] == {
         "paused": True,
         "reasons": [
-            {"reason": "provider_banned", "since": "2026-11-22T10:00:00.000Z", "probe_at": "2026-11-22T10:01:00.000Z"},
-            {"reason": "switched_off", "since": None, "probe_at": None},
+            {
+                "reason": "provider_banned",
+                "item": None,
+                "since": "2026-11-22T10:00:00.000Z",
+                "probe_at": "2026-11-22T10:01:00.000Z",
+            },
+            {"reason": "switched_off", "item": None, "since": None, "probe_at": None},
         ],
     }
+
+
+def test_items_that_are_paused_are_named(api):
+    """One that is too dear for the balance is among the reasons, and buying goes on for the others."""
+    api.raw.hset("rb:gate:items", "cheap/3/1", json.dumps({"since": api.clock(), "probe_at": None}))
+    buying = api.shop.get("/v1/balance").json["buying"]
+    assert (buying["paused"], len(buying["reasons"])) == (False, 1)
+    assert (buying["reasons"][0]["reason"], buying["reasons"][0]["item"]) == ("insufficient_balance", "cheap/3/1")
 
 
 def test_refresh_waits_for_a_worker(api):
@@ -104,3 +118,70 @@ def test_servers_refresh_asks_for_that_type(api):
 def test_odd_queries_are_refused(api, path):
     """Only what is described is understood."""
     assert len(bad_fields(api.shop.get(f"/v1/{path}"))) == 1
+
+
+# The catalogue and the products on sale.
+
+
+def read_listing(api, what, rows):
+    """A worker reads a listing."""
+    held, at = keys.readings(what), str(ms(api.clock()))
+    api.raw.hset(held, mapping={what: json.dumps(rows), f"{what}:at": at, f"{what}:asked": at})
+
+
+def test_countries_are_those_of_one_type(api):
+    """As a worker last read them."""
+    read_listing(api, "countries:4", [{"id": "33", "name": "Canada"}])
+    told = api.shop.get("/v1/countries?type=4").json
+    assert (told["type"], told["countries"], told["stale"]) == ("4", [{"id": "33", "name": "Canada"}], False)
+
+
+@pytest.mark.parametrize(
+    ("query", "what"),
+    [
+        ("product=sms&country=33&type=4", "services:sms:33:4"),
+        ("country=33&type=4", "services:sms:33:4"),
+        ("product=email&domain=gmail.com", "services:email:gmail.com"),
+    ],
+)
+def test_services_have_their_prices_as_decimals(api, query, what):
+    """Of a place of a product; SMS OTP unless it is named."""
+    rows = [{"code": "tg", "name": "Telegram", "price": "376.88", "count": None}]
+    read_listing(api, what, rows)
+    assert api.shop.get(f"/v1/services?{query}").json["services"] == rows
+
+
+def test_a_listing_that_nobody_has_read_is_asked_for(api):
+    """Whoever comes first waits briefly for a worker, and is told that there is none."""
+    told = api.shop.get("/v1/services?country=33&type=4").json
+    assert (told["services"], told["as_of"], told["stale"]) == (None, None, True)
+    assert api.raw.hkeys("rb:refresh_requests") == [b"services:sms:33:4"]
+
+
+@pytest.mark.parametrize(
+    ("query", "fields"),
+    [
+        ("", {"country", "type"}),
+        ("product=sms&country=33", {"type"}),
+        ("product=sms&country=33&type=4&domain=x.y", {"domain"}),
+        ("product=email", {"domain"}),
+        ("product=email&domain=x.y&type=4", {"type"}),
+        ("product=cheap", {"product"}),
+        ("country=3:3&type=4", {"country"}),
+        ("country=33&type=7", {"type"}),
+    ],
+)
+def test_services_are_asked_for_by_the_fields_of_their_product(api, query, fields):
+    """What is missing and what belongs to another product is named, all at once."""
+    assert set(bad_fields(api.shop.get(f"/v1/services?{query}"))) == fields
+
+
+def test_products_on_sale_are_listed_with_what_is_known_of_them(clock):
+    """Those of RINGBACK_PRODUCTS alone, and whether the vendor documents them."""
+    told = Api(clock, RINGBACK_PRODUCTS="sms,email").shop.get("/v1/products").json
+    assert told == {
+        "data": [
+            {"product": "sms", "fields": ["service", "country", "type", "max_price"], "verified": True},
+            {"product": "email", "fields": ["service", "domain", "max_price"], "verified": False},
+        ]
+    }

@@ -57,6 +57,16 @@ def test_ping_to_a_private_address_is_refused(api):
     assert code(shop.post("/v1/events/ping")) == (409, "callback_refused")
 
 
+def test_attempts_do_not_tell_a_name_inside_from_one_that_is_none(api, pings):
+    """What a callback's name led to later is no list of internal names either."""
+    shop, (first, second, *_) = pings
+    for event_id, error in ((first, "blocked_address"), (second, "dns")):
+        before = api.store.load_event(event_id)
+        written(api, before.tried(Attempt(api.clock(), None, error, 0.1), EventStatus.PENDING, due_at=api.clock()))
+    shown = [shop.get(f"/v1/events/{one}").json["attempts"] for one in (first, second)]
+    assert shown[0] == shown[1]
+
+
 def test_event_shows_its_attempts(api, pings):
     """Each attempt is there with its time, its status or error, its duration and how the answer began."""
     shop, (first, *_) = pings
@@ -205,7 +215,7 @@ def test_redelivery_keeps_the_id_and_is_due_now(api, pings):
 def test_redelivery_amid_an_attempt_leaves_it_alone(api, pings):
     """An attempt under way is what was asked for."""
     shop, (first, *_) = pings
-    api.raw.zadd("rb:host:caller.example:443", {first: (api.clock() + 15) * 1000})
+    api.raw.zadd(f"rb:endpoint:{api.store.load_event(first).endpoint}", {first: (api.clock() + 15) * 1000})
     version = api.store.load_event(first).version
     assert shop.post(f"/v1/events/{first}/redeliver").status_code == 202
     assert api.store.load_event(first).version == version

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from tests.api_stage import BODY, HOOK, Api, bad_fields, code
-from web.api.long_poll import LongPoll
 from worker.caller import Caps
 from worker.errors import StoreUnavailable
-from worker.order import ErrorCode, Status
+from worker.order import Status
 from worker.store import Written
 
 
@@ -276,52 +276,11 @@ def test_oddly_shaped_id_is_not_found(api, order_id):
     assert code(api.shop.get(f"/v1/orders/{order_id}")) == (404, "not_found")
 
 
-def test_wait_returns_when_the_order_changes(api):
-    """A held answer comes as soon as a worker has changed the order."""
-    order_id = api.shop.order_id()
-    api.on_sleep = lambda: len(api.slept) == 3 and api.bought(order_id)
-    answer = api.shop.get(f"/v1/orders/{order_id}?wait=30")
-    assert answer.json["status"] == "waiting"
-    assert len(api.slept) == 3
-
-
-def test_wait_ends_when_its_time_is_over(api):
-    """Without a change the answer comes after the time asked for, unchanged."""
-    order_id, begun = api.shop.order_id(), api.clock()
-    assert api.shop.get(f"/v1/orders/{order_id}?wait=2").json["status"] == "queued"
-    assert api.clock() - begun == pytest.approx(2, abs=0.01)
-
-
-def test_ended_order_is_not_waited_for(api):
-    """Nothing more will happen to it."""
-    order_id = api.shop.order_id()
-    order = api.kept(order_id)
-    api.change(order, order.reject(ErrorCode.NO_NUMBERS, "none", api.clock()))
-    assert api.shop.get(f"/v1/orders/{order_id}?wait=60").json["error"]["code"] == "no_numbers"
-    assert not api.slept
-
-
 @pytest.mark.parametrize("wait", ["61", "-1", "x", "", "1.5", "1e1", "99999999999999", "5&wait=6"])
 def test_odd_wait_is_refused(api, wait):
     """A wait is a whole number of seconds up to 60, given once."""
     order_id = api.shop.order_id()
     assert list(bad_fields(api.shop.get(f"/v1/orders/{order_id}?wait={wait}"))) == ["wait"]
-
-
-def test_no_more_than_so_many_wait(api):
-    """Past the bound a waiting request is refused, and the room is free again afterwards."""
-    room, order_id = LongPoll(most=1, sleep=lambda _: None, monotonic=api.clock), api.shop.order_id()
-    object.__setattr__(api.app.extensions["ringback"], "waiting", room)
-    refused = []
-
-    def second():
-        refused.append(api.shop.get(f"/v1/orders/{order_id}?wait=5"))
-        return True
-
-    assert room.until(second, 5)
-    assert code(refused[0]) == (429, "too_many_waiting")
-    assert refused[0].headers["Retry-After"] == "1"
-    assert room.until(lambda: True, 5)
 
 
 def test_listing_pages_from_the_newest(api):
@@ -402,10 +361,10 @@ def test_cancel_twice_changes_nothing_more(api):
     """A second cancel, or one after the end, answers with the order as it is."""
     order_id = api.shop.order_id()
     first = api.shop.post(f"/v1/orders/{order_id}/cancel")
-    version = api.store.version(order_id)
+    version = api.kept(order_id).version
     again = api.shop.post(f"/v1/orders/{order_id}/cancel")
     assert (again.status_code, again.data) == (202, first.data)
-    assert api.store.version(order_id) == version
+    assert api.kept(order_id).version == version
 
 
 def test_cancel_that_loses_a_race_is_tried_anew(api, monkeypatch):
@@ -436,3 +395,74 @@ def test_unreachable_store_is_a_503(api, monkeypatch):
     answer = api.shop.order()
     assert code(answer) == (503, "store_unavailable")
     assert answer.headers["Retry-After"]
+
+
+# Products.
+
+SMS = {"product": "sms", "service": "tg", "country": "33", "type": "4"}
+EMAIL = {"product": "email", "service": "tg", "domain": "gmail.com"}
+NO_PRICES: list[Any] = [
+    "abc", "-1", "1e9999", "", "NaN", "Infinity", "1,5", " 5", "5\n", "\u0665", "0x1", "1" * 10, 50, 4.5, True, [],
+]  # fmt: skip
+
+
+def placed(api, body):
+    """An order without what all products share."""
+    return api.shop.post("/v1/orders", json={"callback_url": HOOK, **body})
+
+
+def test_an_order_of_a_product_shows_its_fields_and_no_others(api):
+    """What its product does not have is null; a price that is the most is kept to the letter."""
+    told = placed(api, {**SMS, "max_price": "50.00"}).json
+    assert {name: told[name] for name in ("product", "service", "country", "type", "max_price")} == {
+        **SMS, "max_price": "50.00",
+    }  # fmt: skip
+    assert [told[name] for name in ("server", "domain", "number", "address", "price")] == [None] * 5
+    kept = api.kept(told["id"])
+    assert (kept.product, kept.item, kept.max_price) == (
+        "sms", {"service": "tg", "country": "33", "type": "4"}, Decimal("50.00"),
+    )  # fmt: skip
+
+
+def test_a_product_that_is_off_is_named(api):
+    """422 with a code of its own, and the field."""
+    answer = placed(api, EMAIL)
+    assert code(answer) == (422, "product_disabled")
+    assert answer.json["errors"][0]["field"] == "product"
+
+
+def test_a_product_that_is_on_is_taken(clock):
+    """RINGBACK_PRODUCTS says which."""
+    api = Api(clock, RINGBACK_PRODUCTS="email")
+    assert placed(api, EMAIL).status_code == 202
+    assert code(placed(api, SMS)) == (422, "product_disabled")
+    assert code(placed(api, {"server": "1", "type": "1"})) == (422, "product_disabled")
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({"product": "fax"}, {"product"}),
+        ({"product": 7}, {"product"}),
+        ({"product": None}, {"product"}),
+        ({"product": "sms"}, {"service", "country", "type"}),
+        ({**SMS, "type": "7"}, {"type"}),
+        ({**SMS, "server": "1"}, {"server"}),
+        ({**SMS, "service": "a b"}, {"service"}),
+        ({"server": "1", "type": "1", "max_price": "5"}, {"max_price"}),
+        ({"server": "1", "type": "1", "service": "tg"}, {"service"}),
+        *[({**SMS, "max_price": bad}, {"max_price"}) for bad in NO_PRICES],
+    ],
+)  # fmt: skip
+def test_what_does_not_belong_to_a_product_is_named(api, body, fields):
+    """A wrong, missing or foreign field, and a price that is none."""
+    assert set(bad_fields(placed(api, body))) == fields
+
+
+def test_a_spend_cap_that_is_used_up_is_a_429(clock):
+    """Named, with the seconds until the next day; a cheap number counts what the setting says."""
+    api = Api(clock, RINGBACK_CHEAP_PRICE="10")
+    shop = api.new_caller("Capped", caps=Caps(max_spend_per_day=Decimal("9.99")))
+    answer = shop.order()
+    assert code(answer) == (429, "spend_per_day")
+    assert 0 < int(answer.headers["Retry-After"]) <= 86_400

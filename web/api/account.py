@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 
 from web.api import openapi, requests, schemas
+from web.api.problems import CODES, Problem
 from web.api.requests import takes
 from web.api.responses import answer
-from web.parts import parts
+from web.client import has_left
+from web.parts import current_caller, parts
 from worker.order import rfc3339
+from worker.pause import Pause
 from worker.reading import Reading, listing_name
 
 REFRESH_WAIT = 5.0
@@ -59,7 +64,8 @@ def services() -> Response:
     asked = requests.query(schemas.ServicesQuery)
     place = _place(asked)
     reading = _listing(listing_name("services", asked.product, place), refresh=asked.refresh == "true")
-    return answer({"product": asked.product, "services": _listed(reading), **_age(reading)})
+    where = {"product": asked.product, "country": asked.country, "type": asked.type, "domain": asked.domain}
+    return answer({**where, "services": _listed(reading), **_age(reading)})
 
 
 def _place(asked: schemas.ServicesQuery) -> list[str]:
@@ -107,8 +113,13 @@ def _reading(what: str, *, refresh: bool) -> Reading:
     before = store.reading(what)
     if not refresh:
         return before
-    store.request_refresh(what)
-    parts().waiting.until(lambda: store.reading(what).asked_at != before.asked_at, REFRESH_WAIT)
+    caller, tried = current_caller(), store.peek([store.reading_of(what)])[0]
+    quota = parts().limits.refresh(caller.id, what)
+    if not quota.allowed:
+        raise Problem(429, "refresh_per_minute", CODES["refresh_per_minute"], retry_after=quota.reset)
+    with parts().waiting.place(caller.id, REFRESH_WAIT, partial(has_left, request.environ)) as wait:
+        store.request_refresh(what)
+        wait.until_changed(store.reading_of(what), tried)
     return store.reading(what)
 
 
@@ -117,9 +128,13 @@ def _age(reading: Reading) -> dict[str, Any]:
 
 
 def _buying() -> dict[str, Any]:
-    pauses = parts().store.pauses()
-    reasons = [
-        {"reason": reason, "since": rfc3339(details.get("since")), "probe_at": rfc3339(details.get("probe_at"))}
-        for reason, details in sorted(pauses.items())
-    ]
-    return {"paused": bool(reasons), "reasons": reasons}
+    store = parts().store
+    pauses, items = store.pauses(), store.item_pauses()
+    reasons = [_reason(reason, None, details) for reason, details in sorted(pauses.items())]
+    reasons += [_reason(Pause.INSUFFICIENT_BALANCE, item, details) for item, details in sorted(items.items())]
+    return {"paused": bool(pauses), "reasons": reasons}
+
+
+def _reason(reason: str, item: str | None, details: Mapping[str, Any]) -> dict[str, Any]:
+    since, probe_at = rfc3339(details.get("since")), rfc3339(details.get("probe_at"))
+    return {"reason": reason, "item": item, "since": since, "probe_at": probe_at}

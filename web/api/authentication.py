@@ -10,22 +10,34 @@ from web.api.problems import Problem
 from web.api.rate_limits import Quota
 from web.parts import parts
 from web.request_state import request_state
+from worker.caller import Caller
 
 
 def authenticate() -> None:
     """Before every request: whoever asks for anything under /v1 has a key and keeps to the caller's limit."""
     if not request.path.startswith("/v1/"):
         return
-    scheme, _, api_key = request.headers.get("Authorization", "").partition(" ")
     shared, state = parts(), request_state()
-    caller = shared.keys.owner(api_key.strip()) if scheme.lower() == "bearer" else None
+    caller = _owner()
     if caller is None:
-        _turn_away(given=bool(scheme))
+        _turn_away(given=bool(request.headers.get("Authorization")))
     state.caller = caller
     state.line["caller"] = caller.id
     state.quota = shared.limits.request(caller.id)
     if not state.quota.allowed:
         raise _too_many(state.quota, "rate_limited", "this key has sent too many requests in this minute")
+
+
+def confirm() -> None:
+    """After an answer was held: a key that was revoked meanwhile gets nothing more. Raises Problem (401)."""
+    if _owner(anew=True) is None:
+        _turn_away(given=True)
+
+
+def _owner(*, anew: bool = False) -> Caller | None:
+    """The caller that the request's key belongs to."""
+    scheme, _, api_key = request.headers.get("Authorization", "").partition(" ")
+    return parts().keys.owner(api_key.strip(), anew=anew) if scheme.lower() == "bearer" else None
 
 
 def _turn_away(*, given: bool) -> NoReturn:

@@ -1,43 +1,152 @@
-"""Judging callbacks as orders come in, without asking the name server for every order of a burst."""
+"""Judging callbacks as orders come in: no name is looked up twice within a moment, and nobody waits for others' names.
+
+Look-ups run on an event loop of their own. One that is slow holds a thread of the web for each request that waits for
+it, so both have a share per caller: what a name server never answers is refused to whoever asks for it, and to nobody
+else.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
+from web.api.problems import CODES, Problem
+from web.places import Full, Places
 from web.ttl_cache import TtlCache
 from worker.webhooks import target
+from worker.webhooks.guard import NOT_PUBLIC, RESOLVE_TIMEOUT, CallbackRefused, NameServersSilent, Refusal, Target
 
 REMEMBERED = 10.0
-"""Seconds for which a host found good is not looked up again. The worker judges anew when it connects."""
+"""Seconds for which a verdict on a host counts, good or bad. The worker judges anew when it connects."""
+LOOK_UPS, LOOK_UPS_PER_CALLER = 64, 4
+"""Names looked up at a time in one process, and for one caller."""
+PROMPT = 0.25
+"""Seconds for which any request may wait for a look-up: a name server that works has answered by then."""
+PATIENT, PATIENT_PER_CALLER = 8, 4
+"""Requests that may wait longer than `PROMPT`: each holds one of the process' 32 threads."""
+RETRY_AFTER = 5
+"""Seconds after which to send an order again whose callback could not be looked up."""
+
+_HIDDEN = frozenset({Refusal.unresolvable, Refusal.blocked_address})
+Place = tuple[str, str, int]
+"""Scheme, host and port: what a verdict is about."""
+Refused = CallbackRefused | NameServersSilent | None
 
 
 class Judge(Protocol):
-    """Says by raising CallbackRefused that no webhook may go to a URL."""
+    """Judges where webhooks may go (`worker.webhooks.guard.Guard`)."""
 
-    def check(self, url: str) -> None: ...
+    def target(self, url: str) -> Target: ...
+    async def resolve(self, host: str, port: int) -> list[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A verdict that was reached: why not, or None."""
+
+    refused: Refused
 
 
 class Callbacks:
-    """Judges callbacks for one process."""
+    """Judges callbacks for one process. `monotonic` gives seconds."""
 
     def __init__(self, judge: Judge, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._judge = judge
-        self._good: TtlCache[bool] = TtlCache(REMEMBERED, monotonic=monotonic)
+        self._known: TtlCache[_Judged] = TtlCache(REMEMBERED, monotonic=monotonic)
+        self._running: dict[Place, Future[_Judged]] = {}
+        self._lock = threading.Lock()
+        self._look_ups = Places(LOOK_UPS, LOOK_UPS_PER_CALLER)
+        self._patient = Places(PATIENT, PATIENT_PER_CALLER)
+        self._loop: asyncio.AbstractEventLoop | None = None
 
-    def check(self, url: str) -> None:
-        """Raises CallbackRefused for a callback that no webhook may go to. May block for a name's look-up."""
+    def check(self, url: str, caller_id: str) -> None:
+        """Let a callback pass. Raises CallbackRefused; Problem (429, 503) when its host cannot be looked up."""
         place = _place(url)
-        if place is None or not self._good.get(place):
-            self._judge.check(url)
-            self._good.put(place, True)
+        judged = None if place is None else self._known.get(place)
+        if judged is None:
+            where = self._judge.target(url)
+            place = (where.scheme, where.host, where.port)
+            if where.literal:
+                self._known.put(place, _Judged(None))
+                return
+            judged = self._looked_up(place, caller_id)
+        if isinstance(judged.refused, NameServersSilent):
+            raise Problem(503, "resolver_unavailable", CODES["resolver_unavailable"], retry_after=RETRY_AFTER)
+        if judged.refused is not None:
+            raise judged.refused
+
+    def _looked_up(self, place: Place, caller_id: str) -> _Judged:
+        """The verdict on a host, waited for as long as this caller may."""
+        try:
+            look_up = self._look_up(place, caller_id)
+            try:
+                return look_up.result(PROMPT)
+            except TimeoutError:
+                with self._patient.one(caller_id):
+                    return look_up.result(RESOLVE_TIMEOUT + 1)
+        except Full as full:
+            raise _no_place(full) from None
+        except TimeoutError:
+            return _Judged(NameServersSilent())
+
+    def _look_up(self, place: Place, caller_id: str) -> Future[_Judged]:
+        """The look-up under way for a host, or a new one. Raises Full."""
+        with self._lock:
+            found = self._running.get(place)
+            if found is None:
+                self._look_ups.take(caller_id)
+                found = self._running[place] = asyncio.run_coroutine_threadsafe(
+                    self._verdict(place, caller_id), self._opened()
+                )
+            return found
+
+    async def _verdict(self, place: Place, caller_id: str) -> _Judged:
+        try:
+            judged = _Judged(await self._refusal(place))
+            self._known.put(place, judged)
+            return judged
+        finally:
+            self._look_ups.free(caller_id)
+            with self._lock:
+                self._running.pop(place, None)
+
+    async def _refusal(self, place: Place) -> Refused:
+        try:
+            await self._judge.resolve(place[1], place[2])
+        except (CallbackRefused, NameServersSilent) as refused:
+            return refused
+        return None
+
+    def _opened(self) -> asyncio.AbstractEventLoop:
+        """The event loop of the look-ups, in a thread that ends with the process."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            threading.Thread(target=self._loop.run_forever, name="look-ups", daemon=True).start()
+        return self._loop
+
+
+def told(refused: CallbackRefused) -> tuple[str, str]:
+    """The code and the words that callers get. A name that leads inside and one that is none look the same to them."""
+    if refused.code in _HIDDEN:
+        return Refusal.blocked_address.value, NOT_PUBLIC
+    return refused.code.value, refused.message
+
+
+def _no_place(full: Full) -> Problem:
+    if full.by_caller:
+        return Problem(429, "too_many_look_ups", CODES["too_many_look_ups"], retry_after=RETRY_AFTER)
+    return Problem(503, "resolver_unavailable", CODES["resolver_unavailable"], retry_after=RETRY_AFTER)
 
 
 @lru_cache(maxsize=1024)
-def _place(url: str) -> tuple[str, str, int] | None:
-    """What the verdict is about: a URL in order differs from others at its place only behind the host."""
+def _place(url: str) -> Place | None:
+    """Where a URL leads; None for one that is refused anyhow."""
     try:
         where = target.read(url)
     except target.CallbackRefused:

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 
 from web.api import openapi, requests, schemas
+from web.api.authentication import confirm
+from web.api.callbacks import told
 from web.api.problems import CODES, Problem, not_found
 from web.api.requests import takes
 from web.api.responses import answer
+from web.client import has_left
 from web.middleware import about
 from web.parts import current_caller, parts
 from worker import announce
 from worker.event import Event
-from worker.webhooks.guard import CallbackRefused
+from worker.webhooks.guard import CallbackRefused, Refusal
 from worker.webhooks.message import signature_headers
 from worker.webhooks.signing import sign
 
+NO_ADDRESS = "dns"
+"""The error of an attempt whose host led to no address that may be called."""
 MOST_TRIES = 3
 """Times that a redelivery is tried anew because an attempt ended meanwhile."""
 GONE = (
@@ -43,20 +49,25 @@ def index() -> Response:
     """List events, newest first; with `after`, what came after that event, oldest first."""
     asked = requests.query(schemas.EventsQuery)
     look = _look(asked)
-    page = look()
-    if asked.wait and not page[0]:
-
-        def came() -> bool:
-            nonlocal page
-            page = look()
-            return bool(page[0])
-
-        parts().waiting.until(came, asked.wait)
-    found, cursor = page
-    return answer({"data": _shown(found, payload=asked.payload == "true"), "next_cursor": cursor})
+    found, cursor = look()
+    if asked.wait and not found:
+        found, cursor = _awaited(look, asked.wait)
+    return answer({"data": _all_shown(found, payload=asked.payload == "true"), "next_cursor": cursor})
 
 
 Page = tuple[list[Event], str | None]
+
+
+def _awaited(look: Callable[[], Page], seconds: int) -> Page:
+    """The page once there is something on it, or an empty one when the wait is over."""
+    store, caller = parts().store, current_caller()
+    spot = store.last_event_of(caller.id)
+    with parts().waiting.place(caller.id, seconds, partial(has_left, request.environ)) as wait:
+        newest, page = store.peek([spot])[0], look()
+        while not page[0] and wait.until_changed(spot, newest):
+            newest, page = store.peek([spot])[0], look()
+    confirm()
+    return page
 
 
 def _look(asked: schemas.EventsQuery) -> Callable[[], Page]:
@@ -85,14 +96,14 @@ def _place(after: str) -> int:
     return event.sequence
 
 
-def _shown(events: list[Event], *, payload: bool) -> list[dict[str, Any]]:
+def _all_shown(events: list[Event], *, payload: bool) -> list[dict[str, Any]]:
     if not payload:
-        return [event.public() for event in events]
+        return [_shown(event) for event in events]
     caller, now = current_caller(), parts().clock()
     secrets, timestamp = caller.live_secrets(now), int(now)
     return [
         {
-            **event.public(),
+            **_shown(event),
             "payload": event.body.decode(),
             "headers": signature_headers(event.id, timestamp, sign(secrets, event.id, timestamp, event.body)),
         }
@@ -103,29 +114,39 @@ def _shown(events: list[Event], *, payload: bool) -> list[dict[str, Any]]:
 @takes(path=schemas.EventPath)
 def show(event_id: str) -> Response:
     """Read an event with all its attempts."""
-    return answer(_own(event_id).public())
+    return answer(_shown(_own(event_id)))
 
 
 @takes(path=schemas.EventPath)
 def redeliver(event_id: str) -> Response:
     """Send an event's webhook once more, with the same id."""
+    _own(event_id)
+    _counted()
     for _ in range(MOST_TRIES):
         event, now = _own(event_id), parts().clock()
         if not event.pushed:
             raise Problem(409, "no_callback", "this event's order has no callback: read the event with `payload=true`")
         if parts().store.redeliver(event, now):
-            return answer(event.again(now).public(), 202)
+            return answer(_shown(event.again(now)), 202)
     # An attempt is under way: it is what was asked for.
-    return answer(_own(event_id).public(), 202)
+    return answer(_shown(_own(event_id)), 202)
 
 
 @takes()
 def ping() -> Response:
     """Send a `webhook.ping` to the caller's callback."""
+    _counted()
     event = announce.ping(current_caller().id, _callback(), parts().clock())
     parts().store.add_event(event)
     about(webhook=event.id)
-    return answer(event.public(), 202)
+    return answer(_shown(event), 202)
+
+
+def _counted() -> None:
+    """Count a webhook that is asked for. Raises Problem (429)."""
+    quota = parts().limits.webhook(current_caller().id)
+    if not quota.allowed:
+        raise Problem(429, "webhooks_per_minute", CODES["webhooks_per_minute"], retry_after=quota.reset)
 
 
 def _callback() -> str:
@@ -133,16 +154,27 @@ def _callback() -> str:
     if callback is None:
         raise Problem(409, "no_callback", CODES["no_callback"])
     try:
-        parts().callbacks.check(callback)
+        parts().callbacks.check(callback, current_caller().id)
     except CallbackRefused as refused:
-        raise Problem(409, "callback_refused", refused.message) from None
+        _, why = told(refused)
+        about(callback=refused.code.value)
+        raise Problem(409, "callback_refused", f"this caller's default callback {why}") from None
     return callback
+
+
+def _shown(event: Event) -> dict[str, Any]:
+    """The event as callers see it: like a POST, it does not tell a host that leads inside from one that is none."""
+    public = event.public()
+    for attempt in public["attempts"]:
+        if attempt["error"] == Refusal.blocked_address:
+            attempt["error"] = NO_ADDRESS
+    return public
 
 
 def _own(event_id: str) -> Event:
     """The caller's event; somebody else's looks like none."""
     event = parts().store.load_event(event_id)
     if event is None or event.caller != current_caller().id:
-        raise not_found()
+        raise not_found("event")
     about(webhook=event_id)
     return event

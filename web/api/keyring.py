@@ -23,12 +23,12 @@ class KeyRing:
         self._callers = callers
         self._known: TtlCache[Caller] = TtlCache(REMEMBERED, monotonic=monotonic)
 
-    def owner(self, api_key: str) -> Caller | None:
-        """The caller that a key belongs to, or None. Raises StoreUnavailable."""
+    def owner(self, api_key: str, *, anew: bool = False) -> Caller | None:
+        """The caller that a key belongs to, or None; `anew` asks the store. Raises StoreUnavailable."""
         if not _KEY.fullmatch(api_key):
             return None
         digest = key_hash(api_key)
-        caller = self._known.get(digest)
+        caller = None if anew else self._known.get(digest)
         if caller is None:
             caller = self._callers.by_key(api_key)
             if caller is not None:

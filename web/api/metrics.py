@@ -110,6 +110,9 @@ class StoreMetrics(Collector):
         for reason in self._store.pauses():
             paused.add_metric([reason], 1)
         yield paused
+        yield _gauge(
+            "paused_items", "Items paused because the balance is too low for them.", len(self._store.item_pauses())
+        )
         balance = self._store.reading("balance").value
         if balance is not None:
             yield _gauge("balance_pkr", "The provider's balance as last read, in PKR.", float(balance))

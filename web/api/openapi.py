@@ -33,18 +33,19 @@ _PAGE_POLICY = "default-src 'none'; style-src 'self'; frame-ancestors 'none'; ba
 _EVERYWHERE = (401, 405, 413, 429, 500, 503)
 """Errors that any call under /v1 may give."""
 _TOLD = {
+    304: "The order is as `If-None-Match` has it.",
     400: "The body cannot be read.",
     401: "No valid API key.",
-    404: "No such thing, or somebody else's.",
+    404: "It does not exist, or belongs to another caller.",
     405: "The method does not exist here.",
+    409: "The request conflicts with the current state; see `code`.",
     410: "The event to go on from is no longer kept: compare with your orders, then read on with `after=` (empty).",
-    409: "Something has to be done first; `code` says what.",
     413: "The body is over 64 KiB.",
     415: "The body is not declared as application/json.",
-    422: "`errors` lists every bad field.",
-    429: "Too much at once; `code` says of what.",
+    422: "Fields are missing or wrong; `errors` lists every one.",
+    429: "Rate or concurrency limit reached; see `code`.",
     500: "Something failed here.",
-    503: "Not now; `code` says why.",
+    503: "Temporarily unavailable; see `code`.",
 }
 _HEADERS: dict[str, dict[str, Any]] = {
     "RateLimit": {"description": "what is left of the limit", "schema": {"type": "string"}},
@@ -71,7 +72,22 @@ _ABOUT = (
 
 def answers(status: int, model: type[BaseModel] | str, *errors: int) -> ResponseDict:
     """The responses of a call under /v1: the good one (a model, or a schema by its name), and its errors."""
-    return {status: _good(status, model), **{code: problem(code) for code in sorted({*errors, *_EVERYWHERE})}}
+    return {status: _good(status, model), **_errors(*errors)}
+
+
+def _errors(*errors: int) -> ResponseDict:
+    return {code: problem(code) for code in sorted({*errors, *_EVERYWHERE})}
+
+
+def order_answers() -> ResponseDict:
+    """The responses of reading one order, which has a tag by its version."""
+    tag = {"ETag": {"description": "the order's version, for `If-None-Match`", "schema": {"type": "string"}}}
+    good = {
+        "description": "OK",
+        "headers": {**_HEADERS, **tag},
+        "content": {"application/json": {"schema": {"$ref": _REF + "Order"}}},
+    }
+    return {200: good, 304: {"description": _TOLD[304], "headers": tag}, **_errors(404, 422)}
 
 
 def open_answers(model: type[BaseModel], *errors: int) -> ResponseDict:

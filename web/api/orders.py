@@ -5,25 +5,31 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from decimal import Decimal
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 from pydantic_core import PydanticCustomError
 
 from web.api import openapi, requests, schemas
+from web.api.authentication import confirm
+from web.api.callbacks import told
+from web.api.long_poll import Wait
 from web.api.problems import CODES, Problem, not_found
 from web.api.requests import takes
 from web.api.responses import Answer, answer, encode
+from web.client import has_left
 from web.middleware import about
 from web.parts import Parts, current_caller, parts
 from worker.announce import announced
 from worker.caller import Caller
 from worker.journal import Entry, line
-from worker.order import DEFAULT_PRODUCT, ITEM_FIELDS, Order
+from worker.order import DEFAULT_PRODUCT, ITEM_FIELDS, Order, Settlement
 from worker.schedule import after_caller_cancel
 from worker.store import Created, Idempotency, Written
 from worker.webhooks.guard import CallbackRefused
@@ -31,6 +37,8 @@ from worker.webhooks.guard import CallbackRefused
 MOST_TRIES = 10
 """Times that a cancel is tried anew because the order changed meanwhile."""
 CLOSED = {"switched_off": "buying_switched_off", "below_min_balance": "balance_below_floor"}
+MOST_NAMED = 20
+"""Servers named to whoever asks for one that is not there."""
 CLOSED_RETRY = 60
 """Seconds after which to ask again while buying is closed."""
 
@@ -40,7 +48,7 @@ def routes() -> APIBlueprint:
     api = APIBlueprint("orders", __name__, url_prefix="/v1", abp_tags=[openapi.ORDERS], abp_security=openapi.BEARER)
     api.post("/orders", responses=openapi.answers(202, "Order", 400, 409, 413, 415, 422, 429, 503))(create)
     api.get("/orders", responses=openapi.answers(200, schemas.Orders, 404, 422))(index)
-    api.get("/orders/<order:order_id>", responses=openapi.answers(200, schemas.Order, 404, 422))(show)
+    api.get("/orders/<order:order_id>", responses=openapi.order_answers())(show)
     api.post("/orders/<order:order_id>/cancel", responses=openapi.answers(202, "Order", 404, 422))(cancel)
     return api
 
@@ -48,16 +56,30 @@ def routes() -> APIBlueprint:
 # Placing an order.
 
 
-@takes(header=schemas.OrderHeaders, body=schemas.NewOrder)
+@takes(query=schemas.NewOrderQuery, header=schemas.OrderHeaders, body=schemas.NewOrder)
 def create() -> Response:
     """Place an order."""
+    seconds = requests.query(schemas.NewOrderQuery).wait if request.query_string else 0
+    if not seconds:
+        return _placed()
+    # Its place comes first: what finds the room full is refused before it has bought anything.
+    with _place(seconds) as wait:
+        answered = _placed()
+        order = parts().store.load(answered.headers["Location"].rpartition("/")[2])
+        if order is not None:  # a replay may be about one that is no longer kept
+            answered.set_data(encode(_held(order, wait, _is_bought).public()))
+    return answered
+
+
+def _placed() -> Response:
+    """Place the order that is asked for."""
     shared, caller = parts(), current_caller()
     key = requests.headers(schemas.OrderHeaders).idempotency_key
     asked = requests.body()
     used = _idempotency(key, asked) if key is not None else None
     if used and (known := shared.store.replayed(caller.id, used)):
         return _created(known)
-    order = _new(requests.checked(_body_of(asked), asked, context=_judged), shared, caller)
+    order = _new(requests.checked(_body_of(asked), asked, context=_Judge(shared, caller)), shared, caller)
     payload = encode(order.public()).encode()
     if used:
         used = Idempotency(used.key, used.body, payload)
@@ -75,16 +97,36 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _judged(url: str | None) -> str | None:
-    """The callback that counts, once the guard has let it pass; None: the events are only recorded."""
-    callback = current_caller().callback_url if url is None else url
-    if callback is None:
-        return None
-    try:
-        parts().callbacks.check(callback)
-    except CallbackRefused as refused:
-        raise PydanticCustomError(refused.code.value, "{why}", {"why": refused.message}) from None
-    return callback
+class _Judge:
+    """What is known of the values of an order's fields while its request is read."""
+
+    __slots__ = ("_caller", "_parts")
+
+    def __init__(self, shared: Parts, caller: Caller) -> None:
+        self._parts = shared
+        self._caller = caller
+
+    def callback(self, url: str | None) -> str | None:
+        """The callback that counts, once the guard has let it pass; None: the events are only recorded."""
+        callback = self._caller.callback_url if url is None else url
+        if callback is None:
+            return None
+        try:
+            self._parts.callbacks.check(callback, self._caller.id)
+        except CallbackRefused as refused:
+            code, why = told(refused)
+            about(callback=refused.code.value)
+            why = why if url is not None else f"{why} (this caller's default callback)"
+            raise PydanticCustomError(code, "{why}", {"why": why}) from None
+        return callback
+
+    def server(self, server: str, type: str) -> None:
+        """Let a server pass that the last reading lists, and any while there is none."""
+        listed = self._parts.servers.of(type)
+        if listed and server not in listed:
+            known = ", ".join(listed[:MOST_NAMED])
+            why = f"is not among the servers of type {type}: {known} (/v1/servers?type={type}&refresh=true reads anew)"
+            raise PydanticCustomError("unknown_server", "{why}", {"why": why})
 
 
 def _body_of(asked: Any) -> type[schemas.OrderBody]:
@@ -150,13 +192,54 @@ def _accepted(order_id: str, payload: bytes, kwargs: Mapping[str, str] = Mapping
 @takes(path=schemas.OrderPath, query=schemas.OrderQuery)
 def show(order_id: str) -> Response:
     """Read an order."""
-    wait = requests.query(schemas.OrderQuery).wait
+    asked = requests.query(schemas.OrderQuery)
     order = _own(order_id)
-    if wait and not order.ended:
-        shared = parts()
-        if shared.waiting.until(lambda: shared.store.version(order_id) != order.version, wait):
-            order = _own(order_id)
-    return answer(order.public())
+    enough = _enough(asked.wait_for, order)
+    if asked.wait and not enough(order):
+        with _place(asked.wait) as wait:
+            order = _held(order, wait, enough)
+    tag = {"ETag": f'"{order.version}"'}
+    if _is_known(order):
+        return Response(status=304, headers=tag)
+    return Answer(encode(order.public()).encode(), 200, tag)
+
+
+def _enough(wait_for: str, first: Order) -> Callable[[Order], bool]:
+    """What a reader waits for; `first` is the order at the moment of asking."""
+    if wait_for == "number":
+        return _is_bought
+    if wait_for == "end":
+        return lambda order: order.ended
+    if request.if_none_match:
+        return lambda order: not _is_known(order) or _is_over(order)
+    return lambda order: order.version != first.version or _is_over(order)
+
+
+def _is_bought(order: Order) -> bool:
+    return order.purchase is not None or order.ended
+
+
+def _is_over(order: Order) -> bool:
+    """Whether nothing more will happen to it that its reader waits for."""
+    return order.ended and order.settlement is not Settlement.PENDING
+
+
+def _is_known(order: Order) -> bool:
+    """Whether the client has the order as it is."""
+    return request.if_none_match.contains_weak(str(order.version))
+
+
+def _place(seconds: int) -> AbstractContextManager[Wait]:
+    return parts().waiting.place(current_caller().id, seconds, partial(has_left, request.environ))
+
+
+def _held(order: Order, wait: Wait, enough: Callable[[Order], bool]) -> Order:
+    """The order once it is `enough`, or as it is when the wait is over."""
+    version = parts().store.version_of(order.id)
+    while not enough(order) and wait.until_changed(version, str(order.version).encode()):
+        order = _own(order.id)
+    confirm()
+    return order
 
 
 @takes(query=schemas.OrdersQuery)
@@ -173,7 +256,7 @@ def _own(order_id: str) -> Order:
     """The caller's order; somebody else's looks like none."""
     order = parts().store.load(order_id)
     if order is None or order.caller != current_caller().id:
-        raise not_found()
+        raise not_found("order")
     about(order=order_id)
     return order
 

@@ -19,8 +19,8 @@ CODES = {
     "invalid_json": "The body is not JSON as RFC 8259 has it, or names a field twice.",
     "bad_request": "The request could not be read.",
     "unauthorized": "There is no API key, or it is unknown or revoked.",
-    "not_found": "There is no such thing, or it is somebody else's.",
-    "method_not_allowed": "The path exists, the method does not; `Allow` says which do.",
+    "not_found": "It does not exist, or belongs to another caller.",
+    "method_not_allowed": "The path does not take this method; `Allow` says which it takes.",
     "callback_unverified": "This caller may order once its callback has acknowledged a ping.",
     "no_callback": "The caller has no callback of its own.",
     "callback_refused": "No webhook may go to the caller's callback.",
@@ -28,18 +28,24 @@ CODES = {
     "too_slow": "The body took too long to arrive.",
     "too_large": "The body is over 64 KiB.",
     "unsupported_media_type": "The body is not declared as application/json.",
-    "invalid_fields": "`errors` lists every bad field.",
+    "invalid_fields": "Fields are missing or wrong; `errors` lists every one.",
     "product_disabled": "The product is not on sale here; GET /v1/products lists those that are.",
     "idempotency_mismatch": "The Idempotency-Key was used with another body.",
     "rate_limited": "Too many requests with this key.",
     "too_many_failed_logins": "Too many wrong keys from this address.",
-    "too_many_waiting": "Too many requests are being held back here; ask again, or without `wait` or `refresh`.",
+    "too_many_waiting": "Too many requests are being held, of this caller or in all; ask again, or without `wait`.",
+    "too_many_look_ups": "Too many of this caller's callback hosts are being looked up; ask again in a moment.",
+    "webhooks_per_minute": "Too many pings and redeliveries were asked for in this minute.",
+    "refresh_per_minute": "This reading was asked for already within this minute; ask without `refresh`.",
     "max_in_flight": "The caller's cap on orders in flight is reached.",
     "orders_per_minute": "The caller's cap on orders in a minute is reached.",
     "orders_per_day": "The caller's cap on orders in a day is reached.",
     "spend_per_day": "The caller's cap on what its purchases of a day may cost is reached.",
+    "orders_refused": "The provider refused too many of the caller's orders; correct them before ordering on.",
+    "storage_full": "The caller's orders and events take all the storage it has; the oldest leave day by day.",
     "internal_error": "Something failed here; the log has it under the answer's X-Request-Id.",
     "store_unavailable": "The store does not answer. Send the order again with the same Idempotency-Key.",
+    "resolver_unavailable": "The callback's host could not be looked up in time. Ask again.",
     "busy": "The order keeps changing; ask again.",
     "buying_switched_off": "An operator has switched buying off.",
     "balance_below_floor": "The provider's balance is below the configured floor, or unknown.",
@@ -94,9 +100,9 @@ class Problem(Exception):
         return Answer(encode(payload).encode(), self.status, self.headers, "application/problem+json")
 
 
-def not_found() -> Problem:
-    """There is no such thing, or it is somebody else's: the two look the same."""
-    return Problem(404, "not_found", "there is no such thing here")
+def not_found(what: str) -> Problem:
+    """There is no such order or event, or it is somebody else's: the two look the same."""
+    return Problem(404, "not_found", f"No such {what}, or it belongs to another caller.")
 
 
 def install(app: Flask) -> None:
@@ -104,14 +110,15 @@ def install(app: Flask) -> None:
     app.register_error_handler(Problem, Problem.response)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(StoreUnavailable, _store)
-    app.register_error_handler(NotFound, lambda _: not_found().response())
+    app.register_error_handler(NotFound, lambda lost: Problem(404, "not_found", str(lost)).response())
     app.register_error_handler(Exception, _unexpected)
 
 
 def of_status(status: int, headers: Mapping[str, str] | None = None) -> Problem:
     """The problem for an error of which no more than its status is known."""
     code = _BY_STATUS.get(status, "bad_request" if status < 500 else "internal_error")
-    return Problem(status, code, CODES[code], headers=headers)
+    detail = "No such path; see /docs." if code == "not_found" else CODES[code]
+    return Problem(status, code, detail, headers=headers)
 
 
 def _http(error: HTTPException) -> Response:

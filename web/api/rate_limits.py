@@ -17,6 +17,10 @@ REQUESTS_PER_MINUTE = 60_000
 """Requests that one caller may send: more than one process answers, so it stops loops gone wild and nothing else."""
 FAILED_LOGINS_PER_MINUTE = 20
 """Wrong keys that one address may send before it is told to wait."""
+WEBHOOKS_PER_MINUTE = 60
+"""Pings and redeliveries that one caller may ask for: they cost others' receivers and our connections."""
+REFRESHES_PER_MINUTE = 1
+"""Times that one caller may have one reading of the provider made anew: the calls come out of everybody's share."""
 WINDOW = 60.0
 """Seconds after which counting starts anew."""
 
@@ -47,10 +51,14 @@ class RateLimits:
         *,
         requests: int = REQUESTS_PER_MINUTE,
         failed_logins: int = FAILED_LOGINS_PER_MINUTE,
+        webhooks: int = WEBHOOKS_PER_MINUTE,
+        refreshes: int = REFRESHES_PER_MINUTE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._requests = _Window("requests", requests, clock)
         self._failed_logins = _Window("failed-logins", failed_logins, clock)
+        self._webhooks = _Window("webhooks", webhooks, clock)
+        self._refreshes = _Window("refreshes", refreshes, clock)
 
     def request(self, caller_id: str) -> Quota:
         """Count a request of a caller."""
@@ -59,6 +67,14 @@ class RateLimits:
     def failed_login(self, address: str) -> Quota:
         """Count a failed login from an address."""
         return self._failed_logins.count(address)
+
+    def webhook(self, caller_id: str) -> Quota:
+        """Count a ping or a redelivery of a caller."""
+        return self._webhooks.count(caller_id)
+
+    def refresh(self, caller_id: str, what: str) -> Quota:
+        """Count a reading that a caller wants made anew."""
+        return self._refreshes.count(f"{caller_id} {what}")
 
 
 class _Window:

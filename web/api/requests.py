@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from functools import wraps
 from typing import Any, NoReturn, TypeVar
 
@@ -12,6 +13,7 @@ from flask import Request, request
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from web.api import schemas
 from web.api.problems import CODES, Problem
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -24,15 +26,39 @@ MOST_ERRORS = 50
 _SHOWN = 100
 """Characters of a field's name that are repeated in an answer."""
 
+MOST_SHOWN = 10**9
+"""A number that stands where text should is repeated only below it."""
+
 _WORDS = {"missing": "required", "extra_forbidden": "unknown_field", "string_unicode": "bad_text"}
+_SHAPES = {
+    schemas.ORDER_ID: "`ord_` and 24 hex digits",
+    schemas.EVENT_ID: "`evt_` and 24 hex digits",
+    schemas.PRINTABLE: "printable ASCII without a space at either end",
+    schemas.ONE_LINE: "one line without control characters",
+}
+"""The patterns of fields in words."""
 _MESSAGES = {
     "missing": "is required",
-    "extra_forbidden": "is not known here",
-    "string_unicode": "is no valid Unicode text",
-    "string_pattern_mismatch": "holds characters that have no business there, or has another shape",
-    "model_type": "the body is a JSON object",
-    "model_attributes_type": "the body is a JSON object",
+    "extra_forbidden": "unknown field",
+    "string_unicode": "is not valid Unicode text",
+    "model_type": "must be a JSON object",
+    "model_attributes_type": "must be a JSON object",
+    "dict_type": "must be a JSON object",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "string_type": "must be a string",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must be at most {max_length} characters long",
+    "string_pattern_mismatch": "does not have the expected form: {shape}",
+    "greater_than": "must be greater than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
 }
+"""What pydantic finds fault with, in our words; the names in braces are its own."""
 
 
 def takes(**models: type[BaseModel]) -> Callable[[View], View]:
@@ -42,7 +68,7 @@ def takes(**models: type[BaseModel]) -> Callable[[View], View]:
         @wraps(view)
         def guarded(**path: str) -> Any:
             if "query" not in models and request.query_string:
-                raise invalid([_field(name, "unknown_field", _MESSAGES["extra_forbidden"]) for name in request.args])
+                raise invalid([_unknown(name, ()) for name in list(request.args)[:MOST_ERRORS]], len(request.args))
             return view(**path)
 
         # The OpenAPI extension documents a view's annotations, and leaves checking to a view marked like this.
@@ -88,13 +114,15 @@ def checked(model: type[Model], value: Any, context: Any = None) -> Model:
     try:
         return model.model_validate(value, context=context)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False)
-    raise invalid([_complaint(one) for one in found])
+        found = error.errors(include_url=False)
+    raise invalid([_complaint(one, model) for one in found[:MOST_ERRORS]], len(found))
 
 
-def invalid(errors: Sequence[Mapping[str, str]]) -> Problem:
-    """The problem that lists bad fields."""
-    return Problem(422, "invalid_fields", CODES["invalid_fields"], errors=errors[:MOST_ERRORS])
+def invalid(errors: Sequence[Mapping[str, str]], count: int | None = None) -> Problem:
+    """The problem that lists bad fields, and says the first of them in words; `count` when there are more."""
+    others = (count or len(errors)) - 1
+    detail = f"{errors[0]['field']}: {errors[0]['message']}" + (f" (and {others} more)" if others else "")
+    return Problem(422, "invalid_fields", detail, errors=errors[:MOST_ERRORS])
 
 
 def parse(text: bytes) -> Any:
@@ -106,7 +134,8 @@ def parse(text: bytes) -> Any:
     except RecursionError:
         detail = "the body is nested too deeply"
     except json.JSONDecodeError as error:
-        detail = f"the body is no JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        hint = " (trailing comma?)" if error.doc[: error.pos].rstrip().endswith(",") else ""
+        detail = f"the body is not valid JSON: line {error.lineno}, column {error.colno}{hint}"
     except ValueError as error:
         detail = str(error) if isinstance(error, _Refused) else "the body holds a number that is too long"
     raise Problem(400, "invalid_json", detail)
@@ -137,11 +166,29 @@ def _finite(text: str) -> float:
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
 
 
-def _complaint(error: ErrorDetails) -> dict[str, str]:
+def _complaint(error: ErrorDetails, model: type[BaseModel]) -> dict[str, str]:
     kind = error["type"]
     where = ".".join(map(str, error["loc"])) or "body"
+    if kind == "extra_forbidden":
+        return _unknown(where, [field.alias or name for name, field in model.model_fields.items()])
     code = "wrong_type" if kind.endswith("_type") else _WORDS.get(kind, kind)
-    return _field(where, code, _MESSAGES.get(kind, error["msg"]))
+    return _field(where, code, _message(kind, error))
+
+
+def _message(kind: str, error: ErrorDetails) -> str:
+    """What is wrong, in a predicate that follows the field's name."""
+    if kind not in _MESSAGES:
+        return error["msg"]
+    told, given = error.get("ctx", {}), error["input"]
+    message = _MESSAGES[kind].format(**told, shape=_SHAPES.get(told.get("pattern", ""), "see /docs"))
+    if kind == "string_type" and isinstance(given, int) and not isinstance(given, bool):
+        message += f': write "{given}"' if abs(given) < MOST_SHOWN else ""
+    return message
+
+
+def _unknown(name: str, known: Sequence[str]) -> dict[str, str]:
+    near = get_close_matches(name, known, 1)
+    return _field(name, "unknown_field", f"unknown field; did you mean `{near[0]}`?" if near else "unknown field")
 
 
 def _field(name: str, code: str, message: str) -> dict[str, str]:

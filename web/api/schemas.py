@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import (
     AfterValidator,
@@ -25,6 +25,8 @@ from worker.order import ErrorCode, EventType, Settlement, Status
 
 ORDER_ID = r"^ord_[0-9a-f]{24}$"
 EVENT_ID = r"^evt_[0-9a-f]{24}$"
+PRINTABLE = r"^[!-~]([ -~]*[!-~])?$"
+ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 FORWARD = "after."
 """What the cursor of a walk forward begins with: it goes on in its direction wherever it is sent."""
 EVENT_CURSOR = r"^(after\.)?evt_[0-9a-f]{24}$"
@@ -54,13 +56,13 @@ _compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 def _metadata(value: dict[str, Any]) -> dict[str, Any]:
     if _is_deeper(value, DEEPEST_METADATA):
-        raise PydanticCustomError("too_deep", "is nested more than 16 deep")
+        raise PydanticCustomError("too_deep", "must be nested at most 16 deep")
     try:
         size = len(_compact(value).encode())
     except UnicodeEncodeError:
-        raise PydanticCustomError("bad_text", "holds text that is no valid Unicode") from None
+        raise PydanticCustomError("bad_text", "holds text that is not valid Unicode") from None
     if size > MOST_METADATA:
-        raise PydanticCustomError("too_large", "is over 4 KiB as compact JSON")
+        raise PydanticCustomError("too_large", "must be at most 4 KiB as compact JSON")
     return value
 
 
@@ -74,7 +76,7 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10 else value
 
 
-Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[!-~]([ -~]*[!-~])?$")]
+Name = Annotated[str, Field(min_length=1, max_length=64, pattern=PRINTABLE)]
 Code = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z._-]+$")]
 Domain = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[0-9A-Za-z]([0-9A-Za-z.-]*[0-9A-Za-z])?$")]
 SmsType = Literal["1", "2", "3", "4", "5", "6"]
@@ -84,11 +86,11 @@ MAX_PRICE: Any = Field(None, description="the most that may be paid, a decimal i
 Url = Annotated[str, Field(max_length=2048, json_schema_extra={"pattern": "^https?://[!-~]+$"})]
 Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
 Whole = BeforeValidator(_whole)
+Wait = Annotated[int, Field(strict=True, ge=0, le=LONGEST_WAIT), Whole]
 OrderId = Annotated[str, Field(pattern=ORDER_ID)]
 EventId = Annotated[str, Field(pattern=EVENT_ID)]
 EventCursor = Annotated[str, Field(pattern=EVENT_CURSOR)]
 EventOrFirst = Annotated[str, Field(pattern=EVENT_OR_FIRST)]
-Wait = Annotated[int, Field(strict=True, ge=0, le=LONGEST_WAIT), Whole]
 Limit = Annotated[int, Field(strict=True, ge=1, le=100, description="how many at most"), Whole]
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
@@ -97,6 +99,16 @@ class Incoming(BaseModel):
     """What comes in is taken by the letter."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class Judge(Protocol):
+    """Knows what a field's form does not tell; raises PydanticCustomError. It is a validation's context."""
+
+    def server(self, server: str, type: str) -> None:
+        """Let a server pass that the provider has."""
+
+    def callback(self, url: str | None) -> str | None:
+        """The callback that counts: the one given, or the caller's own, or none."""
 
 
 class OrderBody(Incoming):
@@ -114,9 +126,7 @@ class OrderBody(Incoming):
     metadata: Metadata | None = Field(
         None, description="comes back untouched; at most 4 KiB and 16 deep", examples=[{"user": "42"}]
     )
-    purpose: str | None = Field(
-        None, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$", description="a short label"
-    )
+    purpose: str | None = Field(None, max_length=100, pattern=ONE_LINE, description="a short label")
     timeout: float | None = Field(
         None, gt=0, le=86_400, allow_inf_nan=False,
         description="seconds after the purchase at which an order without a code is cancelled",
@@ -125,17 +135,24 @@ class OrderBody(Incoming):
     @field_validator("callback_url")
     @classmethod
     def _judged(cls, url: str | None, info: ValidationInfo) -> str | None:
-        """The context judges: it gives the callback that counts, or raises."""
-        judge: Callable[[str | None], str | None] | None = info.context
-        return judge(url) if judge else url
+        judge: Judge | None = info.context
+        return judge.callback(url) if judge else url
 
 
 class CheapOrder(OrderBody):
     """A cheap number of one of the provider's servers."""
 
     product: Literal["cheap"] = "cheap"
-    server: Name = Field(description="the provider's server, by its id", examples=["1"])
-    type: Name = Field(description="the provider's type of number", examples=["1"])
+    type: Literal["1", "2"] = Field(description="the provider's type of number", examples=["1"])
+    server: Name = Field(description="the provider's server, by its id (see /v1/servers)", examples=["1"])
+
+    @field_validator("server")
+    @classmethod
+    def _listed(cls, server: str, info: ValidationInfo) -> str:
+        judge: Judge | None = info.context
+        if judge and "type" in info.data:
+            judge.server(server, info.data["type"])
+        return server
 
 
 class SmsOrder(OrderBody):
@@ -179,7 +196,7 @@ class OrderHeaders(Incoming):
     """Headers of a new order."""
 
     idempotency_key: str | None = Field(
-        None, alias="Idempotency-Key", min_length=1, max_length=255, pattern=r"^[!-~]([ -~]*[!-~])?$",
+        None, alias="Idempotency-Key", min_length=1, max_length=255, pattern=PRINTABLE,
         description="the same key with the same body gives the first answer again, for 24 hours",
     )  # fmt: skip
 
@@ -196,10 +213,33 @@ class EventPath(BaseModel):
     event_id: EventId
 
 
+class NewOrderQuery(Incoming):
+    """How to place an order."""
+
+    wait: Wait = Field(
+        0, description="wait up to this many seconds for the order to have its number or to end (0 to 60)"
+    )
+
+
 class OrderQuery(Incoming):
     """How to ask for an order."""
 
-    wait: Wait = Field(0, description="hold the answer until the order changes, for so many seconds at most")
+    wait: Wait = Field(0, description="wait up to this many seconds for the order to change (0 to 60)")
+    wait_for: Literal["number", "end", "change"] = Field(
+        "change",
+        description="what `wait` waits for: `number` (it has one, or has ended), `end`, or `change` (until it differs "
+        "from `If-None-Match`; without that header, from the moment of asking)",
+    )
+
+
+class OrderReadHeaders(Incoming):
+    """Headers of reading an order."""
+
+    if_none_match: str | None = Field(
+        None,
+        alias="If-None-Match",
+        description="the `ETag` of what the client knows; an order that is still so is a 304",
+    )
 
 
 class OrdersQuery(Incoming):
@@ -344,6 +384,7 @@ class PauseReason(BaseModel):
     """Why buying is paused."""
 
     reason: str
+    item: str | None = Field(description="what alone is paused, its product and fields; null when everything is")
     since: Moment | None
     probe_at: Moment | None = Field(description="when it is next looked whether the reason is gone")
 
@@ -351,7 +392,7 @@ class PauseReason(BaseModel):
 class Buying(BaseModel):
     """Whether numbers are bought just now."""
 
-    paused: bool
+    paused: bool = Field(description="whether everything is; single items may be paused besides")
     reasons: list[PauseReason]
 
 
@@ -418,6 +459,9 @@ class Services(BaseModel):
     """The services of one product at one place, as a worker last read them."""
 
     product: str
+    country: str | None
+    type: str | None
+    domain: str | None
     services: list[Service] | None = Field(description="null when they were never read")
     as_of: Moment | None
     stale: bool

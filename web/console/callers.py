@@ -66,7 +66,7 @@ def create() -> str:
         raise Turned(422, "give it a name")
     if callback:
         try:
-            parts().callbacks.check(callback)
+            parts().callbacks.check(callback, access.current().id)
         except CallbackRefused as refused:
             raise Turned(422, f"the callback is refused: {refused}") from None
     caller, api_key, secret = _callers().create(name, parts().clock(), callback_url=callback)

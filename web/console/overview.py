@@ -112,7 +112,7 @@ def place_test_order() -> Response:
         raise Turned(422, "choose a product and one of its stories")
     caller = Callers(shared.store).get(request.form.get("caller", ""))
     try:
-        shared.callbacks.check(caller.callback_url or "")
+        shared.callbacks.check(caller.callback_url or "", caller.id)
     except CallbackRefused as refused:
         raise Turned(422, f"the caller's callback is refused: {refused}") from None
     order = Order(

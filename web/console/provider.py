@@ -31,6 +31,7 @@ def show() -> str:
     purchases = {reply: sum(found.values()) for reply, found in by_label(figures, "purchases", "reply").items()}
     return render(
         "provider.html", title="Provider", balance=store.reading("balance"), pauses=pauses,
+        items=store.item_pauses(),
         limiter=store.queries.limiter(),
         advice={reason.value: reason.advice for reason in Pause}, switched_off=Pause.SWITCHED_OFF in pauses,
         servers={what.partition(":")[2]: (store.reading(what), _listed(store.reading(what))) for what in READINGS[1:]},

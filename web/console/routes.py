@@ -8,6 +8,7 @@ from typing import Any
 from flask import Blueprint, Flask, Response, make_response, request
 from werkzeug.exceptions import HTTPException
 
+from web.api.problems import Problem
 from web.console import access, audit, callers, money, orders, overview, page, provider, webhooks, workers
 from web.console.access import Turned
 from web.console.page import render
@@ -91,6 +92,7 @@ def _said(status: int, why: str) -> Response:
 
 _TITLES = {401: "Log in", 403: "Not allowed", 404: "Not found", 429: "Wait a moment", 503: "The store is away"}
 ERRORS: Mapping[type[Exception], Callable[[Any], Response]] = {
+    Problem: lambda problem: _said(problem.status, problem.detail),
     Turned: lambda turned: _said(turned.status, turned.why),
     NotFound: lambda missing: _said(404, str(missing)),
     StoreUnavailable: lambda away: _said(503, str(away)),

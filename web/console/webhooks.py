@@ -16,8 +16,7 @@ from worker.errors import NotFound
 from worker.event import Event, EventStatus
 from worker.operator import Act
 from worker.order import EventType
-from worker.store.codec import host_of
-from worker.store.queries import MOST, answered
+from worker.store.queries import MOST, answered, host_of
 
 SENT_AGAIN = (EventStatus.EXHAUSTED, EventStatus.GONE, EventStatus.PENDING)
 """States in which many can be sent again at once."""
@@ -53,7 +52,7 @@ def show(event_id: str) -> str:
     secrets = secrets_of(order, event)
     return render(
         "webhook.html", title=f"Webhook {event.id}", event=event, order=order, payload=masked_payload(event),
-        host=host_of(event.url), last_good=parts().store.queries.last_good(host_of(event.url)),
+        host=host_of(event.url), last_good=parts().store.queries.last_good(event.host),
         caller=parts().store.caller(event.caller), answered=answered(event),
         answer=lambda attempt: masked_answer(attempt.excerpt, secrets),
     )  # fmt: skip

@@ -10,7 +10,7 @@ from worker.alerts import Alert
 from worker.event import Event, EventStatus
 from worker.order import ErrorCode, Order, Settlement, Status
 from worker.pause import Pause
-from worker.schedule import Lane
+from worker.schedule import Wake
 from worker.store.queries import Failing, answered
 
 LATE = 5.0
@@ -120,19 +120,20 @@ def did_it_run(order: Order) -> Answer:
             return Answer("bad", "No", _sentence(order.error_message or str(order.error or "it failed")))
 
 
-def is_it_stuck(order: Order, wake: tuple[Lane, float] | None, events: Sequence[Event], now: float) -> Answer:
+def is_it_stuck(order: Order, wake: Wake | None, events: Sequence[Event], now: float) -> Answer:
     """Whether somebody still has to do something, and when it is done next."""
     undelivered = [one for one in events if one.status not in (EventStatus.DELIVERED, EventStatus.RECORDED)]
-    if wake is not None and now - wake[1] > LATE:
-        late = f"It is due in {wake[0]} and {now - wake[1]:.0f} s late: no worker takes it up."
+    if wake is not None and wake.at is not None and now - wake.at > LATE:
+        late = f"It is due in {wake.lane} and {now - wake.at:.0f} s late: no worker takes it up."
         return Answer("bad", "Yes", f"{late} Look at the workers.")
     if wake is None and not order.ended:
         return Answer("bad", "Yes", "It is open and nobody will look at it: the hourly mending gives it a new wake-up.")
     if undelivered:
         return _webhook_stuck(undelivered[0], now)
-    if not order.ended or wake is not None:
-        assert wake is not None  # noqa: S101 - said above
-        return Answer("busy", "No", f"A worker looks at it next in {max(0.0, wake[1] - now):.0f} s ({wake[0]}).")
+    if wake is not None and wake.at is None:
+        return Answer("busy", "No", "It waits for its turn to be bought; callers with orders waiting take turns.")
+    if wake is not None and wake.at is not None:
+        return Answer("busy", "No", f"A worker looks at it next in {max(0.0, wake.at - now):.0f} s ({wake.lane}).")
     pushed = any(one.status is EventStatus.DELIVERED for one in events)
     told = "Its webhooks were acknowledged." if pushed else "It owes nobody a webhook."
     return Answer("good", "No", f"It has ended. {told}")

@@ -15,6 +15,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from web.api.problems import CODES, Problem
 from web.api.requests import MOST_BODY
+from web.client import DEPARTURE, Departure
 from web.middleware import security_headers
 
 if TYPE_CHECKING:
@@ -55,8 +56,14 @@ class Bridge:
             await _send(send, *_too_slow())
             return
         loop = asyncio.get_running_loop()
-        status, headers, answer = await loop.run_in_executor(self._threads, self._run, _environ(scope, body))
-        await _send(send, status, headers, answer)
+        departure = Departure(loop, receive)
+        environ = _environ(scope, body)
+        environ[DEPARTURE] = departure
+        try:
+            status, headers, answer = await loop.run_in_executor(self._threads, self._run, environ)
+            await _send(send, status, headers, answer)
+        finally:
+            departure.forget()
 
     def _run(self, environ: WSGIEnvironment) -> tuple[int, Headers, bytes]:
         """The application's answer, whole: none of ours is long."""

@@ -41,7 +41,8 @@ def balance(refresh: Refresh = False, as_json: AsJson = False) -> None:
     Example: ringback balance --refresh
     """
     context = open_context()
-    payload = _reading(context, "balance", refresh) | {"paused": sorted(context.store.pauses())}
+    paused = {"paused": sorted(context.store.pauses()), "paused_items": sorted(context.store.item_pauses())}
+    payload = _reading(context, "balance", refresh) | paused
     (show_json if as_json else show_fields)(payload)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from decimal import Decimal, InvalidOperation
@@ -108,14 +109,16 @@ def _judge(context: Context, url: str) -> None:
     """Refuse an address that is none. What only the web's own settings and network can judge is mentioned: the web
     judges it anew at every order, before money is spent.
     """
-    from worker.webhooks.guard import CallbackRefused, Refusal, guard_of
+    from worker.webhooks.guard import CallbackRefused, NameServersSilent, Refusal, guard_of
 
     try:
-        guard_of(context.settings).check(url)
+        asyncio.run(guard_of(context.settings).judge(url))
+    except NameServersSilent:
+        complain("The callback's host could not be looked up from here: no name server answered.")
     except CallbackRefused as refused:
         if refused.code not in (Refusal.unresolvable, Refusal.blocked_address, Refusal.not_https, Refusal.port):
-            raise CallbackUnfit(f"the callback is refused ({refused.code}): {refused}") from None
-        complain(f"By the settings here, orders with this callback are refused ({refused.code}): {refused}")
+            raise CallbackUnfit(f"the callback is refused ({refused.code}): it {refused}") from None
+        complain(f"By the settings here, orders with this callback are refused ({refused.code}): it {refused}")
 
 
 @app.command("list")
@@ -128,8 +131,7 @@ def list_(as_json: AsJson = False) -> None:
     if as_json:
         return show_json([_public(caller) for caller in callers])
     rows = [
-        (c.id, c.name, _standing(c), rfc3339(c.created_at), without_query(c.callback_url), _caps(c.caps))
-        for c in callers
+        (c.id, c.name, _standing(c), rfc3339(c.created_at), without_query(c.callback_url), _caps(c)) for c in callers
     ]
     show_table(["id", "name", "state", "created", "callback", "caps"], rows, empty="There are no callers yet.")
     return None
@@ -144,24 +146,28 @@ def limits(
     max_spend_per_day: Annotated[
         Any, option(_amount, metavar="PKR|none", help="A new cap on what a day's purchases cost, or none for no cap.")
     ] = None,
+    weight: Annotated[
+        int | None, typer.Option(min=1, max=100, help="Orders bought in its turn while others wait.", metavar="N")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a caller's caps, or change those that are given.
+    """Show a caller's caps and weight, or change those that are given.
 
-    Example: ringback caller limits cal_1f0c --max-in-flight 100 --orders-per-day none
+    Example: ringback caller limits cal_1f0c --max-in-flight 100 --orders-per-day none --weight 2
     """
     context = open_context()
     callers = context.callers
+    caller = callers.get(id)
     asked = {
         "max_in_flight": max_in_flight, "orders_per_minute": orders_per_minute, "orders_per_day": orders_per_day,
         "max_spend_per_day": max_spend_per_day,
     }  # fmt: skip
     changes = {name: value or None for name, value in asked.items() if value is not None}
-    caps = replace(callers.get(id).caps, **changes)
-    if changes:
-        callers.limit(id, caps)
+    caps = replace(caller.caps, **changes)
+    if changes or weight is not None:
+        caller = callers.limit(id, caps, weight)
         context.audit("change_caller", id, "changed its caps")
-    _payload({"id": id, **_shown(caps)}, as_json)
+    _payload({"id": id, **_shown(caps), "weight": caller.weight}, as_json)
 
 
 @app.command("rotate-secret")
@@ -244,6 +250,7 @@ def _public(caller: Caller) -> dict[str, Any]:
     return {
         "id": caller.id, "name": caller.name, "state": _standing(caller), "created_at": rfc3339(caller.created_at),
         "callback_url": without_query(caller.callback_url), "caps": _shown(caller.caps),
+        "weight": caller.weight,
         "secrets": len(caller.secrets), "revoked_at": rfc3339(caller.revoked_at),
     }  # fmt: skip
 
@@ -259,5 +266,6 @@ def _shown(caps: Caps) -> dict[str, Any]:
     return {**asdict(caps), "max_spend_per_day": decimal(caps.max_spend_per_day)}
 
 
-def _caps(caps: Caps) -> str:
-    return ", ".join(f"{name} {value}" for name, value in _shown(caps).items() if value is not None)
+def _caps(caller: Caller) -> str:
+    caps = [f"{name} {value}" for name, value in _shown(caller.caps).items() if value is not None]
+    return ", ".join([*caps, *([f"weight {caller.weight}"] if caller.weight != 1 else [])])

@@ -84,7 +84,8 @@ class Lanes:
         load.running += room
         claimed = 0
         try:
-            claimed = await (self._take_events(room) if lane is Lane.DELIVER else self._take_orders(lane, room))
+            free = load.capacity - load.running + room
+            claimed = await (self._take_events(room, free) if lane is Lane.DELIVER else self._take_orders(lane, room))
         except StoreUnavailable as error:
             log.warning("claim_failed", lane=lane.value, why=str(error))
         finally:
@@ -104,9 +105,9 @@ class Lanes:
             self._spawn(self._work(lane, order_id, activation, delay, stale_at + delay))
         return len(claim.entries)
 
-    async def _take_events(self, room: int) -> int:
+    async def _take_events(self, room: int, free: int) -> int:
         stale_at = self._loop.time() + DELIVERY_MARGIN / 2
-        events = await self._services.store.claim_events(room, self._services.lease[Lane.DELIVER], self._worker)
+        events = await self._services.store.claim_events(room, self._services.lease[Lane.DELIVER], self._worker, free)
         for event in events:
             self._spawn(self._deliver(event, stale_at))
         return len(events)

@@ -13,7 +13,7 @@ from worker.alerts import Alert
 from worker.journal import Entry, line
 from worker.lifecycle.steps import Gone, Nothing, Outcome, Saved, Snooze, Steps, reply_name, unless_moved
 from worker.order import ErrorCode, Order, Purchase, Status, decimal
-from worker.pause import Pause
+from worker.pause import Pause, item_of
 from worker.provider.replies import Balance, Bought, BuyReply, Declined, Quote, Throttled, Unclear, Unreached, Word
 from worker.schedule import Lane, Wake
 from worker.store import Written
@@ -49,15 +49,21 @@ class Buying(Steps):
 
     async def _not_now(self, order: Order) -> Outcome | None:
         """Why this order may not be bought just now, if so: it waits, and fails with the reason at its budget's end."""
-        now, ends = self.now(), self._budget_ends(order)
-        if order.attempts and now > ends + LATE_ATTEMPT:
+        if order.attempts and self.now() > self._budget_ends(order) + LATE_ATTEMPT:
             return await self._reject(order, ErrorCode.NO_NUMBERS, "the buy budget was spent before the next attempt")
-        reason = await self.gate.closed() or await self._below_floor()
+        reason = await self.gate.closed(item_of(order)) or await self._below_floor()
         if reason is None:
             return None
-        if now < ends:
-            return Snooze(min(now + ASK_AGAIN, ends), f"buying is paused: {reason}")
-        return await self._reject(order, reason.error, f"buying was paused ({reason}) until the buy budget was spent")
+        spent = f"buying was paused ({reason}) until the buy budget was spent"
+        return await self._hold(order, f"buying is paused: {reason}", reason.error, spent)
+
+    async def _hold(self, order: Order, why: str, code: ErrorCode, spent: str) -> Outcome:
+        """Its turn has come and it may not be bought: look again soon, and end it when the budget is spent."""
+        now, ends = self.now(), self._budget_ends(order)
+        again = min(now + ASK_AGAIN, ends)
+        if order.first_attempt_at is None:
+            return await self.writer.write(order, lambda o: o.hold_back(now), wake=Wake(Lane.BUY, again))
+        return Snooze(again, why) if now < ends else await self._reject(order, code, spent)
 
     async def _below_floor(self) -> Pause | None:
         """With a floor set, money is spent only on a balance that was read just now."""
@@ -88,11 +94,8 @@ class Buying(Steps):
             await self.gate.throttled(reply)
         if order.max_price is None and not await self._spend_is_capped(order):
             return Quote()
-        now, ends = self.now(), self._budget_ends(order)
-        if now < ends:
-            return Snooze(min(now + ASK_AGAIN, ends), f"the price cannot be read: {reply_name(reply)}")
-        why = "the price could not be read until the buy budget was spent"
-        return await self._reject(order, ErrorCode.PRICE_UNKNOWN, why)
+        spent = "the price could not be read until the buy budget was spent"
+        return await self._hold(order, f"the price cannot be read: {reply_name(reply)}", ErrorCode.PRICE_UNKNOWN, spent)
 
     async def _spend_is_capped(self, order: Order) -> bool:
         caller = await self.store.caller(order.caller)
@@ -100,10 +103,8 @@ class Buying(Steps):
 
     async def _over_cap(self, order: Order) -> Outcome:
         """The caller's spend cap leaves no room: refunds make some, until the budget is spent."""
-        now, ends = self.now(), self._budget_ends(order)
-        if now < ends:
-            return Snooze(min(now + ASK_AGAIN, ends), "the caller's spend cap is reached")
-        return await self._reject(order, ErrorCode.SPEND_PER_DAY, "the caller's spend cap left no room for the price")
+        spent = "the caller's spend cap left no room for the price"
+        return await self._hold(order, "the caller's spend cap is reached", ErrorCode.SPEND_PER_DAY, spent)
 
     async def _purchase(self, order: Order, quote: Quote) -> Outcome:
         """Store the intent, send the purchase once, write down what came of it."""
@@ -128,7 +129,9 @@ class Buying(Steps):
     async def _bought(self, order: Order, reply: BuyReply) -> Outcome:
         match reply:
             case Bought():
-                return await self._assign(order, reply)
+                saved = await self._assign(order, reply)
+                await self.gate.sold(item_of(order))
+                return saved
             case Declined():
                 return await self._declined(order, reply)
             case Throttled():
@@ -190,9 +193,11 @@ class Buying(Steps):
             return await self._put_off(order, declined)
         if declined.word is Word.PRICE_CHANGED:
             return await self._price_changed(order, declined)
-        reason = await self.gate.refused(declined)
+        reason = await self.gate.refused(declined, item_of(order))
         if reason is Pause.PROVIDER_BANNED and declined.until is not None and declined.until < self._budget_ends(order):
             return await self._put_off(order, declined)
+        if reason is None:
+            await self.store.count_refusal(order.caller)
         code = reason.error if reason else ErrorCode.PROVIDER_REJECTED
         return await self._reject(order, code, f"the provider answered {declined.word}")
 
@@ -239,7 +244,8 @@ class Buying(Steps):
         return saved
 
     def _budget_ends(self, order: Order) -> float:
-        return (order.created_at if order.first_attempt_at is None else order.first_attempt_at) + self.rules.buy_budget
+        """The budget counts from an order's first turn: what it waits for others before that costs it nothing."""
+        return (self.now() if order.first_attempt_at is None else order.first_attempt_at) + self.rules.buy_budget
 
 
 def _priced(order: Order) -> Mapping[str, str]:

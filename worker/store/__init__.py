@@ -5,7 +5,7 @@ Client.
 """
 
 from worker.store.asynchronous import AsyncStore, Claim, ServerClock, Tick, Trigger
-from worker.store.blocking import Created, Idempotency, Store
+from worker.store.blocking import Created, Idempotency, Spot, Store
 from worker.store.codec import Written
 from worker.store.connection import broker_options, connect, connect_async
 from worker.store.vault import Vault, VaultLocked
@@ -16,6 +16,7 @@ __all__ = [
     "Created",
     "Idempotency",
     "ServerClock",
+    "Spot",
     "Store",
     "Tick",
     "Trigger",

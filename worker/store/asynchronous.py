@@ -23,7 +23,7 @@ from worker.journal import Entry, line
 from worker.logs import get_logger
 from worker.order import TERMINAL, Order, Status
 from worker.reading import Reading
-from worker.schedule import ORDER_LANES, Lane, Wake
+from worker.schedule import ORDER_LANES, REFUSALS_KEPT, Lane, Wake, hold_after
 from worker.store import codec, figures, keys
 from worker.store.codec import Written, ms
 from worker.store.jobs import JobQueue
@@ -38,12 +38,18 @@ PASSING = (RedisConnectionError, RedisTimeout, ReadOnlyError, OSError)
 
 READINGS_KEPT = 604_800
 """Seconds for which the listing of a place is kept that nobody asks for any more."""
-PER_HOST = 8
-"""Deliveries in flight to one receiving host, over all workers."""
+PER_ENDPOINT = 8
+"""Deliveries in flight to one endpoint, over all workers."""
+PER_HOST = 128
+"""Deliveries in flight to one receiving host, of all its endpoints (`claim_events.lua` says how they share them)."""
+PER_CALLER = 500
+"""Deliveries of one caller in flight, over all workers; fewer while few places are free."""
 ABOUT = 10
 """Seconds for which what a worker says of itself is kept."""
 PROBE_AFTER = 5
-"""Failures in a row after which a receiving host gets one attempt at a time."""
+"""Failures in a row after which an endpoint, or a host that is out of reach, gets one attempt at a time."""
+MOST_LOOKED_AT = 2_000
+"""Due webhooks that one claim looks at: those without room are put off, which costs a few microseconds each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +151,7 @@ class AsyncStore:
         """Claim up to `most` due orders of a lane; each is due again in `lease` seconds whatever happens."""
         reply = await self._run(
             "claim",
-            [keys.due(lane), keys.due(Lane.SETTLE), keys.hints(lane), keys.LIMIT, keys.due(Lane.POLL)],
+            [keys.due(lane), keys.due(Lane.SETTLE), keys.hints(lane), keys.LIMIT, keys.due(Lane.POLL), keys.TURNS],
             [lane, most, ms(lease), self._cap],
         )
         self.clock.heard(int(reply[0]))
@@ -153,15 +159,16 @@ class AsyncStore:
         entries = tuple(zip(ids[::2], ids[1::2], strict=True)) if lane is Lane.POLL else tuple((one, "") for one in ids)
         return Claim(entries, float(reply[1]) / 1000, int(reply[2]) / 1000)
 
-    async def claim_events(self, most: int, lease: float, worker: str) -> list[Event]:
-        """Claim up to `most` due webhooks for `lease` seconds, at most PER_HOST in flight for one receiving host.
+    async def claim_events(self, most: int, lease: float, worker: str, free: int = PER_CALLER) -> list[Event]:
+        """Claim up to `most` due webhooks for `lease` seconds, as far as endpoint, host and caller have room.
 
-        They are this worker's: when it dies before the lease is over, `release` gives them back.
+        `free` is how many places this process has left: no caller gets more in flight than that. They are this
+        worker's: when it dies before the lease is over, `release` gives them back.
         """
         reply = await self._run(
             "claim_events",
             [keys.due(Lane.DELIVER), keys.hints(Lane.DELIVER), keys.deliveries(worker)],
-            [most, most * 5, ms(lease), PER_HOST, PROBE_AFTER],
+            [most, MOST_LOOKED_AT, ms(lease), PER_ENDPOINT, PER_HOST, PER_CALLER, PROBE_AFTER, free],
         )
         self.clock.heard(int(reply[0]))
         return [event for i in range(1, len(reply), 3) if (event := self._opened(*reply[i : i + 3])) is not None]
@@ -225,22 +232,23 @@ class AsyncStore:
     # Webhooks.
 
     async def record_attempt(
-        self, before: Event, after: Event, *, host_is_up: bool | None, erase_after: float | None, patience: float
-    ) -> int:
-        """Record an attempt; `host_is_up` is what it says of the receiving host.
+        self, before: Event, after: Event, *, endpoint_is_up: bool | None, host_is_up: bool | None,
+        erase_after: float | None, patience: float,
+    ) -> int:  # fmt: skip
+        """Record an attempt, with what it says of the endpoint and of the receiving host (None: nothing).
 
         `erase_after` seconds from now the code of its order may be erased. Returns how many webhooks that waited for
-        the host are due now. An event that was changed meanwhile stays as it is.
+        a place are due now. An event that was changed meanwhile stays as it is.
         """
         due = "" if after.due_at is None or after.status is not EventStatus.PENDING else ms(after.due_at)
-        word = {True: "up", False: "down", None: ""}[host_is_up]
+        words = [{True: "up", False: "down", None: ""}[up] for up in (endpoint_is_up, host_is_up)]
         erase = before.order if erase_after is not None and before.order else ""
-        host = codec.host_of(before.url)
-        script_keys = [keys.event(before.id), keys.due(Lane.DELIVER), keys.ERASE]
-        script_keys += [keys.host(host), keys.host(host, "waiting"), keys.host(host, "failures")]
+        script_keys = [keys.event(before.id), keys.due(Lane.DELIVER), keys.ERASE, keys.endpoint(before.endpoint)]
+        script_keys += [keys.host(before.host), keys.host(before.host, before.caller)]
+        script_keys.append(keys.caller(before.caller, "delivering"))
         record = codec.pack_event(after, self._vault)
-        arguments = [before.id, before.version, after.version, after.status.value, record, due, word, erase]
-        arguments += [ms(erase_after or 0), PER_HOST, PROBE_AFTER]
+        arguments = [before.id, before.version, after.version, after.status.value, record, due, *words, erase]
+        arguments += [ms(erase_after or 0), PER_ENDPOINT, PROBE_AFTER]
         reply = await _patiently(lambda: self._run("record_attempt", script_keys, arguments), patience)
         return int(reply[1])
 
@@ -263,7 +271,7 @@ class AsyncStore:
     async def redeliver(self, event: Event) -> bool:
         """Send an event once more, now. False when an attempt is under way, or it was changed meanwhile."""
         again = event.again(self.clock.now())
-        script_keys = [keys.event(event.id), keys.due(Lane.DELIVER), keys.host(codec.host_of(event.url))]
+        script_keys = [keys.event(event.id), keys.due(Lane.DELIVER), keys.endpoint(event.endpoint)]
         arguments = [event.id, event.version, again.version, codec.pack_event(again, self._vault)]
         return bool(await self._run("redeliver", script_keys, arguments))
 
@@ -307,8 +315,31 @@ class AsyncStore:
 
     async def pauses(self) -> dict[str, dict[str, Any]]:
         """Why buying is paused: reason → details. Empty means that buying goes on."""
-        stored = await _reached(self._redis.hgetall(keys.GATE))
-        return {reason.decode(): json.loads(details) for reason, details in stored.items()}
+        return codec.details(await _reached(self._redis.hgetall(keys.GATE)))
+
+    async def pauses_for(self, item: str) -> tuple[dict[str, dict[str, Any]], dict[str, Any] | None]:
+        """Why buying is paused, and the pause of one item, as of one moment."""
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.hgetall(keys.GATE)
+        pipe.hget(keys.PAUSED_ITEMS, item)
+        stored, held = await _reached(pipe.execute())
+        return codec.details(stored), json.loads(held) if held else None
+
+    async def item_pauses(self) -> dict[str, dict[str, Any]]:
+        """The items that are paused for want of money: item → details."""
+        return codec.details(await _reached(self._redis.hgetall(keys.PAUSED_ITEMS)))
+
+    async def pause_item(self, item: str, details: Mapping[str, Any]) -> None:
+        """Pause an item, or renew its pause."""
+        await _reached(self._redis.hset(keys.PAUSED_ITEMS, item, json.dumps(details)))
+
+    async def resume_item(self, item: str) -> None:
+        """Lift an item's pause."""
+        await _reached(self._redis.hdel(keys.PAUSED_ITEMS, item))
+
+    async def take_trial(self, item: str, seconds: float) -> bool:
+        """Whether this order is the one that tries a paused item; it is, for `seconds`, if nobody else is."""
+        return bool(await _reached(self._redis.set(keys.trial(item), 1, nx=True, px=ms(seconds))))
 
     async def pause(self, reason: str, details: Mapping[str, Any]) -> None:
         """Pause buying, or renew a pause."""
@@ -335,6 +366,15 @@ class AsyncStore:
     async def reading(self, what: str) -> Reading:
         """What was last read (`worker.reading` has the names)."""
         return codec.reading(what, await _reached(self._redis.hmget(keys.readings(what), keys.reading(what))))
+
+    async def count_refusal(self, caller_id: str) -> None:
+        """Count an order that the provider refused; past a number of them the caller's next orders have to wait."""
+        refusals = keys.caller(caller_id, "refusals")
+        count = int(await _reached(self._redis.incr(refusals)))
+        await _reached(self._redis.expire(refusals, REFUSALS_KEPT))
+        hold = hold_after(count)
+        if hold:
+            await _reached(self._redis.set(keys.caller(caller_id, "hold"), count, ex=hold))
 
     async def request_refresh(self, what: str) -> None:
         """Have something read anew soon."""
@@ -375,6 +415,7 @@ class AsyncStore:
         `linger` is how long polls wait for a fuller batch; `queues_here` says that the broker uses this database.
         """
         script_keys = [keys.CLOCK, keys.TICK, keys.CHORES, keys.LIMIT, keys.GATE, keys.REFRESH_REQUESTS, keys.ERASE]
+        script_keys += [keys.TURNS, keys.PAUSED_ITEMS]
         for lane in lanes:
             script_keys += [keys.due(lane), keys.hints(lane), lane if queues_here else ""]
         arguments: list[Any] = [worker, ms(token), batch, most, ms(hint), ms(linger), len(chores)]
@@ -417,7 +458,7 @@ class AsyncStore:
 
     async def reconcile(self, caller_id: str, start: int, batch: int) -> tuple[int, list[str]]:
         """Walk a caller's open orders from rank `start`: (how many were walked, ids that had lost their wake-up)."""
-        script_keys = [keys.caller(caller_id, "open"), *(keys.due(lane) for lane in ORDER_LANES)]
+        script_keys = [keys.caller(caller_id, "open"), *(keys.due(lane) for lane in ORDER_LANES), keys.TURNS]
         reply = await self._run("reconcile", script_keys, [start, start + batch - 1])
         return int(reply[0]), [order_id.decode() for order_id in reply[1:]]
 
@@ -465,9 +506,11 @@ class AsyncStore:
             pipe.expire(hour, figures.KEPT)
         await _reached(pipe.execute())
 
-    async def depths(self) -> dict[str, int]:
+    async def depths(self) -> dict[Lane, int]:
         """How many entries each lane holds."""
-        return {lane: await _reached(self._redis.zcard(keys.due(lane))) for lane in Lane}
+        held = {lane: await _reached(self._redis.zcard(keys.due(lane))) for lane in Lane}
+        held[Lane.BUY] += await _reached(self._redis.zcard(keys.TURNS))
+        return held
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -29,9 +30,12 @@ from worker.store.queries import Queries
 from worker.store.scripts import source
 from worker.store.vault import Vault
 
-IDEMPOTENCY_TTL = 86_400
+DAY = 86_400
+IDEMPOTENCY_TTL = DAY
 """Seconds an idempotency key is remembered (contract.md)."""
 LOST_CURSOR = "the cursor is not (or no longer) in this list"
+Spot = tuple[str, str]
+"""A place in the store whose value changes: a hash and its field, or a string and ""."""
 MOST_WALKED = 2_000
 """Orders or events looked at for one page: one that fits may be rare among them."""
 
@@ -61,11 +65,15 @@ class Created:
 class Store:
     """All that the web and the command line ask of Redis. Methods raise StoreUnavailable when it cannot be reached."""
 
-    def __init__(self, client: redis.Redis, vault: Vault, *, retention: float, otp_ttl: float) -> None:
+    def __init__(
+        self, client: redis.Redis, vault: Vault, *, retention: float, otp_ttl: float, storage: int | None = None
+    ) -> None:
+        """`storage` is how many bytes one caller's orders and events may take within `retention` (seconds)."""
         self._redis: Any = client  # redis-py types replies as bytes or str; ours are bytes
         self._vault = vault
         self._retention = retention
         self._otp_ttl = otp_ttl
+        self._storage = storage
         self._create = Script(client, source("create"))
         self._save = Script(client, source("save"))
         self._add_event = Script(client, source("add_event"))
@@ -98,6 +106,7 @@ class Store:
             *(_or_none(cap) for cap in (caps.max_in_flight, caps.orders_per_minute, caps.orders_per_day)),
             "" if caps.max_spend_per_day is None else codec.spend_units(caps.max_spend_per_day),
             codec.spend_units(price),
+            _or_none(self._storage), math.ceil(self._retention / DAY),
         ]  # fmt: skip
         with reaching():
             reply: list[Any] = self._create(keys=script_keys, args=arguments)
@@ -119,10 +128,28 @@ class Store:
         """The order, or None when there is none."""
         return self._load_many([order_id])[0]
 
-    def version(self, order_id: str) -> int:
-        """The order's version; 0 when there is none. The cheapest way to notice a change."""
+    @staticmethod
+    def version_of(order_id: str) -> Spot:
+        """Where an order's version stands: it changes whenever the order does."""
+        return keys.order(order_id), "v"
+
+    @staticmethod
+    def reading_of(what: str) -> Spot:
+        """Where it stands when a worker last tried to read something anew (`worker.reading` has the names)."""
+        return keys.readings(what), keys.reading(what)[-1]
+
+    @staticmethod
+    def last_event_of(caller_id: str) -> Spot:
+        """Where the number of a caller's newest event stands."""
+        return keys.caller(caller_id, "sequence"), ""
+
+    def peek(self, spots: Sequence[Spot]) -> list[bytes | None]:
+        """The values of many spots in one round trip: the cheapest way to notice changes."""
         with reaching():
-            return int(self._redis.hget(keys.order(order_id), "v") or 0)
+            pipe = self._redis.pipeline(transaction=False)
+            for name, field in spots:
+                pipe.hget(name, field) if field else pipe.get(name)
+            return list(pipe.execute())
 
     def save(
         self,
@@ -263,7 +290,8 @@ class Store:
             event.id,
             event.caller,
             event.type,
-            codec.host_of(event.url),
+            event.host,
+            event.endpoint,
             codec.pack_event(event, self._vault),
             int(self._retention) or 1,
         ]
@@ -276,7 +304,7 @@ class Store:
         script_keys = [
             keys.event(event.id),
             keys.due(Lane.DELIVER),
-            keys.host(codec.host_of(event.url)),
+            keys.endpoint(event.endpoint),
         ]
         arguments: list[Any] = [event.id, event.version, again.version, codec.pack_event(again, self._vault)]
         with reaching():
@@ -297,8 +325,12 @@ class Store:
     def pauses(self) -> dict[str, dict[str, Any]]:
         """Why buying is paused: reason → details. Empty means that buying goes on."""
         with reaching():
-            stored = self._redis.hgetall(keys.GATE)
-        return {reason.decode(): json.loads(details) for reason, details in stored.items()}
+            return codec.details(self._redis.hgetall(keys.GATE))
+
+    def item_pauses(self) -> dict[str, dict[str, Any]]:
+        """The items that are paused for want of money, as `product/server/type`: item → details."""
+        with reaching():
+            return codec.details(self._redis.hgetall(keys.PAUSED_ITEMS))
 
     def pause(self, reason: str, details: Mapping[str, Any]) -> None:
         """Pause buying."""
@@ -365,7 +397,25 @@ class Store:
                 )
             late = max(0.0, now - first[0][1] / 1000) if first else 0.0
             reply[lane] = {"held": held, "due": due, "late": late}
+        waiting, late = self._turns(now)
+        buy = reply[Lane.BUY]
+        reply[Lane.BUY] = {"held": buy["held"] + waiting, "due": buy["due"] + waiting, "late": max(buy["late"], late)}
         return reply
+
+    def _turns(self, now: float) -> tuple[int, float]:
+        """How many orders wait for their turn to be bought, and for how many seconds nobody took the one that is next.
+
+        A long queue that moves is not late: whose turn is far off waits behind its own caller's orders.
+        """
+        with reaching():
+            waiting = int(self._redis.zcard(keys.TURNS))
+            head = self._redis.zrange(keys.TURNS, 0, 0)
+            if not head:
+                return 0, 0.0
+            caller = self._redis.hget(keys.order(head[0].decode()), "c") or b""
+            accepted = self._redis.zscore(keys.caller(caller.decode(), "open"), head[0]) or 0
+            taken = int(self._redis.hget(keys.TURN_STATE, "at") or 0)
+        return waiting, max(0.0, now - max(accepted, taken) / 1000)
 
     def counters(self) -> dict[str, float]:
         """The counters of all workers, summed."""

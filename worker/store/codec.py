@@ -8,7 +8,6 @@ from dataclasses import asdict, fields
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
 from typing import Any
-from urllib.parse import urlsplit
 
 from worker.caller import Caller, Caps, Secret
 from worker.event import Attempt, Event, EventStatus
@@ -165,7 +164,7 @@ def caller_call(before: Caller | None, after: Caller, vault: Vault) -> tuple[lis
     ]
     spend = after.caps.max_spend_per_day
     arguments = [after.id, before.version if before else 0, after.version, pack_caller(after, vault)]
-    return script_keys, [*arguments, "" if spend is None else spend_units(spend)]
+    return script_keys, [*arguments, "" if spend is None else spend_units(spend), after.weight]
 
 
 def _dumped(record: object) -> bytes:
@@ -178,12 +177,6 @@ def _amount(value: object) -> str:
     if isinstance(value, Decimal):
         return str(value)
     raise TypeError(f"a record holds no {type(value).__name__}")
-
-
-def host_of(url: str) -> str:
-    """The receiving host by which deliveries are kept apart, with its port."""
-    parts = urlsplit(url)
-    return f"{(parts.hostname or '').lower()}:{parts.port or (80 if parts.scheme == 'http' else 443)}"
 
 
 def save_call(
@@ -211,6 +204,7 @@ def save_call(
         keys.activation(after.handle) if after.handle and not before.handle else "",
         _spent_key(before, after),
         keys.caller(after.caller),
+        keys.TURNS,
     ]
     cancel_at = ms(after.purchase.cancel_at) if after.purchase else ""
     arguments: list[Any] = [
@@ -221,7 +215,8 @@ def save_call(
         _erase_at(before, after, otp_ttl), spend_units(after.counted) - spend_units(before.counted), len(events),
     ]  # fmt: skip
     for event in events:
-        arguments += [event.id, event.type, event.status.value, host_of(event.url), pack_event(event, vault)]
+        head = [event.id, event.type, event.status.value, event.host, event.endpoint]
+        arguments += [*head, pack_event(event, vault)]
     if journal:
         told = {"order": after.id, "caller": after.caller, "status": after.status.value}
         arguments += flat({**journal, **told, **_worth(after)})
@@ -266,6 +261,11 @@ def reading(what: str, stored: Sequence[bytes | None]) -> Reading:
         int(at) / 1000 if at is not None else None,
         int(asked_at) / 1000 if asked_at is not None else None,
     )
+
+
+def details(stored: Mapping[bytes, bytes]) -> dict[str, dict[str, Any]]:
+    """A hash of JSON objects by name."""
+    return {name.decode(): json.loads(value) for name, value in stored.items()}
 
 
 def flat(pairs: Mapping[str, str]) -> list[str]:

@@ -3,9 +3,12 @@
 rb:order:<id>            hash  v version · s status · c caller · a activation · k cancel_at · w writer · e event ids
 rb:order:<id>:record     str   its sealed record; beside the hash, so that the hash stays small enough for a list pack
 rb:order:<id>:missing    int   "no such activation" answers in a row
-rb:event:<id>            hash  v version · s status · c caller · o order · t type · h host · q sequence
+rb:event:<id>            hash  v version · s status · c caller · o order · t type · h host · p endpoint · q sequence
+                               r times that it was given back by dead workers
 rb:event:<id>:record     str   its sealed record
 rb:due:<lane>            zset  what is due when: orders in buy, poll, settle; events in deliver
+rb:turns                 zset  orders due in buy, moved here from rb:due:buy → their turn (lua/turns.lua)
+rb:turns:callers         hash  caller → where its next turn begins · caller:weight · now, at: the last turn taken
 rb:hints:<lane>          int   hints under way, so that the clock tops up instead of piling up
 rb:activation:<product>:<id>  str  the order that a provider's id belongs to
 rb:caller:<id>           hash  v version · m spend cap in 1/10000 PKR;  rb:caller:<id>:record  str  its sealed record
@@ -15,17 +18,27 @@ rb:caller:<id>:events    zset  its events by sequence
 rb:caller:<id>:sequence  int   the last sequence given
 rb:caller:<id>:count:<m|d>:<n>  int  orders accepted in that minute or day
 rb:caller:<id>:spent:<day>  int  what its purchases of that day count against its spend cap, in 1/10000 PKR
+rb:caller:<id>:bytes     hash  day → bytes that its orders and events took on that day
+rb:caller:<id>:refusals  int   orders that the provider refused, within an hour of the last one
+rb:caller:<id>:hold      str   no orders are taken while it lives: too many were refused
 rb:callers               set   all callers
 rb:apikey:<sha256>       str   the caller an API key belongs to
 rb:idem:<caller>:<sha256>  hash  b body hash · r sealed first answer
-rb:host:<host>           zset  deliveries in flight to a host, by the end of their lease
-rb:host:<host>:waiting   zset  deliveries that wait for a free place at the host, by when they were due
-rb:host:<host>:failures  int   failures in a row
+rb:endpoint:<digest>     zset  deliveries in flight to an endpoint, by the end of their lease
+rb:endpoint:<digest>:waiting   zset  deliveries that wait for a place at the endpoint, by when they were due
+rb:endpoint:<digest>:failures  int   failures in a row
+rb:host:<digest>         zset  deliveries in flight to a host;  rb:host:<digest>:<caller>  zset  those of one caller
+rb:host:<digest>:waiting   zset  endpoints that wait for a place at the host, by since when
+rb:host:<digest>:failures  int   attempts in a row that did not reach it
+rb:caller:<id>:delivering  zset  deliveries of a caller in flight
+rb:caller:<id>:delivering:waiting  zset  endpoints that wait for a place in their caller's share, by since when
 rb:workers               zset  worker → ms at which it was last heard of
 rb:worker:<name>:deliveries  zset  deliveries that a worker claimed of late, by the end of their lease
 rb:erase                 zset  orders whose code is to be erased when
 rb:gate                  hash  why buying is paused: reason → JSON
-rb:limit                 hash  hold · rate · since · next: the provider's limiter
+rb:gate:items            hash  items that are paused for want of money: item → JSON
+rb:trial:<item>          str   one order tries a paused item
+rb:limit                 hash  hold · rate · since · next · others: the provider's limiter
 rb:account               hash  balance, servers:<type>, countries:<type>, each with …:at and …:asked
 rb:account:<reading>     hash  the same of a listing of services, for a week
 rb:refresh_requests      hash  readings of the account that somebody asked for
@@ -59,10 +72,13 @@ CALLERS = PREFIX + "callers"
 WORKERS = PREFIX + "workers"
 ERASE = PREFIX + "erase"
 GATE = PREFIX + "gate"
+PAUSED_ITEMS = PREFIX + "gate:items"
 LIMIT = PREFIX + "limit"
 ACCOUNT = PREFIX + "account"
 REFRESH_REQUESTS = PREFIX + "refresh_requests"
 COUNTERS = PREFIX + "counters"
+TURNS = PREFIX + "turns"
+TURN_STATE = PREFIX + "turns:callers"
 CLOCK = PREFIX + "clock"
 TICK = PREFIX + "clock:tick"
 CHORES = PREFIX + "chores"
@@ -110,14 +126,24 @@ def hints(lane: str) -> str:
     return f"{PREFIX}hints:{lane}"
 
 
+def trial(item: str) -> str:
+    """That one order tries a paused item."""
+    return f"{PREFIX}trial:{item}"
+
+
 def activation(handle: str) -> str:
     """The order that a provider's id belongs to, by `Order.handle`."""
     return f"{PREFIX}activation:{handle}"
 
 
-def host(name: str, part: str = "") -> str:
-    """Deliveries in flight to a receiving host, or one of its parts (waiting, failures)."""
-    return f"{PREFIX}host:{name}" + (f":{part}" if part else "")
+def endpoint(digest: str) -> str:
+    """Deliveries in flight to an endpoint."""
+    return f"{PREFIX}endpoint:{digest}"
+
+
+def host(digest: str, caller_id: str = "") -> str:
+    """Deliveries in flight to a receiving host, or those of one caller."""
+    return f"{PREFIX}host:{digest}" + (f":{caller_id}" if caller_id else "")
 
 
 def caller(caller_id: str, part: str = "") -> str:

@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
+from urllib.parse import urlsplit
 
 import redis
 
 from worker.event import Event, EventStatus
 from worker.order import TERMINAL, Order, Settlement, Status
-from worker.schedule import Lane
-from worker.store import codec, keys
+from worker.schedule import Lane, Wake
+from worker.store import keys
 from worker.store.codec import ms
 from worker.store.connection import reaching
 
@@ -83,7 +84,7 @@ class EventFilter:
         """Whether a webhook is meant, its state left aside."""
         return (
             self.caller in (None, event.caller)
-            and self.host in (None, codec.host_of(event.url))
+            and self.host in (None, host_of(event.url))
             and self.type in (None, event.type)
             and self.error in (None, answered(event))
             and _between(event.created_at, self.since, self.until)
@@ -111,6 +112,8 @@ class Failing:
 
     host: str
     error: str
+    key: str
+    """The host as the store knows it (`Event.host`)."""
     owed: int = 0
     given_up: int = 0
     since: float = field(default=float("inf"))
@@ -200,14 +203,16 @@ class Queries:
             for entry, lines in zip(ids, found, strict=True)
         ]
 
-    def wake_of(self, order_id: str) -> tuple[Lane, float] | None:
-        """In which lane an order is, and when it is next due (epoch seconds)."""
+    def wake_of(self, order_id: str) -> Wake | None:
+        """In which lane an order is, and when it is due; without a time while it waits for its turn to be bought."""
         with reaching():
             pipe = self._redis.pipeline(transaction=False)
             for lane in Lane:
                 pipe.zscore(keys.due(lane), order_id)
-            scores = pipe.execute()
-        return next(((lane, at / 1000) for lane, at in zip(Lane, scores, strict=True) if at is not None), None)
+            pipe.zscore(keys.TURNS, order_id)
+            *scores, turn = pipe.execute()
+        due = (Wake(lane, at / 1000) for lane, at in zip(Lane, scores, strict=True) if at is not None)
+        return next(due, None if turn is None else Wake(Lane.BUY))
 
     def purposes(self, wanted: OrderFilter) -> tuple[Counter[tuple[str, str]], int]:
         """(purpose, settlement) → how many of the newest orders, and of how many."""
@@ -269,11 +274,11 @@ class Queries:
             if event.attempts and answered(event) is not None and event.status is not EventStatus.DELIVERED:
                 _note(groups, event)
         for one in groups.values():
-            one.last_good = self.last_good(one.host)
+            one.last_good = self.last_good(one.key)
         return sorted(groups.values(), key=lambda one: (-one.given_up, -one.owed, one.host))
 
     def last_good(self, host: str) -> float | None:
-        """When a delivery to a host was last acknowledged, in epoch seconds."""
+        """When a delivery to a host (`Event.host`) was last acknowledged, in epoch seconds."""
         with reaching():
             at = self._redis.get(keys.host(host, "good"))
         return int(at) / 1000 if at else None
@@ -438,6 +443,12 @@ class _Walk:
         return found
 
 
+def host_of(url: str) -> str:
+    """The receiving host with its port, as it is shown."""
+    parts = urlsplit(url)
+    return f"{(parts.hostname or '').lower()}:{parts.port or (80 if parts.scheme == 'http' else 443)}" if url else ""
+
+
 def answered(event: Event) -> str | None:
     """What the last attempt was answered with: a status code or an error's class; None while there was none, or 2xx."""
     if not event.attempts:
@@ -462,8 +473,8 @@ def _meant(wanted: Any, one: Any) -> bool:
 
 
 def _note(groups: dict[tuple[str, str], Failing], event: Event) -> None:
-    host, error = codec.host_of(event.url), answered(event) or ""
-    one = groups.setdefault((host, error), Failing(host, error))
+    host, error = host_of(event.url), answered(event) or ""
+    one = groups.setdefault((host, error), Failing(host, error, event.host))
     one.since = min(one.since, event.attempts[0].at)
     if event.status is not EventStatus.PENDING:
         one.given_up += 1

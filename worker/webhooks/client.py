@@ -1,4 +1,4 @@
-"""The HTTP client webhooks go out through: aiohttp, opened up at two places to let the guard in.
+"""The HTTP client webhooks go out through: aiohttp, opened up to let the guard in, and to bound an answer's head.
 
 Names are resolved by the guard and sockets are made under its eyes, so every address is judged at the moment
 of connecting, while Host and the certificate's name stay those of the callback. What falls short elsewhere:
@@ -9,14 +9,17 @@ over as many clients, and far more when it is not.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
+from functools import partial
 from types import SimpleNamespace
 
 import aiohttp
 import certifi
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from worker.webhooks.answer_head import BoundedHead
 from worker.webhooks.guard import Guard
 
 KEEP_ALIVE = 4.0
@@ -59,7 +62,7 @@ def _connector(guard: Guard, tls: ssl.SSLContext) -> aiohttp.TCPConnector:
             raise Blocked("the address is not public")
         return socket.socket(family, kind, protocol)
 
-    return aiohttp.TCPConnector(
+    connector = aiohttp.TCPConnector(
         resolver=_JudgedNames(guard),
         socket_factory=judged_socket,
         ssl=tls,
@@ -67,6 +70,9 @@ def _connector(guard: Guard, tls: ssl.SSLContext) -> aiohttp.TCPConnector:
         keepalive_timeout=KEEP_ALIVE,
         ttl_dns_cache=NAME_CACHE,
     )
+    # aiohttp has no setting for what reads answers; tests/integration/test_delivery.py notices when this ends.
+    connector._factory = partial(BoundedHead, asyncio.get_running_loop())  # type: ignore[assignment]
+    return connector
 
 
 class _JudgedNames(AbstractResolver):

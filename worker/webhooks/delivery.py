@@ -12,6 +12,7 @@ import aiohttp
 from yarl import URL
 
 from worker import retry_after
+from worker.webhooks.answer_head import EndlessHead
 from worker.webhooks.client import Blocked, open_session, public_trust
 from worker.webhooks.guard import CallbackRefused, Guard, Refusal, Target
 from worker.webhooks.outcome import EXCERPT_BYTES, Outcome, Verdict, excerpt, verdict
@@ -118,6 +119,7 @@ async def _read(answer: aiohttp.ClientResponse, seen: _Seen) -> None:
 
 _WORDS: tuple[tuple[type[BaseException], str], ...] = (
     (Blocked, Refusal.blocked_address.value),
+    (EndlessHead, "endless_head"),
     (aiohttp.ClientConnectorDNSError, "dns"),
     (aiohttp.ClientSSLError, "tls"),
     (ssl.SSLError, "tls"),

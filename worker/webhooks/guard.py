@@ -1,6 +1,6 @@
 """The address guard: no webhook reaches anything that is not public, whatever a name resolves to.
 
-A callback is judged twice. When an order is posted (`check`), so that a mistake costs nothing; and when connecting
+A callback is judged twice. When an order is posted (`judge`), so that a mistake costs nothing; and when connecting
 (`resolve`, `allows`), against the very addresses that are connected to, so that a name which answers
 differently the second time gains nothing by it.
 """
@@ -8,35 +8,30 @@ differently the second time gains nothing by it.
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_network
 
 from worker.settings import Settings
 from worker.webhooks import target
 from worker.webhooks.addresses import Address, is_public, meant
+from worker.webhooks.names import Names, NameServersSilent, NoSuchName
 from worker.webhooks.target import CallbackRefused, Refusal, Target
 
-__all__ = ["CallbackRefused", "Guard", "Refusal", "Resolve", "Target", "guard_of", "system_resolve"]
+__all__ = ["CallbackRefused", "Guard", "NameServersSilent", "Refusal", "Resolve", "Target", "guard_of"]
 
-Resolve = Callable[[str], Sequence[str]]
-"""All addresses of a name; blocks; raises OSError when there are none."""
+Resolve = Callable[[str], Awaitable[Sequence[str]]]
+"""All addresses of a name. Raises NoSuchName, or OSError when nothing could be found out."""
 
 RESOLVE_TIMEOUT = 3.0
 """Seconds that one look-up may take."""
-RESOLVER_THREADS = 16
-"""Look-ups at a time: a dead name server occupies a thread until the system's resolver gives up."""
-
-
-def system_resolve(name: str) -> list[str]:
-    """All addresses of a name, as the system's resolver knows them."""
-    found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+NOT_PUBLIC = (
+    "does not lead to a public address; for local testing the operator can set RINGBACK_CALLBACK_ALLOWED_NETWORKS"
+)
+"""What callers are told of an address that is not public, and of a name without one: which, would map a network."""
 
 
 class Guard:
-    """Says which callbacks may be called. Thread-safe; one per process."""
+    """Says which callbacks may be called. What looks a name up belongs to one event loop; all else is thread-safe."""
 
     def __init__(
         self,
@@ -44,7 +39,7 @@ class Guard:
         allow_http: bool = False,
         allowed_networks: Sequence[str] = (),
         allowed_ports: Sequence[int] | None = None,
-        resolve: Resolve = system_resolve,
+        resolve: Resolve | None = None,
     ) -> None:
         """`allowed_networks` are CIDRs let through although they are not public, on any port.
 
@@ -54,31 +49,35 @@ class Guard:
         self._allow_http = allow_http
         self._networks = tuple(ip_network(network, strict=False) for network in allowed_networks)
         self._ports = frozenset({443, *((80,) if allow_http else ()), *(allowed_ports or ())})
-        self._resolve = resolve
-        self._threads = ThreadPoolExecutor(RESOLVER_THREADS, thread_name_prefix="resolver")
+        self._resolve = resolve or Names()
 
-    def check(self, url: str) -> None:
-        """Judge the callback of a new order. Blocks for `RESOLVE_TIMEOUT` at most; raises CallbackRefused."""
+    async def judge(self, url: str) -> None:
+        """Judge the callback of a new order. Raises CallbackRefused and NameServersSilent."""
         where = self.target(url)
         if not where.literal:
-            self._judge(self._waited(self._lookup(where.host)), where.port)
+            await self.resolve(where.host, where.port)
 
     def target(self, url: str) -> Target:
         """All of the judgement that needs no look-up. Raises CallbackRefused."""
         where = target.read(url)
         if where.scheme == "http" and not self._allow_http:
-            raise CallbackRefused(Refusal.not_https, "the callback must be https")
+            raise CallbackRefused(Refusal.not_https, "must use https")
         if where.literal:
             self._judge([where.host], where.port)
         return where
 
     async def resolve(self, host: str, port: int) -> list[str]:
-        """The addresses of a name, once every one of them has passed. Raises CallbackRefused."""
+        """The addresses of a name, once every one of them has passed, within `RESOLVE_TIMEOUT`.
+
+        Raises CallbackRefused, and NameServersSilent when nothing could be found out about the name.
+        """
         try:
             async with asyncio.timeout(RESOLVE_TIMEOUT):
-                found = await asyncio.wrap_future(self._lookup(host))
-        except (OSError, UnicodeError):
+                found = await self._resolve(host)
+        except (NoSuchName, UnicodeError):
             raise _unresolvable() from None
+        except OSError:
+            raise NameServersSilent("no name server answered in time") from None
         return self._judge(found, port)
 
     def allows(self, address: str | Address) -> bool:
@@ -88,23 +87,13 @@ class Guard:
         except ValueError:
             return False
 
-    def _lookup(self, host: str) -> Future[Sequence[str]]:
-        return self._threads.submit(self._resolve, host)
-
-    def _waited(self, lookup: Future[Sequence[str]]) -> Sequence[str]:
-        try:
-            return lookup.result(RESOLVE_TIMEOUT)
-        except (OSError, UnicodeError):
-            lookup.cancel()
-            raise _unresolvable() from None
-
     def _judge(self, found: Sequence[str], port: int) -> list[str]:
         if not found:
             raise _unresolvable()
         if not all(map(self.allows, found)):
-            raise CallbackRefused(Refusal.blocked_address, "the callback's host has an address that is not public")
+            raise CallbackRefused(Refusal.blocked_address, NOT_PUBLIC)
         if port not in self._ports and not all(map(self._exempt, found)):
-            raise CallbackRefused(Refusal.port, f"the callback's port is not one of {sorted(self._ports)}")
+            raise CallbackRefused(Refusal.port, f"names a port that is not one of {sorted(self._ports)}")
         return list(found)
 
     def _exempt(self, address: str | Address) -> bool:
@@ -112,7 +101,7 @@ class Guard:
 
 
 def _unresolvable() -> CallbackRefused:
-    return CallbackRefused(Refusal.unresolvable, "the callback's host does not resolve")
+    return CallbackRefused(Refusal.unresolvable, "has a host that does not resolve")
 
 
 def guard_of(settings: Settings) -> Guard:
@@ -121,4 +110,5 @@ def guard_of(settings: Settings) -> Guard:
         allow_http=settings.callback_allow_http,
         allowed_networks=settings.callback_allowed_networks,
         allowed_ports=settings.callback_allowed_ports or None,
+        resolve=Names(settings.callback_nameservers),
     )

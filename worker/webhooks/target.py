@@ -40,7 +40,8 @@ class Refusal(StrEnum):
 class CallbackRefused(Exception):
     """A callback that no webhook may go to.
 
-    `message` is a sentence for people. It never repeats the URL, whose query may hold a secret.
+    `message` says it for people, as what follows the callback's name ("must use https"). It never repeats the URL,
+    whose query may hold a secret.
     """
 
     def __init__(self, code: Refusal, message: str) -> None:
@@ -69,33 +70,33 @@ def read(url: str) -> Target:
     """The parts of a callback's URL. Raises CallbackRefused."""
     match = _URL.fullmatch(_plain(url))
     if match is None:
-        raise CallbackRefused(Refusal.bad_url, "the callback is not a URL of the form https://host/path")
+        raise CallbackRefused(Refusal.bad_url, "is not a URL of the form https://host/path")
     scheme = match["scheme"].lower()
     if scheme not in DEFAULT_PORTS:
-        raise CallbackRefused(Refusal.not_https, "the callback must be https")
+        raise CallbackRefused(Refusal.not_https, "must use https")
     host, literal, port = _authority(match["authority"])
     return Target(scheme, host, port or DEFAULT_PORTS[scheme], _resource(match["resource"]), literal)
 
 
 def _plain(url: str) -> str:
     if len(url) > MAX_LENGTH:
-        raise CallbackRefused(Refusal.too_long, f"the callback is longer than {MAX_LENGTH} characters")
+        raise CallbackRefused(Refusal.too_long, f"must be at most {MAX_LENGTH} characters long")
     if not _PLAIN.fullmatch(url):
-        raise CallbackRefused(Refusal.bad_url, "the callback may hold visible ASCII only, and no backslash")
+        raise CallbackRefused(Refusal.bad_url, "may hold visible ASCII only, and no backslash")
     if "#" in url:
-        raise CallbackRefused(Refusal.fragment, "the callback has a fragment, which no server would ever see")
+        raise CallbackRefused(Refusal.fragment, "has a fragment, which no server would ever see")
     return url
 
 
 def _authority(text: str) -> tuple[str, bool, int | None]:
     if "@" in text:
-        raise CallbackRefused(Refusal.credentials, "the callback holds a user name or password")
+        raise CallbackRefused(Refusal.credentials, "holds a user name or password")
     match = _AUTHORITY.fullmatch(text)
     if match is None:
         raise _bad_host()
     port = int(match["port"]) if match["port"] else None
     if port is not None and port > 65535:
-        raise CallbackRefused(Refusal.port, "the callback's port is not a port")
+        raise CallbackRefused(Refusal.port, "names a port over 65535")
     if match["six"]:
         return _v6(match["six"]), True, port
     return *_name(match["name"].lower()), port
@@ -136,5 +137,5 @@ def _resource(text: str) -> str:
 def _bad_host() -> CallbackRefused:
     return CallbackRefused(
         Refusal.bad_host,
-        "the callback's host is neither a plain name (xn-- for international ones) nor a plain address",
+        "has a host that is neither a plain name (xn-- for international ones) nor a plain address",
     )

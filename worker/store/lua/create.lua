@@ -1,8 +1,10 @@
 -- Accept an order: its record, its wake-up and its idempotency record, or nothing at all.
+-- Needs turns.lua.
 -- KEYS 1 order · 2 caller's open orders · 3 caller's orders · 4 due:buy · 5 idempotency record ("" without a key) · 6 gate
 -- ARGV 1 id · 2 caller · 3 sealed record · 4 writer · 5 body hash · 6 sealed first answer · 7 idempotency ttl s
 --      8 most in flight · 9 most per minute · 10 most per day ("" = no cap)
 --      11 spend cap of a day · 12 the least that the purchase will count, both in 1/10000 PKR
+--      13 most bytes stored ("" = no bound) · 14 days for which bytes count
 -- Returns {"created"} · {"replay", answer} · {"mismatch"} · {"closed", reason} · {"capped", cap, seconds until free}
 local time = redis.call("TIME")
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -37,6 +39,18 @@ if ARGV[11] ~= "" then
   local spent = tonumber(redis.call("GET", "rb:caller:" .. caller .. ":spent:" .. math.floor(now / 86400000)) or "0")
   if spent + math.max(1, tonumber(ARGV[12])) > tonumber(ARGV[11]) then return { "capped", "spend_per_day", left(86400) } end
 end
+
+local hold = redis.call("TTL", "rb:caller:" .. caller .. ":hold")
+if hold > 0 then return { "capped", "orders_refused", hold } end
+local bytes, day, stored = "rb:caller:" .. caller .. ":bytes", math.floor(now / 86400000), 0
+local written = redis.call("HGETALL", bytes)
+for i = 1, #written, 2 do
+  if tonumber(written[i]) < day - tonumber(ARGV[14]) then redis.call("HDEL", bytes, written[i])
+  else stored = stored + tonumber(written[i + 1]) end
+end
+if ARGV[13] ~= "" and stored >= tonumber(ARGV[13]) then return { "capped", "storage_full", math.min(left(86400), 3600) } end
+redis.call("HINCRBY", bytes, day, #ARGV[3] + #ARGV[6] + 512)  -- keys, hashes and places in indexes come on top
+
 for _, w in ipairs(windows) do
   if w[3] ~= "" then
     redis.call("INCR", counter(w[1], w[2]))
@@ -48,7 +62,7 @@ redis.call("HSET", KEYS[1], "v", 1, "s", "queued", "c", caller, "w", ARGV[4])
 redis.call("SET", KEYS[1] .. ":record", ARGV[3])
 redis.call("ZADD", KEYS[2], now, id)
 redis.call("ZADD", KEYS[3], now, id)
-redis.call("ZADD", KEYS[4], now, id)
+enter_turns({ id }, { caller })
 redis.call("ZADD", "rb:orders:queued", now, id)
 if KEYS[5] ~= "" then
   redis.call("HSET", KEYS[5], "b", ARGV[5], "r", ARGV[6])

@@ -1,5 +1,5 @@
 -- Send an event once more, now, unless an attempt is under way or it was changed since it was read.
--- KEYS 1 event · 2 due:deliver · 3 deliveries in flight to its host
+-- KEYS 1 event · 2 due:deliver · 3 deliveries in flight to its endpoint
 -- ARGV 1 id · 2 expected version · 3 new version · 4 sealed record
 local time = redis.call("TIME")
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)

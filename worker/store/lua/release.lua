@@ -1,4 +1,5 @@
--- Give back what a worker was delivering: due at once, and its places at the receiving hosts are free.
+-- Give back what a worker was delivering: its places at the receiving hosts are free, and it is due at once. What was
+-- given back before waits longer each time, from seconds to ten minutes: it may be what kills the workers.
 -- A worker that has been heard of again keeps everything, and one that somebody else has taken off the list is done.
 -- KEYS 1 workers · 2 what it claimed of late · 3 due:deliver.  ARGV 1 worker · 2 ms of silence after which it counts as dead
 -- Returns how many, or -1 in those cases
@@ -11,8 +12,14 @@ for i = 1, #claimed, 2 do
   local id = claimed[i]
   -- Only what still stands under this very lease: the rest has been recorded, or somebody else has it.
   if tonumber(redis.call("ZSCORE", KEYS[3], id) or "0") == tonumber(claimed[i + 1]) then
-    redis.call("ZADD", KEYS[3], now, id)
-    redis.call("ZREM", "rb:host:" .. (redis.call("HGET", "rb:event:" .. id, "h") or ""), id)
+    local before = redis.call("HINCRBY", "rb:event:" .. id, "r", 1) - 1
+    local pause = before > 0 and math.min(600000, 4000 * 4 ^ (before - 1)) or 0
+    redis.call("ZADD", KEYS[3], now + pause, id)
+    local known = redis.call("HMGET", "rb:event:" .. id, "h", "p", "c")
+    local host, caller = "rb:host:" .. (known[1] or ""), known[3] or ""
+    for _, key in ipairs({
+      "rb:endpoint:" .. (known[2] or known[1] or ""), host, host .. ":" .. caller, "rb:caller:" .. caller .. ":delivering",
+    }) do redis.call("ZREM", key, id) end
     given = given + 1
   end
 end

@@ -2,11 +2,11 @@
 -- all of it, or (when somebody else wrote in between) nothing.
 -- KEYS 1 order · 2 caller's open orders · 3 due:buy · 4 due:poll · 5 due:settle · 6 due:deliver · 7 caller's events
 --      8 caller's sequence · 9 journal · 10 erase · 11 activation ("" unless newly assigned)
---      12 caller's spend of the day ("" unless it changes) · 13 caller
+--      12 caller's spend of the day ("" unless it changes) · 13 caller · 14 turns
 -- ARGV 1 expected version · 2 writer · 3 id · 4 new version · 5 status · 6 activation · 7 cancel_at ms · 8 sealed record
 --      9 wake lane ("" = none) · 10 wake at ms ("" = now) · 11 "1" = not before the poll already scheduled · 12 retention s ("" = open)
 --      13 erase at ms ("" = leave, "0" = done) · 14 by how much the spend changes, in 1/10000 PKR
---      15 events n, then per event: id, type, status, host, sealed record · then journal pairs
+--      15 events n, then per event: id, type, status, host, endpoint, sealed record · then journal pairs
 -- Returns {"saved"} · {"conflict"} · {"missing"} · {"duplicate", owner} · {"over_cap"}
 local time = redis.call("TIME")
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -46,6 +46,11 @@ end
 
 local scheduled = redis.call("ZSCORE", KEYS[4], id) or redis.call("ZSCORE", KEYS[5], id)
 for lane = 3, 5 do redis.call("ZREM", KEYS[lane], id) end
+if redis.call("ZREM", KEYS[14], id) == 1 then
+  -- It left before its turn, which its caller has back.
+  local weight = tonumber(redis.call("HGET", "rb:turns:callers", caller .. ":weight") or "1")
+  redis.call("HINCRBYFLOAT", "rb:turns:callers", caller, -1 / weight)
+end
 if ARGV[9] ~= "" then
   local at = tonumber(ARGV[10]) or now
   if ARGV[11] == "1" and scheduled then at = math.max(at, tonumber(scheduled)) end
@@ -54,18 +59,20 @@ else
   redis.call("ZREM", KEYS[2], id)
 end
 
-local place, reply = 16, held[4] or ""
+local place, reply, written = 16, held[4] or "", 0
 for _ = 1, tonumber(ARGV[15]) do
-  local event_id, kind, status, host, record = unpack(ARGV, place, place + 4)
+  local event_id, kind, status, host, endpoint, record = unpack(ARGV, place, place + 5)
   local event, sequence = "rb:event:" .. event_id, redis.call("INCR", KEYS[8])
-  redis.call("HSET", event, "v", 1, "s", status, "c", caller, "o", id, "t", kind, "h", host, "q", sequence)
+  redis.call("HSET", event, "v", 1, "s", status, "c", caller, "o", id, "t", kind, "h", host, "p", endpoint, "q", sequence)
   redis.call("SET", event .. ":record", record)
   redis.call("ZADD", KEYS[7], sequence, event_id)
   reply = reply .. event_id .. " "
   -- What is only recorded is pushed to nobody: it waits to be read.
   if status == "pending" then redis.call("ZADD", KEYS[6], now, event_id) end
-  place = place + 5
+  written = written + #record + 512
+  place = place + 6
 end
+if written > 0 then redis.call("HINCRBY", "rb:caller:" .. caller .. ":bytes", math.floor(now / 86400000), written) end
 
 if reply ~= "" then redis.call("HSET", KEYS[1], "e", reply) end
 

@@ -1,5 +1,6 @@
 -- One tick of the clock: one worker holds the token; it counts what is due and tops the hints up to it.
--- KEYS 1 token · 2 last tick · 3 chores · 4 limit · 5 gate · 6 refresh requests · 7 erase · then per lane: due:<lane>, hints:<lane>,
+-- KEYS 1 token · 2 last tick · 3 chores · 4 limit · 5 gate · 6 refresh requests · 7 erase · 8 turns · 9 paused items
+--      then per lane: due:<lane>, hints:<lane>,
 --      the broker's queue ("" when the broker is not in this database)
 -- ARGV 1 worker · 2 token ms · 3 batch · 4 most hints a lane · 5 hint ms · 6 ms that polls wait for a fuller batch
 --      7 chores n, then name, period ms, trigger ("" = none) · then lanes
@@ -13,7 +14,7 @@ redis.call("SET", KEYS[2], now)
 
 -- A chore is due when its period is over, or after a second when its trigger says that there is something to do.
 local function triggered(by)
-  if by == "account" then return redis.call("EXISTS", KEYS[5], KEYS[6]) > 0 end
+  if by == "account" then return redis.call("EXISTS", KEYS[5], KEYS[6], KEYS[9]) > 0 end
   if by == "jobs" then return redis.call("EXISTS", "rb:jobs:open") > 0 end
   return by == "erasures" and redis.call("ZCOUNT", KEYS[7], "-inf", now) > 0
 end
@@ -30,11 +31,12 @@ for _ = 1, tonumber(ARGV[7]) do
 end
 
 local held = tonumber(redis.call("HGET", KEYS[4], "hold") or "0") > now
-local key = 8
+local key = 10
 for lane = place, #ARGV do
   local wanted = 0
   if not (held and ARGV[lane] == "buy") then
     local due = redis.call("ZCOUNT", KEYS[key], "-inf", now)
+    if ARGV[lane] == "buy" then due = due + redis.call("ZCARD", KEYS[8]) end
     -- A hint costs as much as many polls: fewer than a batch wait a little for company.
     if ARGV[lane] == "poll" and due > 0 and due < batch then
       local oldest = redis.call("ZRANGE", KEYS[key], 0, 0, "WITHSCORES")

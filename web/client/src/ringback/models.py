@@ -248,9 +248,13 @@ class Delivery(Model):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PauseReason(Model):
-    """Why buying is paused; `probe_at` is when it is next looked whether the reason is gone."""
+    """Why buying is paused; `probe_at` is when it is next looked whether the reason is gone.
+
+    `item` is what alone is paused, its product and fields; None when everything is.
+    """
 
     reason: str
+    item: str | None = None
     since: datetime | None = None
     probe_at: datetime | None = None
 
