@@ -211,7 +211,7 @@ class FakeSender:
     async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Sent:
         """One attempt."""
         self.sent.append((url, dict(headers), body))
-        return self.outcomes.popleft() if self.outcomes else Sent(Verdict.delivered, 200, None, 0.01)
+        return self.outcomes.popleft() if self.outcomes else Sent(Verdict.DELIVERED, 200, None, 0.01)
 
 
 class PromptGate(Gate):

@@ -22,7 +22,7 @@ from web.api.rate_limits import RateLimits
 from web.api.requests import MOST_BODY
 from web.parts import Parts, install
 from worker.callers import Callers
-from worker.errors import SettingsInvalid
+from worker.errors import SettingsInvalid, StoreTooNew, StoreUnavailable
 from worker.logs import configure, get_logger
 from worker.provider import products
 from worker.settings import Settings, load
@@ -48,11 +48,12 @@ def create_app(
     The rest replaces the outside world in tests: the store, the judge of callbacks, clocks and sleep (seconds).
     """
     settings = settings or _from_environment()
-    vault = Vault(settings.vault_keys)
+    vault = Vault(settings.vault_keys, migrating=settings.sealing_migration)
     store = store or Store(
         connect(settings.store_url), vault, retention=settings.retention, otp_ttl=settings.otp_ttl,
         storage=settings.caller_storage,
     )  # fmt: skip
+    _join(store)
     return _assembled(
         Parts(
             settings=settings,
@@ -93,6 +94,17 @@ def _assembled(shared: Parts) -> Flask:
     if shared.settings.console:
         console.install(app)
     return app
+
+
+def _join(store: Store) -> None:
+    """End the process where a newer version has worked on the store; one that is away is judged by `/readyz`."""
+    try:
+        store.adopt_format()
+    except StoreTooNew as too_new:
+        sys.stderr.write(f"ringback web: {too_new}\n")
+        sys.exit(APP_LOAD_ERROR)
+    except StoreUnavailable as error:
+        get_logger(__name__).warning("store_unavailable", why=str(error))
 
 
 def _from_environment() -> Settings:

@@ -14,15 +14,15 @@ Then, what makes it happen at the right time:
 Then, what it talks to:
 
 6. `provider/`     `products.toml` says how to speak to it, `protocol.py` reads its answers, `client.py` makes the calls
-7. `gate.py`       pauses of buying, and how fast the provider may be called
+7. `gate.py`       pauses of buying, and how fast the provider may be called; `reachability.py`, whether it can be
 8. `outbox.py`     one attempt of one webhook, and what follows; `webhooks/` builds, signs, guards and posts it
 
 The pure words: `event.py`, `caller.py`, `operator.py`, `schedule.py`, `pause.py`, `alerts.py`, `reading.py`,
 `journal.py`, and `reconciliation.py` (the journal of money against the balances). Around them: `announce.py` (what a
 change owes), `account.py` (balance and catalogue), `housekeeping.py` (erase, mend, trim), `redelivery.py` (many
 webhooks again), `callers.py`, `operators.py`, `settings.py`, `errors.py`, `logs.py`, `metrics.py`, `retry_after.py`,
-`version.py`, and `services.py`, where everything is put together. The programs: `cli/` with `doctor.py`, and `local/`,
-everything on one machine: `ringback up`, its store, the demo.
+`compact_json.py`, `version.py`, and `services.py`, where everything is put together. The programs: `cli/` with
+`doctor.py`, and `local/`, everything on one machine: `ringback up`, its store, the demo.
 
 Imports go down, never up; `pyproject.toml` has the layers, and docs/architecture.md the picture.
 """

@@ -11,8 +11,18 @@ from worker.gate import Gate
 from worker.journal import Entry
 from worker.order import decimal
 from worker.provider.products import Product, Products
-from worker.provider.replies import Balance, BalanceReply, Choice, Declined, Listing, ListingReply, Throttled
-from worker.reading import BALANCE, SHARED, listing_name, split
+from worker.provider.replies import (
+    Balance,
+    BalanceReply,
+    Choice,
+    Declined,
+    Listing,
+    ListingReply,
+    Throttled,
+    Unclear,
+    Unreached,
+)
+from worker.reading import BALANCE, PROVIDER_UNREACHABLE, SHARED, listing_name, split
 from worker.store import AsyncStore
 
 MOST_ASKED = 50
@@ -82,7 +92,7 @@ class Account:
         balance = reply.amount if isinstance(reply, Balance) else None
         if balance is not None and (await self._store.reading(BALANCE)).value != str(balance):
             await self._store.journal(Entry.BALANCE, balance=str(balance))
-        await self._store.put_reading(BALANCE, None if balance is None else str(balance))
+        await self._store.put_reading(BALANCE, None if balance is None else str(balance), _why(reply))
         await self._gate.observe_balance(balance, self._floor)
 
     async def _read_listing(self, what: str) -> None:
@@ -94,7 +104,7 @@ class Account:
             await self._gate.throttled(reply)
         show = _service if split(what)[0] == SHARED else _named
         listed = [show(choice) for choice in reply.choices] if isinstance(reply, Listing) else None
-        await self._store.put_reading(what, None if listed is None else json.dumps(listed))
+        await self._store.put_reading(what, None if listed is None else json.dumps(listed), _why(reply))
 
 
 def _kept(product: Product) -> Iterator[str]:
@@ -111,3 +121,18 @@ def _named(choice: Choice) -> dict[str, Any]:
 def _service(choice: Choice) -> dict[str, Any]:
     """A service as it is kept and shown."""
     return {"code": choice.code, "name": choice.name, "price": decimal(choice.price), "count": choice.count}
+
+
+def _why(reply: object) -> str:
+    """Why a reading failed, in a word: the provider's own, or what became of the call; "" for a good one."""
+    match reply:
+        case Balance() | Listing():
+            return ""
+        case Unreached():
+            return f"{PROVIDER_UNREACHABLE} ({reply.reason})"
+        case Unclear():
+            return f"unreadable ({reply.reason})"
+        case Declined():
+            return reply.word.value
+        case _:
+            return "throttled"

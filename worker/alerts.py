@@ -72,6 +72,11 @@ class Alert(StrEnum):
         "An open order had lost its wake-up and was mended.",
         "an open order had lost its wake-up and was mended; look for evictions or lost writes",
     )
+    RECORD_UNREADABLE = (
+        "record_unreadable",
+        "A stored record cannot be opened: its key is missing, it is not sealed for its place, or a newer version's.",
+        "`ringback keys status` names such records; if no key was taken out, look at who can write to the store",
+    )
     EVENT_EXHAUSTED = (
         "event_exhausted",
         "A webhook was given up after the last try of its schedule.",

@@ -7,7 +7,8 @@ version that was read.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from typing import Any
 
@@ -22,6 +23,8 @@ class Secret:
 
     secret: str = field(repr=False)
     until: float | None = None
+    beyond: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Fields of a newer version, kept and written back; so below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,11 @@ class Caps:
     orders_per_day: int | None = None
     max_spend_per_day: Decimal | None = None
     """PKR that its purchases of a day (UTC) may cost; refunds give back."""
+    beyond: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def public(self) -> dict[str, int | None]:
+        """The caps by name, as commands show them."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "beyond"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +61,7 @@ class Caller:
     verify_callback: bool = False
     """Orders are refused until a ping was acknowledged (`--verify-callback`)."""
     verified_at: float | None = None
+    beyond: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def live_secrets(self, now: float) -> list[str]:
         """The secrets that sign at a moment, the current one first."""

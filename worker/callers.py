@@ -5,10 +5,12 @@ from __future__ import annotations
 import hmac
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 from worker.caller import DEFAULT_OVERLAP, KEY_PREFIX, Caller, Caps, Secret, key_hash
 from worker.errors import NotFound
-from worker.store import Store, Written
+from worker.store import Store, Unreadable, Written
 from worker.webhooks.signing import new_secret
 
 
@@ -36,10 +38,16 @@ class Callers:
         self._store.save_caller(None, caller)
         return caller, api_key, secret
 
-    def all(self) -> list[Caller]:
-        """Every caller, oldest first."""
-        known = (self._store.caller(one) for one in self._store.callers())
-        return sorted((one for one in known if one is not None), key=lambda caller: caller.created_at)
+    def all(self, skipped: list[str] | None = None) -> list[Caller]:
+        """Every caller, oldest first. Those that cannot be opened are left out; their ids are added to `skipped`."""
+        found = []
+        for one in self._store.callers():
+            try:
+                found.append(self._store.caller(one))
+            except Unreadable:
+                if skipped is not None:
+                    skipped.append(one)
+        return sorted((one for one in found if one is not None), key=lambda caller: caller.created_at)
 
     def get(self, caller_id: str) -> Caller:
         """The caller."""
@@ -75,6 +83,10 @@ class Callers:
     def limit(self, caller_id: str, caps: Caps, weight: int | None = None) -> Caller:
         """Set a caller's caps, and its weight if one is given."""
         return self._change(caller_id, lambda caller: caller.with_caps(caps, weight))
+
+    def change_caps(self, caller_id: str, *, weight: int | None = None, **caps: Any) -> Caller:
+        """Set some of a caller's caps (None lifts one), and its weight; the others stay as they are by then."""
+        return self._change(caller_id, lambda caller: caller.with_caps(replace(caller.caps, **caps), weight))
 
     def _change(self, caller_id: str, change: Callable[[Caller], Caller]) -> Caller:
         """Write a change; one that lost a race is applied to what is there now."""

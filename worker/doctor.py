@@ -6,26 +6,35 @@ The provider is asked elsewhere (`worker.cli.provider_check`), so that a page ma
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from itertools import islice
+from typing import TypeVar
 
 from worker.alerts import Alert
-from worker.callers import Callers
-from worker.errors import RingbackError, SettingsInvalid
+from worker.errors import RingbackError, SettingsInvalid, StoreTooNew
 from worker.pause import Pause
 from worker.schedule import LIFE
 from worker.settings import Settings
-from worker.store import Store, VaultLocked
+from worker.store import Store
+
+T = TypeVar("T")
 
 TICK_LATE = 10.0
 """Seconds since a worker's clock last ticked from which nothing counts as running (contract.md, /readyz)."""
 LATE, VERY_LATE = 5.0, 60.0
 """Seconds by which the oldest entry of a lane may be late: more is a warning, then a failure."""
+LONG_PAST = 86_400.0
+"""Seconds after which an alert that was not repeated is no finding any more."""
+NEARLY_FULL, MB = 0.8, 1e6
+"""Share of maxmemory from which the store is nearly full; bytes of a megabyte."""
 SKEWED, BADLY_SKEWED = 2.0, 60.0
 """Seconds between this clock and the store's."""
-ORDERS_OPENED = 20
-"""Newest orders per caller that are opened to prove that the encryption keys fit."""
+RECORDS_AT_ONCE = 500
+"""Records that are read from the store in one call."""
+NAMED = 5
+"""Records that are named of those that cannot be opened."""
 
 
 class Level(StrEnum):
@@ -60,16 +69,17 @@ COUNTED: Mapping[str, str] = {
 }
 
 
-def examine(settings: Settings, store: Store, callers: Callers) -> list[Finding]:
+def examine(settings: Settings, store: Store) -> list[Finding]:
     """Everything, in the order in which to mend it. Raises StoreUnavailable when the store goes away meanwhile."""
     return [
         *check_settings(settings),
         *check_persistence(store),
         check_clocks(store.now(), time.time()),
-        *check_records(store, callers),
+        *check_records(store),
         check_workers(store),
         *check_lanes(store),
         *check_pauses(store),
+        check_account(store),
         *check_alerts(store),
     ]
 
@@ -80,6 +90,8 @@ def explained(error: RingbackError) -> Finding:
         return Finding(
             Level.FAIL, "settings", str(error), "correct these in the environment; docs/configuration.md lists all"
         )
+    if isinstance(error, StoreTooNew):
+        return Finding(Level.FAIL, "store", str(error), "docs/upgrading.md says how to go on, and how to go back")
     return Finding(Level.FAIL, "store", str(error), "without it nothing is accepted, and nothing accepted is lost")
 
 
@@ -105,10 +117,30 @@ def check_persistence(store: Store) -> Iterator[Finding]:
     """Whether the store keeps what it acknowledged: nothing evicted, everything on disk."""
     info = store.info()
     yield Finding(Level.OK, "store", f"answers ({info.get('version') or 'version unknown'})")
+    yield from _room(info)
+    if info.get("role") in ("slave", "replica"):
+        yield Finding(
+            Level.FAIL, "store", "is a replica, which takes no writes: nothing is accepted, polled or cancelled",
+            "set RINGBACK_REDIS_URL to the primary, or to Sentinel, which knows it",
+        )  # fmt: skip
     yield _eviction(info)
     yield _append_only(info)
     if info.get("aof_last_write_status", "ok") != "ok" or info.get("rdb_last_bgsave_status", "ok") != "ok":
         yield Finding(Level.FAIL, "store", "its last write to disk failed", "look at its disk space and log")
+
+
+def _room(info: Mapping[str, str]) -> Iterator[Finding]:
+    """How full it is, where it has a bound."""
+    used, most = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
+    if not most or used < NEARLY_FULL * most:
+        return
+    full = used >= most
+    state = "full" if full else "nearly full"
+    yield Finding(
+        Level.FAIL if full else Level.WARN, "store memory",
+        f"{state}: {used / MB:.0f} MB of {most / MB:.0f} MB; once full, new orders are refused (503 store_full)",
+        "raise its maxmemory (docs/operations.md, Memory), or lower RINGBACK_RETENTION and RINGBACK_JOURNAL_RETENTION",
+    )  # fmt: skip
 
 
 def _eviction(info: Mapping[str, str]) -> Finding:
@@ -164,23 +196,24 @@ def check_clocks(store_now: float, here: float) -> Finding:
     )  # fmt: skip
 
 
-def check_records(store: Store, callers: Callers) -> Iterator[Finding]:
-    """Whether callers and newest orders open with the encryption keys that are set here."""
-    try:
-        known = callers.all()
-        for caller in known:
-            store.orders(caller.id, status=None, limit=ORDERS_OPENED, before=None)
-    except VaultLocked as locked:
+def check_records(store: Store) -> Iterator[Finding]:
+    """Whether callers, open orders and webhooks that are owed open here: what is not yet done must be readable."""
+    looked, locked = 0, []
+    for waiting in batched(store.waiting_records(), RECORDS_AT_ONCE):
+        looked += len(waiting)
+        locked += store.unreadable(waiting)
+    if locked:
+        named = ", ".join(one for one, _ in locked[:NAMED])
         yield Finding(
-            Level.FAIL,
-            "encryption",
-            str(locked),
-            "add the key that sealed it to the end of RINGBACK_ENCRYPTION_KEYS, everywhere",
+            Level.FAIL, "encryption",
+            f"{len(locked)} of {looked} records cannot be opened here ({named}): {locked[0][1]}",
+            "set the keys that they need in RINGBACK_ENCRYPTION_KEYS everywhere; `ringback keys status` names them",
+        )  # fmt: skip
+    elif looked:
+        yield Finding(
+            Level.OK, "encryption", f"the records of all callers, open orders and owed webhooks open ({looked})"
         )
-        return
-    if known:
-        yield Finding(Level.OK, "encryption", f"the records of {len(known)} callers open")
-    else:
+    if not store.callers():
         yield Finding(
             Level.WARN, "callers", "there are none, so nobody can post an order", "ringback caller create NAME"
         )
@@ -238,21 +271,50 @@ def check_pauses(store: Store) -> Iterator[Finding]:
         yield Finding(Level.OK, "buying", "is on")
 
 
+def check_account(store: Store) -> Finding:
+    """Whether the workers reach the provider, and how old their last good reading of the balance is."""
+    account, now = store.account(), store.now()
+    advice = "look at the provider's own pages; then DNS, the firewall and TLS from where the workers run"
+    if away := account.get("provider:away"):
+        since, why = now - int(away) / 1000, account.get("provider:why") or "no answer"
+        return Finding(Level.FAIL, "provider", f"the workers have not reached it for {since:.0f} s ({why})", advice)
+    at, asked = int(account.get("balance:at", 0)), int(account.get("balance:asked", 0))
+    if asked > at:
+        why = account.get("balance:why") or "no answer"
+        good = f"the last good one is {now - at / 1000:.0f} s old" if at else "there never was a good one"
+        return Finding(Level.WARN, "balance", f"the last reading failed ({why}); {good}", advice)
+    if not at:
+        return Finding(Level.OK, "balance", "no worker has read it yet")
+    return Finding(Level.OK, "balance", f"{account.get('balance')} PKR, read {max(0.0, now - at / 1000):.0f} s ago")
+
+
 def check_alerts(store: Store) -> Iterator[Finding]:
-    """What the workers have counted that somebody should know."""
+    """What the workers have counted of late that somebody should know."""
     counted = {name: count for name, count in store.counters().items() if count > 0}
-    shown = 0
+    at, now = store.counted_at(), store.now()
+    shown = past = 0
     for name, count in sorted(counted.items()):
         kind, _, label = name.partition("{")
         advice = _ADVICE.get(_label(label), "the log line says more") if kind == "alerts" else COUNTED.get(kind)
-        if advice:
+        ago = now - at.get(name, now)
+        if advice and ago > LONG_PAST:
+            past += 1
+        elif advice:
             shown += 1
-            yield Finding(Level.WARN, "counted", f"{name}: {count:.0f} so far", advice)
+            last = f", the last one {ago / 3600:.1f} h ago" if name in at else ""
+            yield Finding(Level.WARN, "counted", f"{name}: {count:.0f} so far{last}", advice)
     if not shown:
-        yield Finding(Level.OK, "counted", "no alert so far")
+        yield Finding(Level.OK, "counted", "no alert in the last day" + (f" ({past} kinds before)" if past else ""))
 
 
 _ADVICE = {kind.value: kind.advice for kind in Alert}
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in lists of up to `size`."""
+    walk = iter(items)
+    while batch := list(islice(walk, size)):
+        yield batch
 
 
 def _label(labels: str) -> str:

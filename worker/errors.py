@@ -2,7 +2,10 @@
 
 RingbackError
 ├── SettingsInvalid      the process does not start; the message lists every problem
+├── StoreTooNew          the process does not start: a newer version has worked on the store
 ├── StoreUnavailable     the web answers 503; a worker's step keeps its result and tries the write again
+│   ├── StoreFull        the same, and the web says so: only what ends or pauses something is taken
+│   └── StoreReadOnly    the same; doctor says what to correct
 └── NotFound             the web answers 404; the command line says so and leaves with 1
 """
 
@@ -19,6 +22,18 @@ class SettingsInvalid(RingbackError):
 
 class StoreUnavailable(RingbackError):
     """Redis could not be reached, or did not answer in time."""
+
+
+class StoreFull(StoreUnavailable):
+    """Redis has no memory left for what is new (`maxmemory`)."""
+
+
+class StoreReadOnly(StoreUnavailable):
+    """Redis is a replica that takes no writes."""
+
+
+class StoreTooNew(RingbackError):
+    """A newer version has worked on this store, with records that this version does not know."""
 
 
 class NotFound(RingbackError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -35,6 +36,8 @@ class Attempt:
     error: str | None
     duration: float
     excerpt: str = field(default="", repr=False)
+    beyond: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Fields of a newer version, kept and written back; so below."""
 
     def public(self) -> dict[str, Any]:
         """The attempt as the API shows it; `duration` in seconds."""
@@ -68,6 +71,7 @@ class Event:
     attempts: tuple[Attempt, ...] = ()
     due_at: float | None = None
     sequence: int = 0
+    beyond: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def pushed(self) -> bool:
@@ -92,6 +96,10 @@ class Event:
             self, attempts=(*self.attempts, attempt)[-MOST_ATTEMPTS_KEPT:], status=status, due_at=due_at,
             tries=self.tries + 1, version=self.version + 1,
         )  # fmt: skip
+
+    def rewritten(self) -> Event:
+        """The event's next version, its delivery as it is."""
+        return replace(self, version=self.version + 1)
 
     def again(self, now: float) -> Event:
         """The event sent once more at somebody's request: same id, the schedule from its start."""

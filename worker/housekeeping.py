@@ -11,42 +11,59 @@ from worker.gate import Gate
 from worker.metrics import Counters
 from worker.order import Order, Refused, Settlement
 from worker.schedule import Lane, Wake
-from worker.store import AsyncStore, Written
-from worker.webhooks.message import without_personal
+from worker.store import AsyncStore, Unreadable, Written
+from worker.webhooks.message import spellings, without_personal
 
 JOURNAL_KEPT = 90 * 86_400.0
-"""Seconds for which the journal of money is kept."""
+"""Seconds for which the journal of money is kept unless RINGBACK_JOURNAL_RETENTION says otherwise."""
+UNREADABLE_AGAIN = 3600.0
+"""Seconds until an order that cannot be opened is looked at again for its code's sake."""
 ERASED = "[erased]"
 
 
 class Housekeeping:
     """What has to be done now and then; each call does a bounded piece of it."""
 
-    def __init__(self, store: AsyncStore, gate: Gate, counters: Counters, *, retention: float) -> None:
+    def __init__(
+        self,
+        store: AsyncStore,
+        gate: Gate,
+        counters: Counters,
+        *,
+        retention: float,
+        journal_retention: float = JOURNAL_KEPT,
+    ) -> None:
         self._store = store
         self._gate = gate
         self._counters = counters
         self._retention = retention
+        self._journal_retention = journal_retention
 
     async def erase(self, most: int = 100) -> int:
         """Erase the codes whose time is over: from the order, its webhooks and what receivers answered."""
         erased = 0
         for order_id in await self._store.orders_to_erase(most):
-            order = await self._store.load(order_id)
-            if order is None or not order.personal:
-                await self._store.forget_erasure(order_id)
-            elif await self._erased(order):
-                erased += 1
+            try:
+                erased += await self._erase(order_id)
+            except Unreadable as why:
+                await self._store.put_off_erasure(order_id, UNREADABLE_AGAIN)
+                self._gate.alert(Alert.RECORD_UNREADABLE, record=order_id, why=str(why))
         self._counters.add("otps_erased", erased)
         return erased
+
+    async def _erase(self, order_id: str) -> bool:
+        order = await self._store.load(order_id)
+        if order is None or not order.personal:
+            await self._store.forget_erasure(order_id)
+            return False
+        return await self._erased(order)
 
     async def _erased(self, order: Order) -> bool:
         """The webhooks first, the order last: whatever is cut off in between is taken up again."""
         secrets = [text for text in (order.otp, order.purchase and order.purchase.address) if text]
         for event in await self._store.events_of(order.id):
-            texts = [event.body.decode(), *(attempt.excerpt for attempt in event.attempts)]
-            held = any(secret in text for secret in secrets for text in texts)
-            if held and not await self._store.rewrite_event(event, _without(event, secrets)):
+            without = _without(event, secrets)
+            if without != event and not await self._store.rewrite_event(event, without.rewritten()):
                 return False
         try:
             after = order.erase()
@@ -76,15 +93,17 @@ class Housekeeping:
         before = self._store.clock.now() - self._retention - 86_400
         for caller_id in await self._store.callers():
             await self._store.trim_indexes(caller_id, before)
-        await self._store.trim_states(before, self._store.clock.now() - JOURNAL_KEPT)
-        await self._store.trim_journal(JOURNAL_KEPT)
+        await self._store.trim_states(before, self._store.clock.now() - self._journal_retention)
+        await self._store.trim_journal(self._journal_retention)
 
 
 def _without(event: Event, secrets: Sequence[str]) -> Event:
+    """The event without them: in its body, and in what receivers answered, however they spelled it."""
+
     def erased(text: str) -> str:
         for secret in secrets:
-            text = text.replace(secret, ERASED)
+            text = spellings(secret).sub(ERASED, text)
         return text
 
     attempts = tuple(replace(one, excerpt=erased(one.excerpt)) for one in event.attempts)
-    return replace(event, body=without_personal(event.body), attempts=attempts, version=event.version + 1)
+    return replace(event, body=without_personal(event.body), attempts=attempts)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -76,10 +76,12 @@ class Operator:
     created_at: float
     version: int = 1
     revoked_at: float | None = None
+    beyond: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Fields of a newer version, kept and written back."""
 
     def may(self, act: Act) -> bool:
         """Whether the operator may do it; somebody revoked may do nothing."""
-        return self.revoked_at is None and _RANK[self.role] >= _RANK[NEEDS[act]]
+        return self.revoked_at is None and _RANK.get(self.role, -1) >= _RANK[NEEDS[act]]
 
     def with_role(self, role: Role) -> Operator:
         """The operator with another role."""

@@ -75,7 +75,7 @@ class Outbox:
     async def _sent(self, event: Event, secrets: Sequence[str], at: float) -> Outcome:
         """Post it, signed. Nothing goes out unsigned: without a secret its caller is gone, and with it the event."""
         if not secrets:
-            return Outcome(Verdict.gone, None, NO_SECRET, 0.0)
+            return Outcome(Verdict.GONE, None, NO_SECRET, 0.0)
         return await self._sender.send(event.url, self._signed(event, secrets, at), event.body)
 
     def _signed(self, event: Event, secrets: Sequence[str], at: float) -> dict[str, str]:
@@ -85,9 +85,9 @@ class Outbox:
     def _judged(self, event: Event, outcome: Outcome, started: float) -> Event:
         """The event after its attempt: delivered, gone, due again, or given up."""
         attempt = Attempt(started, outcome.status, outcome.error, outcome.duration, outcome.excerpt)
-        if outcome.verdict is Verdict.delivered:
+        if outcome.verdict is Verdict.DELIVERED:
             return event.tried(attempt, EventStatus.DELIVERED)
-        if outcome.verdict is Verdict.gone:
+        if outcome.verdict is Verdict.GONE:
             return event.tried(attempt, EventStatus.GONE)
         now = self._store.clock.now()
         waits = () if event.type == EventType.PING else self._waits  # a ping that finds nobody says so at once
@@ -110,7 +110,7 @@ class Outbox:
 
 def _host_is_up(outcome: Outcome) -> bool | None:
     """What an attempt says of the receiving host: whether it can be reached. What never went out says nothing."""
-    if outcome.verdict is Verdict.refused or outcome.error == NO_SECRET:
+    if outcome.verdict is Verdict.REFUSED or outcome.error == NO_SECRET:
         return None
     return outcome.error not in OUT_OF_REACH
 

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 BALANCE = "balance"
+PROVIDER_UNREACHABLE = "provider_unreachable"
+"""Why a reading failed that got no answer."""
 SHARED = "services"
 """The listing that more than one product has: its readings name the product."""
 BALANCE_EVERY = 60.0
@@ -44,6 +46,8 @@ class Reading:
     value: str | None = None
     at: float | None = None
     asked_at: float | None = None
+    why: str = ""
+    """Why the last attempt failed, in a word with its details behind it; empty for a good one."""
 
     def due(self, now: float) -> bool:
         """Whether it is time to read it again."""
@@ -51,6 +55,6 @@ class Reading:
 
     def stale(self, now: float) -> bool:
         """Whether a later attempt has failed, or three of its own intervals have passed without a good one."""
-        if self.at is None or (self.asked_at is not None and self.asked_at > self.at):
+        if self.at is None or self.why or (self.asked_at is not None and self.asked_at > self.at):
             return True
         return now - self.at > MISSED * interval(self.what)

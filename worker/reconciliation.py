@@ -1,8 +1,9 @@
 """Reconciliation: what became of every purchase by the journal, and whether the balances bear it out. Pure.
 
 A purchase whose price was read stands in the journal with it. The others' prices are inferred: a balance that fell
-between two readings with exactly one such purchase in between fell by its price. Where that cannot be told, the report
-says so and guesses nothing.
+between two readings with exactly one such purchase in between fell by its price. Under load there is hardly ever just
+one; then a price that was inferred before, or that an operator gives, explains the rest. Where it cannot be told, the
+report says so and guesses nothing.
 """
 
 from __future__ import annotations
@@ -109,6 +110,8 @@ class Stretch:
     unexplained: Decimal | None = Decimal(0)
     """What no order explains; None: it cannot be told."""
     verdict: str = ""
+    found: list[str] = field(default_factory=list)
+    """What it shows of the orders in doubt, where it does not show of which."""
 
     @property
     def change(self) -> Decimal:
@@ -133,6 +136,8 @@ class Report:
     fates: Mapping[Fate, int]
     price: Decimal | None
     """The price of a number, where every price that could be inferred is the same."""
+    inferred: Decimal | None
+    """The same where these balances show it by themselves: worth remembering."""
     spent: Decimal
     """Prices of the purchases that were not refunded, as far as known."""
     unpriced: int
@@ -165,9 +170,15 @@ class Report:
         }  # fmt: skip
 
 
-def reconcile(lines: Iterable[Line], now: float) -> Report:
-    """Go through the journal, oldest line first, and account for every order and change of the balance."""
-    book = _Book()
+def reconcile(
+    lines: Iterable[Line], now: float, *, price: Decimal | None = None, remembered: Decimal | None = None
+) -> Report:
+    """Go through the journal, oldest line first, and account for every order and change of the balance.
+
+    `price` is the price of a number, where it is known; `remembered` one that was inferred before, which counts where
+    these balances show none.
+    """
+    book = _Book(price, remembered)
     for at, fields in lines:
         book.enter(at, fields)
     book.infer_prices()
@@ -178,7 +189,10 @@ def reconcile(lines: Iterable[Line], now: float) -> Report:
 class _Book:
     """The journal while it is being read."""
 
-    def __init__(self) -> None:
+    def __init__(self, given: Decimal | None, remembered: Decimal | None) -> None:
+        self._given, self._remembered = given, remembered
+        self._unnamed = Decimal(0)
+        """Money of orders in doubt that the balance shows to be spent, without showing of which."""
         self._accounts: dict[str, OrderMoney] = {}
         self._stretches: list[Stretch] = []
         self._moved: tuple[list[str], list[str], list[str]] = ([], [], [])
@@ -188,6 +202,7 @@ class _Book:
         self._reading: tuple[float, Decimal] | None = None
         self._uncovered = 0
         self._price: Decimal | None = None
+        self.inferred: Decimal | None = None
 
     # Reading.
 
@@ -253,11 +268,15 @@ class _Book:
 
     def infer_prices(self) -> None:
         """Find the prices that the balances show; each may help to find the next."""
+        if self._given is not None:
+            self._price = self._given
+            return
         while sum(map(self._infer_price, self._stretches)):
             pass
         named = [account for account in self._accounts.values() if account.known_price is None]
         prices = {account.price for account in named if account.price is not None}
-        self._price = prices.pop() if len(prices) == 1 else None
+        self.inferred = prices.pop() if len(prices) == 1 else None
+        self._price = self._remembered if self.inferred is None and not prices else self.inferred
 
     def _infer_price(self, stretch: Stretch) -> bool:
         """A stretch with one movement of unknown price, and nothing doubtful, shows that price."""
@@ -283,8 +302,10 @@ class _Book:
             stretch.verdict = _verdict(stretch, rest, self._found(stretch), guessed=bool(unpriced))
 
     def _settles_doubt(self, stretch: Stretch, rest: Decimal) -> bool:
-        """Whether the rest shows what became of the one order in doubt."""
-        if len(stretch.doubtful) != 1:
+        """Whether the rest shows what became of the orders in doubt: of the only one, or of how many of them."""
+        if len(stretch.doubtful) > 1:
+            return self._settles_doubts(stretch, rest)
+        if not stretch.doubtful:
             return False
         account = self._accounts[stretch.doubtful[0]]
         price = account.price or self._price
@@ -294,7 +315,27 @@ class _Book:
             account.shown = "not refunded" if rest == 0 else "refunded" if rest == price else ""
         return bool(account.shown)
 
+    def _settles_doubts(self, stretch: Stretch, rest: Decimal) -> bool:
+        """Several in doubt: at one price the rest says how many of them, and of all or none also which."""
+        price = self._price
+        unknown = [one for one in stretch.doubtful if self._accounts[one].fate is Fate.UNKNOWN]
+        unconfirmed = [one for one in stretch.doubtful if self._accounts[one].fate is Fate.UNCONFIRMED]
+        if not price or rest % price or not -len(unknown) * price <= rest <= len(unconfirmed) * price:
+            return False
+        if not unconfirmed and rest in (0, -len(unknown) * price):
+            for one in unknown:
+                self._accounts[one].shown = "charged" if rest else "not charged"
+        elif not unknown and rest in (0, len(unconfirmed) * price):
+            for one in unconfirmed:
+                self._accounts[one].shown = "refunded" if rest else "not refunded"
+        else:
+            self._unnamed -= rest
+            stretch.found = [_shares(unknown, unconfirmed, rest / price)]
+        return True
+
     def _found(self, stretch: Stretch) -> list[str]:
+        if stretch.found:
+            return stretch.found
         shown_of = [(order, self._accounts[order].shown) for order in stretch.doubtful]
         return [f"{order} was {shown}" for order, shown in shown_of if shown]
 
@@ -313,7 +354,8 @@ class _Book:
         return Report(
             fates=Counter(one.fate for one in self._accounts.values()),
             price=self._price,
-            spent=sum((price for price in prices if price is not None), Decimal(0)),
+            inferred=self.inferred,
+            spent=sum((price for price in prices if price is not None), self._unnamed),
             unpriced=sum(price is None for price in prices),
             doubts=[_doubt(one) for one in self._accounts.values() if _doubtful(one, now)],
             stretches=self._stretches,
@@ -342,6 +384,15 @@ def _verdict(stretch: Stretch, rest: Decimal, found: Sequence[str], *, guessed: 
     if rest < 0:
         return f"{abs(rest)} went out that no purchase explains"
     return f"{rest} came in that no refund explains: a top-up, or a refund that was never confirmed"
+
+
+def _shares(unknown: Sequence[str], unconfirmed: Sequence[str], net: Decimal) -> str:
+    """What a rest of `net` prices shows of several orders in doubt, without showing of which."""
+    named = ", ".join([*unknown, *unconfirmed])
+    if unknown and unconfirmed:
+        return f"of those in doubt, {-net:+f} prices net were charged: {named}"
+    count, what = (-net, "charged") if unknown else (net, "refunded")
+    return f"{count:f} of {len(unknown) + len(unconfirmed)} in doubt were {what}: {named}"
 
 
 def _doubtful(account: OrderMoney, now: float) -> bool:

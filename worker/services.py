@@ -17,6 +17,7 @@ from worker.order import DEFAULT_PRODUCT
 from worker.outbox import Outbox
 from worker.provider import products
 from worker.provider.client import Provider
+from worker.reachability import Reachability
 from worker.redelivery import Redelivery
 from worker.schedule import Lane
 from worker.settings import Settings
@@ -58,6 +59,7 @@ class Services:
     housekeeping: Housekeeping
     redelivery: Redelivery
     counters: Counters
+    reachability: Reachability
     lease: dict[Lane, float]
     queues_here: bool
     """Whether the broker's queues lie in the store's database."""
@@ -71,7 +73,7 @@ class Services:
 
 async def build(settings: Settings) -> Services:
     """Everything, on the running loop. Nothing is sent yet."""
-    vault = Vault(settings.vault_keys)
+    vault = Vault(settings.vault_keys, migrating=settings.sealing_migration)
     counters = Counters()
     floor = None if settings.min_balance is None else Decimal(str(settings.min_balance))
     # Only where nothing else is sold is the one price that is set the cheapest of all.
@@ -83,6 +85,7 @@ async def build(settings: Settings) -> Services:
         otp_ttl=settings.otp_ttl,
         max_rps=settings.otpget_max_rps,
     )
+    reachability = Reachability(store)
     table = products.load(settings.products_file)
     provider = Provider(
         settings.otpget_base_url,
@@ -91,6 +94,7 @@ async def build(settings: Settings) -> Services:
         poll_deadline=settings.status_deadline,
         buy_deadline=settings.buy_deadline,
         connections=POLLS_IN_FLIGHT,
+        heard=reachability.heard,
         counted={"cheap": settings.cheap_price},
     )
     sender = Sender(guard_of(settings), timeout=settings.webhook_timeout, version=version())
@@ -121,9 +125,12 @@ async def build(settings: Settings) -> Services:
         account=Account(
             store, provider, gate, {name: table[name] for name in settings.products if name in table}, min_balance=floor
         ),
-        housekeeping=Housekeeping(store, gate, counters, retention=settings.retention),
+        housekeeping=Housekeeping(
+            store, gate, counters, retention=settings.retention, journal_retention=settings.journal_retention
+        ),
         redelivery=Redelivery(store),
         counters=counters,
+        reachability=reachability,
         queues_here=settings.broker == settings.store_url,
         lease={
             Lane.BUY: BUY_LEASE,

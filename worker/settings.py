@@ -8,12 +8,22 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from decimal import Decimal
+from difflib import get_close_matches
 from ipaddress import ip_address, ip_network
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from worker.errors import SettingsInvalid
 
@@ -102,7 +112,16 @@ class Settings(BaseModel):
         None,
         description="PKR that a cheap number counts against a spend cap, since the provider names no price",
     )
-
+    journal_retention: Seconds = Field(7_776_000.0, description="seconds the journal of money is kept")
+    sealing_migration: bool = Field(
+        False,
+        description="read records that are not sealed, or bound to no place, though keys are set: only until "
+        "`ringback keys reseal` has run (docs/upgrading.md)",
+    )
+    metrics_token: SecretStr | None = Field(
+        None,
+        description="`/metrics` answers only to `Authorization: Bearer` with this, and `/readyz` says why only to it",
+    )
     console: bool = Field(True, description="serve the operators' console under `/console`")
     console_trusted_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")] | None = Field(
         None,
@@ -112,6 +131,7 @@ class Settings(BaseModel):
     sandbox_url: str | None = Field(
         None, description="the sandbox provider's page, set by `ringback up`: the console then places test orders"
     )
+    _unknown: tuple[str, ...] = PrivateAttr(())
 
     @field_validator(
         "encryption_keys",
@@ -218,6 +238,12 @@ class Settings(BaseModel):
             found.append("RINGBACK_EARLIEST_CANCEL is under 125 s: the provider may refuse the first cancels.")
         if self.callback_allow_http:
             found.append("RINGBACK_CALLBACK_ALLOW_HTTP is on: codes may cross the network in clear.")
+        if self.sealing_migration:
+            found.append(
+                "RINGBACK_SEALING_MIGRATION is on: whoever can write to the store can plant records. "
+                "Run `ringback keys reseal` and unset it."
+            )
+        found += [_misspelt(name) for name in self._unknown]
         if not self.encryption_keys:
             found.append(
                 "RINGBACK_ENCRYPTION_KEYS is unset: codes and webhook secrets lie unencrypted in the store; "
@@ -250,7 +276,24 @@ def load(role: Role, environ: Mapping[str, str] | None = None) -> Settings:
         problems += [_problem(dict(one)) for one in error.errors(include_input=False, include_url=False)]
     if problems:
         raise SettingsInvalid("the settings do not hold together:\n" + "\n".join(f"  - {one}" for one in problems))
+    settings._unknown = tuple(sorted(name for name in source if name.startswith(PREFIX) and not _is_known(name)))
     return settings
+
+
+READ_ELSEWHERE = frozenset(
+    PREFIX + name for name in ("API_KEY", "URL", "BIND", "WEBHOOK_SECRET", "CI", "CHAOS_SEED", "EXAMPLES")
+)
+"""Variables with our prefix that are no settings of web or worker: the command line's, receivers', the tests'."""
+
+
+def _is_known(name: str) -> bool:
+    return name in READ_ELSEWHERE or name.removeprefix(PREFIX).lower() in Settings.model_fields
+
+
+def _misspelt(name: str) -> str:
+    names = [PREFIX + known.upper() for known in Settings.model_fields]
+    close = get_close_matches(name, names, 1, cutoff=0.8)
+    return f"{name} is set, and is no setting" + (f"; is {close[0]} meant?" if close else ": nothing reads it.")
 
 
 def _missing(role: Role, values: Mapping[str, str]) -> list[str]:

@@ -9,6 +9,7 @@ from celery import bootsteps, shared_task, signals
 from celery.app import app_or_default
 
 from worker import logs, services
+from worker.engine.chores import CHORES
 from worker.engine.clock import Hint
 from worker.engine.loop import Engine, process_name
 from worker.provider import products
@@ -23,14 +24,14 @@ _engine: Engine | None = None
 @shared_task(name="ringback.lane")
 def run_lane(lane: str) -> None:
     """Something is due in a lane: claim it now and start it."""
-    if _engine is not None:
+    if _engine is not None and lane in set(Lane):
         _engine.run(lane)
 
 
 @shared_task(name="ringback.chore")
 def run_chore(name: str) -> None:
     """A chore is due."""
-    if _engine is not None:
+    if _engine is not None and name in CHORES:
         _engine.run_chore(name)
 
 

@@ -94,7 +94,7 @@ class Engine:
 
     def healthy(self) -> bool:
         """Whether the web says that it and a worker are ready."""
-        return bool(self.get("/readyz"))
+        return bool(self.get("/readyz?workers=true"))
 
     def get(self, path: str) -> dict[str, Any]:
         """A JSON answer of the web; raises httpx.HTTPError on anything but 2xx."""

@@ -49,7 +49,7 @@ class AnyCallback:
     def target(self, url: str) -> Target:
         """Refuse what is no http(s) URL."""
         if not re.fullmatch("https?://[!-~]+", url):
-            raise CallbackRefused(Refusal.bad_url, "is not a URL")
+            raise CallbackRefused(Refusal.BAD_URL, "is not a URL")
         return Target("https", "93.184.215.14", 443, "/", literal=True)
 
     async def resolve(self, host: str, port: int) -> list[str]:

@@ -273,7 +273,9 @@ class Stack:
 
     def wait_until_ready(self, seconds: float = 60.0) -> None:
         """Wait until the web answers, reaches the store and has seen a worker's clock tick."""
-        wait_for(lambda: self._get("/readyz").status_code == 200, seconds, "GET /readyz answering 200")
+        wait_for(
+            lambda: self._get("/readyz?workers=true").status_code == 200, seconds, "/readyz?workers=true being 200"
+        )
 
     def restart(self, process: Process, **settings: str) -> None:
         """Kill a process outright and start it again, with other settings if given (an empty one unsets)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -67,3 +68,33 @@ def test_every_rupee_is_accounted_for(books: Stack) -> None:
     assert all(Decimal(change["unexplained"]) == 0 for change in report["balance_changes"])
     charged = sum(1 for order in books.provider.ledger.orders() if order.refunded_at is None)
     assert Decimal(report["spent"]) == charged * PRICE
+
+
+def test_every_rupee_of_a_load_is_accounted_for(books: Stack) -> None:
+    """Five orders a second, two in five unknown and half of those charged: what is spent is what the ledger says.
+
+    No interval between two readings holds a single movement, so the price is the one that was learnt before.
+    """
+    read_balance(books)
+    fates: list[tuple[dict[str, Any], tuple[Any, ...], str]] = [
+        ({"sms": ("141421", 0.3)}, (), "finished"),
+        ({"timeout": 2}, (), "refunded"),
+        ({}, (buy("reset", charged=True),), "unconfirmed"),
+        ({"sms": ("173205", 0.6)}, (), "finished"),
+        ({}, (buy("reset"),), "unconfirmed"),
+    ]
+    placed = []
+    for number in range(25):
+        fields, faults, settlement = fates[number % len(fates)]
+        placed.append((books.play(*faults, **fields), settlement))
+        time.sleep(0.2)
+    for order, settlement in placed:
+        books.until_settled(order["id"], settlement)
+    read_balance(books)
+
+    for given in ((), ("--price", str(PRICE))):
+        report = json.loads(books.command("reconcile", "--since", "1h", "--json", *given).stdout)
+        assert Decimal(report["price"]) == PRICE
+        assert [one for one in report["balance_changes"] if Decimal(one["unexplained"] or 1) != 0] == []
+        charged = sum(1 for order in books.provider.ledger.orders() if order.refunded_at is None)
+        assert Decimal(report["spent"]) == charged * PRICE

@@ -141,7 +141,7 @@ async def test_request_carries_exactly_what_was_given():
         outcome = await sender.send(receiver.url("/a%2Fb?t=%20x&u=%C3%BC"), HEADERS, BODY)
     head, _, body = receiver.requests[0].partition(b"\r\n\r\n")
     line, *headers = head.decode().lower().split("\r\n")
-    assert (outcome.verdict, outcome.status, outcome.error) == (Verdict.delivered, 200, None)
+    assert (outcome.verdict, outcome.status, outcome.error) == (Verdict.DELIVERED, 200, None)
     assert (outcome.excerpt, body) == ("ok", BODY)
     assert line == "post /a%2fb?t=%20x&u=%c3%bc http/1.1"
     assert {"webhook-id: evt_1", "content-type: application/json", "accept-encoding: identity"} <= set(headers)
@@ -153,7 +153,7 @@ async def test_request_carries_exactly_what_was_given():
 async def test_other_2xx_acknowledge_as_well(status: int):
     """A receiver answers what its framework gives it, with a body or without."""
     outcome = await outcome_of(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % status)
-    assert outcome.verdict is Verdict.delivered
+    assert outcome.verdict is Verdict.DELIVERED
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -162,14 +162,14 @@ async def test_redirect_is_a_failure_and_is_not_followed(status: int):
     async with receiving(OK) as elsewhere:
         moved = b"HTTP/1.1 %d X\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n"
         outcome = await outcome_of(moved % (status, elsewhere.url().encode()))
-    assert (outcome.verdict, outcome.status) == (Verdict.retry, status)
+    assert (outcome.verdict, outcome.status) == (Verdict.RETRY, status)
     assert elsewhere.requests == []
 
 
 async def test_410_ends_the_event():
     """Gone is an answer of its own."""
     outcome = await outcome_of(b"HTTP/1.1 410 Gone\r\nContent-Length: 3\r\n\r\nbye")
-    assert (outcome.verdict, outcome.excerpt) == (Verdict.gone, "bye")
+    assert (outcome.verdict, outcome.excerpt) == (Verdict.GONE, "bye")
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ async def test_slow_drip_is_cut_at_the_deadline():
             await asyncio.sleep(0.02)
 
     outcome = await outcome_of(drip, timeout=1)
-    assert (outcome.verdict, outcome.status, outcome.error) == (Verdict.retry, 200, "timeout")
+    assert (outcome.verdict, outcome.status, outcome.error) == (Verdict.RETRY, 200, "timeout")
     assert outcome.excerpt.startswith(".")
     assert outcome.duration >= 0.99
 
@@ -212,7 +212,7 @@ async def test_endless_interim_answers_are_cut_off():
             await asyncio.sleep(0.002)
 
     outcome = await outcome_of(interim, timeout=60)
-    assert (outcome.verdict, outcome.status, outcome.error) == (Verdict.retry, None, "endless_head")
+    assert (outcome.verdict, outcome.status, outcome.error) == (Verdict.RETRY, None, "endless_head")
 
 
 async def test_a_few_interim_answers_are_read_past():
@@ -220,7 +220,7 @@ async def test_a_few_interim_answers_are_read_past():
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * answer_head.MOST_INTERIM_ANSWERS
     async with receiving(hints + OK) as receiver, sending() as sender:
         outcomes = [await sender.send(receiver.url(), HEADERS, BODY) for _ in range(3)]
-    assert [(one.verdict, one.excerpt) for one in outcomes] == [(Verdict.delivered, "ok")] * 3
+    assert [(one.verdict, one.excerpt) for one in outcomes] == [(Verdict.DELIVERED, "ok")] * 3
     assert receiver.connections == 1
 
 
@@ -228,7 +228,7 @@ async def test_large_answer_in_one_piece_is_read():
     """Only what comes before the final head is bounded by it."""
     body = b"x" * (ANSWER_BYTES - 10)
     outcome = await outcome_of(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-    assert (outcome.verdict, outcome.excerpt) == (Verdict.delivered, "x" * 1024)
+    assert (outcome.verdict, outcome.excerpt) == (Verdict.DELIVERED, "x" * 1024)
 
 
 async def test_head_without_end_is_cut_off():
@@ -241,7 +241,7 @@ async def test_head_without_end_is_cut_off():
             await asyncio.sleep(0.002)
 
     outcome = await outcome_of(endless, timeout=60)
-    assert outcome.verdict is Verdict.retry
+    assert outcome.verdict is Verdict.RETRY
     assert outcome.error in ("endless_head", "protocol")
 
 
@@ -328,7 +328,7 @@ async def test_compressed_answer_is_not_decoded():
     bomb = gzip.compress(b"\0" * 20_000_000)
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
     outcome = await outcome_of(head % len(bomb) + bomb)
-    assert outcome.verdict is Verdict.delivered
+    assert outcome.verdict is Verdict.DELIVERED
     assert len(outcome.excerpt) <= 1024
 
 
@@ -343,7 +343,7 @@ async def test_huge_answer_is_read_to_the_cap_only():
 
     async with receiving(pour) as receiver, sending() as sender:
         outcomes = [await sender.send(receiver.url(), HEADERS, BODY) for _ in range(2)]
-    assert [outcome.verdict for outcome in outcomes] == [Verdict.delivered] * 2
+    assert [outcome.verdict for outcome in outcomes] == [Verdict.DELIVERED] * 2
     assert outcomes[0].excerpt == "x" * 1024
     assert receiver.connections == 2
 
@@ -366,7 +366,7 @@ async def test_huge_answer_is_read_to_the_cap_only():
 async def test_broken_answer_is_told_in_our_words(raw: bytes, error: str):
     """Whatever comes over the wire is an outcome with a word, and worth another try."""
     outcome = await outcome_of(hangs_up_after(raw))
-    assert (outcome.verdict, outcome.error) == (Verdict.retry, error)
+    assert (outcome.verdict, outcome.error) == (Verdict.RETRY, error)
 
 
 async def test_reset_connection_is_a_reset():
@@ -384,7 +384,7 @@ async def test_refused_connection_says_so():
         url = receiver.url()
     async with sending() as sender:
         outcome = await sender.send(url, HEADERS, BODY)
-    assert (outcome.verdict, outcome.error) == (Verdict.retry, "connect_refused")
+    assert (outcome.verdict, outcome.error) == (Verdict.RETRY, "connect_refused")
 
 
 async def test_name_that_does_not_resolve_is_dns():
@@ -395,7 +395,7 @@ async def test_name_that_does_not_resolve_is_dns():
 
     async with sending(local_guard(resolve=nowhere)) as sender:
         outcome = await sender.send("http://hooks.test/", HEADERS, BODY)
-    assert (outcome.verdict, outcome.error) == (Verdict.retry, "dns")
+    assert (outcome.verdict, outcome.error) == (Verdict.RETRY, "dns")
 
 
 async def test_next_address_is_tried_when_one_is_dead():
@@ -403,7 +403,7 @@ async def test_next_address_is_tried_when_one_is_dead():
     guard = local_guard(resolve=answers("127.0.0.2", "127.0.0.1"))
     async with receiving(OK) as receiver, sending(guard) as sender:
         outcome = await sender.send(receiver.url(host="hooks.test"), HEADERS, BODY)
-    assert outcome.verdict is Verdict.delivered
+    assert outcome.verdict is Verdict.DELIVERED
 
 
 @pytest.mark.parametrize(
@@ -415,7 +415,7 @@ async def test_closed_address_is_not_connected_to(found: list[str]):
         guard = Guard(allow_http=True, allowed_ports=[receiver.port], resolve=answers(*found))
         async with sending(guard) as sender:
             outcome = await sender.send(receiver.url(host="hooks.test"), HEADERS, BODY)
-    assert (outcome.verdict, outcome.error) == (Verdict.refused, "blocked_address")
+    assert (outcome.verdict, outcome.error) == (Verdict.REFUSED, "blocked_address")
     assert receiver.connections == 0
 
 
@@ -432,7 +432,7 @@ async def test_rebinding_name_is_not_connected_to():
         await guard.judge(url)
         async with sending(guard) as sender:
             outcome = await sender.send(url, HEADERS, BODY)
-    assert (outcome.verdict, outcome.error) == (Verdict.refused, "blocked_address")
+    assert (outcome.verdict, outcome.error) == (Verdict.REFUSED, "blocked_address")
     assert receiver.connections == 0
 
 
@@ -451,7 +451,7 @@ async def test_what_the_api_would_refuse_is_refused_when_sending(url: str, error
     guard = Guard(allow_http=True, resolve=answers("93.184.216.34"))
     async with sending(guard) as sender:
         outcome = await sender.send(url, HEADERS, BODY)
-    assert (outcome.verdict, outcome.status, outcome.error) == (Verdict.refused, None, error)
+    assert (outcome.verdict, outcome.status, outcome.error) == (Verdict.REFUSED, None, error)
 
 
 async def test_socket_itself_is_behind_the_guard(monkeypatch: pytest.MonkeyPatch):
@@ -463,7 +463,7 @@ async def test_socket_itself_is_behind_the_guard(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Guard, "resolve", unjudged)
     async with receiving(OK) as receiver, sending(Guard(allow_http=True)) as sender:
         outcome = await sender.send(receiver.url(host="hooks.test"), HEADERS, BODY)
-    assert (outcome.verdict, outcome.error) == (Verdict.refused, "blocked_address")
+    assert (outcome.verdict, outcome.error) == (Verdict.REFUSED, "blocked_address")
     assert receiver.connections == 0
 
 
@@ -472,7 +472,7 @@ async def test_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPa
     async with receiving(OK) as proxy, receiving(OK) as receiver, sending() as sender:
         for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url(""))
-        assert (await sender.send(receiver.url(), HEADERS, BODY)).verdict is Verdict.delivered
+        assert (await sender.send(receiver.url(), HEADERS, BODY)).verdict is Verdict.DELIVERED
     assert proxy.connections == 0
 
 
@@ -500,7 +500,7 @@ async def test_connection_closed_while_idle_is_not_written_to():
         for _ in range(2):
             outcomes.append(await sender.send(receiver.url(), HEADERS, BODY))
             await asyncio.sleep(0.05)
-    assert [outcome.verdict for outcome in outcomes] == [Verdict.delivered] * 2
+    assert [outcome.verdict for outcome in outcomes] == [Verdict.DELIVERED] * 2
 
 
 async def test_cancelled_attempt_leaves_no_connection():
@@ -574,7 +574,7 @@ async def test_self_signed_certificate_is_refused(server_tls: ssl.SSLContext):
     """TLS is verified: no request reaches a receiver that cannot prove its name."""
     async with receiving(OK, server_tls) as receiver, sending() as sender:
         outcome = await sender.send(receiver.url(host="hooks.test", scheme="https"), HEADERS, BODY)
-    assert (outcome.verdict, outcome.error) == (Verdict.retry, "tls")
+    assert (outcome.verdict, outcome.error) == (Verdict.RETRY, "tls")
     assert receiver.requests == []
 
 
@@ -585,7 +585,7 @@ async def test_name_is_kept_while_the_judged_address_is_connected_to(server_tls:
     trust = ssl.create_default_context(cafile=str(certificate))
     async with receiving(OK, server_tls) as receiver, sending(tls=trust) as sender:
         outcome = await sender.send(receiver.url(host="hooks.test", scheme="https"), HEADERS, BODY)
-    assert (outcome.verdict, names) == (Verdict.delivered, ["hooks.test"])
+    assert (outcome.verdict, names) == (Verdict.DELIVERED, ["hooks.test"])
     assert f"host: hooks.test:{receiver.port}".encode() in receiver.requests[0].lower()
 
 
@@ -594,7 +594,7 @@ async def test_certificate_for_another_name_is_refused(server_tls: ssl.SSLContex
     trust = ssl.create_default_context(cafile=str(certificate))
     async with receiving(OK, server_tls) as receiver, sending(tls=trust) as sender:
         outcome = await sender.send(receiver.url(host="other.test", scheme="https"), HEADERS, BODY)
-    assert (outcome.verdict, outcome.error) == (Verdict.retry, "tls")
+    assert (outcome.verdict, outcome.error) == (Verdict.RETRY, "tls")
 
 
 async def test_tls_to_a_plain_port_is_told():
@@ -610,7 +610,7 @@ async def test_tls_to_a_plain_port_is_told():
     async with server, sending() as sender:
         port = server.sockets[0].getsockname()[1]
         outcome = await sender.send(f"https://hooks.test:{port}/", HEADERS, BODY)
-    assert (outcome.verdict, outcome.error) == (Verdict.retry, "tls")
+    assert (outcome.verdict, outcome.error) == (Verdict.RETRY, "tls")
 
 
 def test_default_trust_verifies():

@@ -101,7 +101,7 @@ def deliver(url: str, event_id: str, secrets: Sequence[str], *, body: bytes = BO
         outcome = await sender.send(url, signed, body if sent is None else sent)
         await sender.aclose()
         assert outcome.status is not None, outcome.error
-        assert (outcome.verdict is Verdict.delivered) == (200 <= outcome.status < 300)
+        assert (outcome.verdict is Verdict.DELIVERED) == (200 <= outcome.status < 300)
         return outcome.status
 
     return asyncio.run(attempt())

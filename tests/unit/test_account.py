@@ -60,7 +60,7 @@ async def test_unreadable_answer_keeps_the_last_good_one(world: World, account: 
     world.provider.answer("balance", Unclear("NaN"))
     world.provider.answer("servers", Unclear("html"), times=2)
     await account.refresh()
-    assert world.blocking.reading("balance") == Reading("balance", "500.00", NOW, NOW + 600)
+    assert world.blocking.reading("balance") == Reading("balance", "500.00", NOW, NOW + 600, "unreadable (NaN)")
     assert json.loads(world.blocking.reading("servers:1").value or "")[0]["id"] == "1"
 
 

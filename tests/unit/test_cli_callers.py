@@ -9,7 +9,9 @@ import pytest
 from cryptography.fernet import Fernet
 
 from tests.unit.cli_stage import Stage
+from worker.caller import Caps
 from worker.cli.context import seconds
+from worker.store import Store
 
 
 @pytest.fixture
@@ -137,13 +139,30 @@ def test_ping_is_owed_to_the_callback(stage):
     assert (event.type, event.caller, event.order) == ("webhook.ping", caller.id, None)
 
 
-def test_reseal_lets_an_old_encryption_key_go(stage):
-    """After `caller reseal` the records of callers open with the new key alone."""
+def test_a_caller_that_cannot_be_opened_is_named(stage):
+    """The others are listed all the same."""
     old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
-    made = json.loads(stage.run("caller", "create", "shop", "--json", RINGBACK_ENCRYPTION_KEYS=old).stdout)
-    assert stage.run("caller", "list", RINGBACK_ENCRYPTION_KEYS=new).exit_code == 1
-    assert stage.run("caller", "reseal", RINGBACK_ENCRYPTION_KEYS=f"{new},{old}").exit_code == 0
-    assert made["id"] in stage.run("caller", "list", RINGBACK_ENCRYPTION_KEYS=new).stdout
+    locked = json.loads(stage.run("caller", "create", "old", "--json", RINGBACK_ENCRYPTION_KEYS=old).stdout)["id"]
+    listed = json.loads(stage.run("caller", "create", "new", "--json", RINGBACK_ENCRYPTION_KEYS=new).stdout)["id"]
+    told = stage.run("caller", "list", RINGBACK_ENCRYPTION_KEYS=new)
+    assert (told.exit_code, listed in told.stdout, locked in told.stderr) == (0, True, True)
+
+
+def test_two_changes_of_caps_at_once_both_hold(stage, monkeypatch):
+    """A change that lost the race is made to what is there by then."""
+    caller = stage.caller()
+    real = stage.store.save_caller
+    raced: list[object] = []
+
+    def beaten(self, before, after):
+        if not raced:
+            raced.append(stage.callers.limit(caller.id, Caps(orders_per_day=7)))
+        return real(before, after)
+
+    monkeypatch.setattr(Store, "save_caller", beaten)
+    monkeypatch.setattr(stage.store, "save_caller", real)
+    assert stage.run("caller", "limits", caller.id, "--max-in-flight", "5").exit_code == 0
+    assert stage.callers.get(caller.id).caps == Caps(max_in_flight=5, orders_per_day=7)
 
 
 def test_unknown_caller_is_one_line_on_stderr(stage):

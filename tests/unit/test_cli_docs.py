@@ -31,7 +31,7 @@ def test_every_command_is_described():
 def test_no_command_is_made_up():
     """Every command that the page names exists."""
     known = set(_commands(get_command(app)))
-    named = set(re.findall(r"(?m)(?:`|^    )ringback ((?:caller|order|events|operator) [a-z-]+|[a-z]+)", PAGE))
+    named = set(re.findall(r"(?m)(?:`|^    )ringback ((?:caller|order|events|operator|keys) [a-z-]+|[a-z]+)", PAGE))
     assert named - known == set()
 
 

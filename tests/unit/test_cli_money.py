@@ -57,3 +57,27 @@ def test_reconcile_leaves_with_1_when_something_is_open(stage):
     assert result.exit_code == 1
     assert "ord_2" in result.stdout
     assert "may have been charged" in result.stdout
+
+
+def test_a_price_once_learnt_is_remembered(stage):
+    """What a quiet hour showed explains a busy one."""
+    stage.write_journal(*SPENT)
+    assert stage.json("reconcile")["price"] == "10.00"
+    stage.redis.delete("rb:journal")
+    busy = [{"kind": "balance", "balance": "500.00"}]
+    for order in ("ord_8", "ord_9"):
+        busy += [
+            {"kind": kind, "order": order, "caller": "cal_1"} for kind in ("intent", "bought", "received", "finished")
+        ]
+    stage.write_journal(*busy, {"kind": "balance", "balance": "480.00"})
+    told = stage.json("reconcile")
+    assert (told["accounted_for"], told["price"], told["spent"]) == (True, "10.00", "20.00")
+
+
+def test_a_price_can_be_given(stage):
+    """And is checked to be one."""
+    stage.write_journal(*SPENT)
+    assert stage.json("reconcile", "--price", "10")["accounted_for"] is True
+    assert stage.run("reconcile", "--price", "11").exit_code == 1
+    for odd in ("-1", "0", "ten", "NaN", "Infinity"):
+        assert stage.run("reconcile", "--price", odd).exit_code == 2

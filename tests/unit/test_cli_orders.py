@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import httpx
 import pytest
@@ -95,6 +96,27 @@ def test_redeliver_leaves_an_attempt_under_way_alone(stage, order):
     result = stage.run("events", "redeliver", event_id)
     assert result.exit_code == 1
     assert "being sent" in result.stderr
+
+
+def test_redeliver_sends_all_that_a_receiver_missed(stage, order):
+    """By status, of one caller or of all; one by its id and many by status are not mixed."""
+    other = stage.caller("other", callback_url="https://other.example/hook")
+    mine = stage.store.events(order.caller, order=order.id, status=None, limit=1, before=None)[0][0].id
+    theirs = stage.json("caller", "ping", other.id)["event"]
+    for event in (mine, theirs):
+        stage.redis.hset(f"rb:event:{event}", "s", "exhausted")
+        stage.redis.zrem("rb:due:deliver", event)
+    sent = stage.json("events", "redeliver", "--caller", order.caller, "--status", "exhausted")
+    assert sent == {"redelivered": [mine]}
+    assert stage.redis.zscore("rb:due:deliver", theirs) is None
+    assert stage.json("events", "redeliver", "--status", "exhausted") == {"redelivered": [theirs]}
+    for odd in ((), ("evt_1", "--status", "exhausted"), ("evt_1", "--caller", "cal_1"), ("--caller", "cal_1")):
+        assert stage.run("events", "redeliver", *odd).exit_code == 2
+
+
+def test_the_version_is_told(stage):
+    """With the format of records, which decides what may work beside it."""
+    assert re.fullmatch(r"ringback \S+, records of format \d+\n", stage.run("--version").stdout)
 
 
 def test_redeliver_says_when_there_is_no_such_event(stage):

@@ -114,6 +114,34 @@ def test_every_alert_comes_with_its_advice(stage, kind: Alert):
     assert [finding.advice for finding in doctor.check_alerts(stage.store)] == [kind.advice]
 
 
+def test_alerts_of_long_ago_are_no_finding(stage):
+    """A count only grows; what has not been repeated for a day is past."""
+    stage.redis.hset("rb:counters", mapping={'alerts{kind="purchase_unknown"}': 2, "failures": 1})
+    now = stage.store.now()
+    stage.redis.hset("rb:counters:at", mapping={'alerts{kind="purchase_unknown"}': int((now - 7200) * 1000)})
+    stage.redis.hset("rb:counters:at", "failures", int((now - 86_500) * 1000))
+    findings = list(doctor.check_alerts(stage.store))
+    assert [("purchase_unknown" in one.meaning, "2.0 h ago" in one.meaning) for one in findings] == [(True, True)]
+
+
+def test_a_replica_and_a_store_that_is_nearly_full_are_told(stage, monkeypatch):
+    """Before they are an outage."""
+    full = store_saying(stage, monkeypatch, used_memory="85000000", maxmemory="100000000")
+    assert "85 MB of 100 MB" in "".join(one.meaning for one in doctor.check_persistence(stage.store))
+    assert full
+    store_saying(stage, monkeypatch, role="slave")
+    assert any(one.level is Level.FAIL and "replica" in one.meaning for one in doctor.check_persistence(stage.store))
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"), [(Unclear("timeout"), "hangs"), (Unreached("ConnectError"), "cannot be reached")]
+)
+def test_a_provider_that_hangs_is_told_from_one_that_is_not_there(reply, said):
+    """What to do about them differs."""
+    finding, *_ = check_provider(settings(otpget_api_key="k"), lambda _: (reply, reply))
+    assert (finding.level, said in finding.meaning) == (Level.FAIL, True)
+
+
 def test_every_alert_is_raised_somewhere():
     """The table holds no alert that no worker raises."""
     sources = "".join(path.read_text() for path in Path(doctor.__file__).parent.rglob("*.py"))
@@ -125,14 +153,14 @@ def test_records_that_do_not_open_are_a_failure(stage):
     stage.store._vault = Vault([Fernet.generate_key().decode()])
     stage.caller()
     stage.store._vault = Vault()
-    findings = list(doctor.check_records(stage.store, stage.callers))
+    findings = list(doctor.check_records(stage.store))
     assert [finding.level for finding in findings] == [Level.FAIL]
     assert "RINGBACK_ENCRYPTION_KEYS" in findings[0].advice
 
 
 def test_no_caller_is_a_warning(stage):
     """A service that nobody can use says how to create a caller."""
-    assert [f.advice for f in doctor.check_records(stage.store, stage.callers)] == ["ringback caller create NAME"]
+    assert [f.advice for f in doctor.check_records(stage.store)] == ["ringback caller create NAME"]
 
 
 SERVERS = Listing((Choice("1", "One"),))

@@ -23,6 +23,7 @@ from worker.event import EventStatus
 from worker.housekeeping import Housekeeping
 from worker.lifecycle.steps import Gone, Snooze
 from worker.outbox import Outbox
+from worker.reachability import Reachability
 from worker.redelivery import Redelivery
 from worker.schedule import Lane
 from worker.services import Services
@@ -53,6 +54,7 @@ def services(world: World, sender: FakeSender | None = None, store: AsyncStore |
         housekeeping=Housekeeping(world.store, world.gate, world.counters, retention=604_800),
         redelivery=Redelivery(store or world.store),
         counters=world.counters,
+        reachability=Reachability(store or world.store),
         lease={Lane.BUY: 2.0, Lane.POLL: 5.0, Lane.SETTLE: 7.0, Lane.DELIVER: 20.0},
         queues_here=False,
     )

@@ -61,6 +61,74 @@ async def test_code_that_a_receiver_echoed_is_erased_too(world: World, housekeep
     assert kept.status is EventStatus.DELIVERED
 
 
+@pytest.mark.parametrize(
+    ("code", "echo"),
+    [
+        ("847-293", "got 847293"),
+        ("847293", "got 847 293"),
+        ("847293", "got 8 4 7-2 9 3"),
+        ("847-293", "code=847%2D293"),
+        ("847293", "code=%38%34%37%32%39%33"),
+        ("G-847293", "your code: 847293"),
+        ("Your code is 847293. Never share it.", "echo 847293"),
+        ("Your code is 847-293", "echo 847293"),
+        ("a b+c", "a%20b%2bc"),
+    ],
+)
+async def test_code_is_erased_however_a_receiver_spells_it(
+    world: World, housekeeping: Housekeeping, code: str, echo: str
+):
+    """Without separators, with others, URL-encoded, or the digits alone of a whole message."""
+    await received(world, code)
+    claimed = next(one for one in await world.store.claim_events(10, 20, "w1") if one.type == "order.otp_received")
+    after = claimed.tried(Attempt(world.clock(), 200, None, 0.1, echo), EventStatus.DELIVERED)
+    await world.store.record_attempt(claimed, after, endpoint_is_up=True, host_is_up=True, erase_after=900, patience=0)
+    world.clock.advance(900)
+    assert await housekeeping.erase() == 1
+    kept = world.blocking.load_event(claimed.id)
+    assert kept is not None
+    assert kept.attempts[0].excerpt.endswith(ERASED)
+    assert not any(one.isdigit() for one in kept.attempts[0].excerpt)
+
+
+async def test_what_is_no_code_stays_in_what_a_receiver_answered(world: World, housekeeping: Housekeeping):
+    """Other numbers are none of ours."""
+    await received(world, "847293")
+    claimed = next(one for one in await world.store.claim_events(10, 20, "w1") if one.type == "order.otp_received")
+    echo = "ref 84729, 184729 and 2026-11-22T10:00:00Z"
+    after = claimed.tried(Attempt(world.clock(), 200, None, 0.1, echo), EventStatus.DELIVERED)
+    await world.store.record_attempt(claimed, after, endpoint_is_up=True, host_is_up=True, erase_after=900, patience=0)
+    world.clock.advance(900)
+    await housekeeping.erase()
+    kept = world.blocking.load_event(claimed.id)
+    assert kept is not None
+    assert kept.attempts[0].excerpt == echo
+
+
+async def test_a_record_that_cannot_be_opened_stops_no_other_erasure(world: World, housekeeping: Housekeeping):
+    """It is told, and put off."""
+    await received(world)
+    world.accept(order(id="ord_2"))
+    world.raw.set("rb:order:ord_2:record", b"\x02garbage")
+    world.raw.zadd("rb:erase", {"ord_2": 1})
+    world.clock.advance(86_400)
+    assert await housekeeping.erase() == 1
+    assert world.alerts() == ["record_unreadable"]
+    assert world.raw.zscore("rb:erase", "ord_2") > world.clock() * 1000
+
+
+async def test_the_journal_is_kept_as_long_as_asked(world: World):
+    """RINGBACK_JOURNAL_RETENTION, and no longer."""
+    kept = Housekeeping(world.store, world.gate, world.counters, retention=604_800, journal_retention=3600)
+    await world.store.journal(Entry.BALANCE, balance="1")
+    world.clock.advance(3599)
+    await kept.trim()
+    assert len(list(world.blocking.journal(0))) == 1
+    world.clock.advance(2)
+    await kept.trim()
+    assert list(world.blocking.journal(0)) == []
+
+
 async def test_nothing_in_the_store_holds_an_erased_code(world: World, housekeeping: Housekeeping):
     """No key, no value."""
     await received(world, "code-91827364")

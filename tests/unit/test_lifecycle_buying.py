@@ -73,7 +73,7 @@ async def test_no_numbers_is_asked_again_and_charged_once(world: World):
     [
         (Declined(Word.NO_NUMBERS), ErrorCode.NO_NUMBERS),
         (Declined(Word.CHANNELS_LIMIT), ErrorCode.PROVIDER_REJECTED),
-        (Unreached("dns"), ErrorCode.PROVIDER_REJECTED),
+        (Unreached("dns"), ErrorCode.PROVIDER_UNREACHABLE),
     ],
 )
 async def test_budget_ends_the_asking(world: World, reply: object, code: ErrorCode):

@@ -15,30 +15,30 @@ NOW = 1795341600.0  # Sun, 22 Nov 2026 10:00:00 GMT
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
 def test_any_2xx_acknowledges(status: int):
     """Receivers answer what their framework gives them."""
-    assert verdict(status, None) is Verdict.delivered
+    assert verdict(status, None) is Verdict.DELIVERED
 
 
 @pytest.mark.parametrize("status", [101, 300, 301, 302, 304, 307, 308, 400, 401, 404, 429, 500, 503, 599])
 def test_any_other_answer_is_retried(status: int):
     """A redirect is a failure, and so is a client error: deploys get fixed."""
-    assert verdict(status, None) is Verdict.retry
+    assert verdict(status, None) is Verdict.RETRY
 
 
 def test_410_ends_the_event():
     """Gone means gone."""
-    assert verdict(410, None) is Verdict.gone
+    assert verdict(410, None) is Verdict.GONE
 
 
 @pytest.mark.parametrize("status", [None, 200, 410])
 def test_answer_that_did_not_come_whole_is_retried(status: int | None):
     """A good status followed by a cut or dripping body is no acknowledgement."""
-    assert verdict(status, "timeout") is Verdict.retry
+    assert verdict(status, "timeout") is Verdict.RETRY
 
 
 @pytest.mark.parametrize("code", ["blocked_address", "port", "not_https", "bad_host", "credentials"])
 def test_guards_refusal_is_told_apart(code: str):
     """What our side refused is not the receiver's failure."""
-    assert verdict(None, code) is Verdict.refused
+    assert verdict(None, code) is Verdict.REFUSED
 
 
 @pytest.mark.parametrize(
@@ -88,4 +88,4 @@ def test_excerpt_is_one_kibibyte_of_possibly_broken_utf_8():
 
 def test_excerpt_is_not_in_the_repr():
     """An answer may echo the code; a log line with an outcome in it must not."""
-    assert "493221" not in repr(Outcome(Verdict.retry, 500, None, 0.1, "code was 493221"))
+    assert "493221" not in repr(Outcome(Verdict.RETRY, 500, None, 0.1, "code was 493221"))

@@ -10,11 +10,11 @@ import pytest
 from worker.reconciliation import Fate, reconcile
 
 
-def play(*moves, now=None):
+def play(*moves, now=None, **known):
     """The report over moves like "500" (a reading of the balance), "buy a", "refund a", a second apart."""
     ticks = count(1000)
     lines = [(float(next(ticks)), line) for move in moves for line in _lines(move)]
-    return reconcile(lines, lines[-1][0] + 5 if now is None else now)
+    return reconcile(lines, lines[-1][0] + 5 if now is None else now, **known)
 
 
 def _lines(move):
@@ -210,3 +210,68 @@ def test_the_price_of_the_purchase_that_was_made_counts():
     lines = [*purchase("a", "45")[:1], changed, *purchase("a", "52.50")]
     report = priced({"kind": "balance", "balance": "1000"}, *lines, {"kind": "balance", "balance": "947.50"})
     assert [one.unexplained for one in report.stretches] == [0]
+
+
+BUSY = (
+    "500",
+    "buy a",
+    "buy b",
+    "buy c",
+    "code a",
+    "470",
+    "refund b",
+    "buy d",
+    "buy e",
+    "code c",
+    "460",
+    "code d",
+    "code e",
+)
+"""A load under which no stretch has a single movement."""
+
+
+def test_under_load_no_price_can_be_inferred():
+    """And nothing is guessed."""
+    report = play(*BUSY)
+    assert (report.price, report.clean) == (None, False)
+
+
+@pytest.mark.parametrize("known", [{"price": Decimal(10)}, {"remembered": Decimal(10)}])
+def test_a_price_that_is_known_explains_a_load(known):
+    """Given by an operator, or learnt in a quieter time."""
+    report = play(*BUSY, **known)
+    assert (report.clean, report.spent) == (True, Decimal(40))
+
+
+def test_what_the_balances_show_counts_more_than_what_was_remembered():
+    """Prices change; one that was given counts most."""
+    moves = ("500", "buy a", "488", "code a")
+    assert play(*moves, remembered=Decimal(10)).price == play(*moves, remembered=Decimal(10)).inferred == Decimal(12)
+    assert play(*moves, price=Decimal(10)).clean is False
+
+
+@pytest.mark.parametrize(
+    ("after", "charged"), [("480", 0), ("470", 1), ("460", 2), ("450", 3)], ids=["none", "one", "two", "all"]
+)
+def test_of_several_unknown_purchases_the_balance_shows_how_many_were_charged(after, charged):
+    """Every rupee is accounted for, though not every order."""
+    moves = ("buy a", "buy b", *(f"purchase_unknown {one}" for one in "xyz"), "code a", "code b")
+    report = play("500", *moves, after, price=Decimal(10))
+    assert report.unaccounted == []
+    assert report.spent == Decimal(20 + 10 * charged)
+    assert f"{charged} of 3 in doubt were charged" in "".join(verdicts(report)) or charged in (0, 3)
+    assert len(report.doubts) == (0 if charged == 0 else 3)
+
+
+def test_refunds_and_purchases_in_doubt_add_up_together():
+    """What is spent is certain even where it is not certain for which order."""
+    moves = ("buy a", "cancel a", "unconfirmed a", "purchase_unknown x", "purchase_unknown y")
+    report = play("500", *moves, "480", price=Decimal(10))
+    assert (report.unaccounted, report.spent) == ([], Decimal(20))
+
+
+@pytest.mark.parametrize("after", ["455", "520"])
+def test_what_no_order_in_doubt_explains_stays_unexplained(after):
+    """Half a price, or more than all refunds."""
+    report = play("500", "buy a", "code a", "purchase_unknown x", "purchase_unknown y", after, price=Decimal(10))
+    assert len(report.unaccounted) == 1

@@ -163,3 +163,25 @@ def test_what_is_allowed_but_odd_is_warned_of():
         assert f"RINGBACK_{name}" in told
     keys = Fernet.generate_key().decode()
     assert load("worker", {**WORKER, "RINGBACK_ENCRYPTION_KEYS": keys}).warnings() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("RINGBACK_POLL_INTERVALL", "is RINGBACK_POLL_INTERVAL meant?"),
+        ("RINGBACK_REDIS_URI", "is RINGBACK_REDIS_URL meant?"),
+        ("RINGBACK_XYZZY", "nothing reads it"),
+    ],
+)
+def test_a_mistyped_setting_is_warned_about(name: str, said: str):
+    """Else a typing error leaves the default in force without a word; its value is not shown."""
+    warnings = " ".join(load("tool", {name: "hush"}).warnings())
+    assert name in warnings
+    assert said in warnings
+    assert "hush" not in warnings
+
+
+def test_variables_that_others_read_are_not_warned_about():
+    """The command line's, the web server's, and those without our prefix."""
+    other = {"RINGBACK_URL": "x", "RINGBACK_API_KEY": "x", "RINGBACK_BIND": "x", "PORT": "8000", "RING": "x"}
+    assert not any("no setting" in one for one in load("tool", other).warnings())

@@ -59,6 +59,17 @@ def test_balance_is_stale_after_a_failed_reading(api):
     assert (told["balance"], told["stale"]) == ("500.00", True)
 
 
+@pytest.mark.parametrize("what", ["balance", "servers?type=1"])
+def test_a_provider_that_is_gone_is_said(api, what):
+    """A reading is stale, and says why, before it is old."""
+    read(api, "balance", "500.00")
+    read(api, "servers:1", "[]")
+    assert "reason" not in api.shop.get(f"/v1/{what}").json
+    api.raw.hset("rb:account", "provider:away", ms(api.clock()))
+    told = api.shop.get(f"/v1/{what}").json
+    assert (told["stale"], told["reason"]) == (True, "provider_unreachable")
+
+
 def test_pauses_are_shown_with_their_reasons(api):
     """Why nothing is bought, since when, and when that is looked at again."""
     api.store.pause("provider_banned", {"since": api.clock(), "probe_at": api.clock() + 60, "wait": 60})

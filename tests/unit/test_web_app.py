@@ -14,8 +14,8 @@ from tests.api_stage import Api, code
 from web.api.problems import CODES
 from web.api.rate_limits import RateLimits
 from web.app import create_app
-from worker.errors import StoreUnavailable
-from worker.store.codec import ms
+from worker.errors import StoreFull, StoreUnavailable
+from worker.store.codec import FORMAT, ms
 
 WRONG = "rbk_" + "x" * 43
 
@@ -176,10 +176,15 @@ def test_alive_needs_no_store(api, anyone, monkeypatch):
     assert anyone.get("/healthz").json == {"status": "ok"}
 
 
-def test_ready_while_a_clock_ticks(api, anyone):
-    """Ready means that the store answers and a worker's clock ticked within ten seconds."""
-    api.raw.set("rb:clock:tick", ms(api.clock() - 9))
+def test_ready_while_the_store_answers(anyone):
+    """Without workers the web still takes and shows orders: it is not taken away for their sake."""
     assert anyone.get("/readyz").json == {"status": "ready"}
+
+
+def test_ready_with_workers_while_a_clock_ticks(api, anyone):
+    """Asked for workers, a worker's clock must have ticked within ten seconds."""
+    api.raw.set("rb:clock:tick", ms(api.clock() - 9))
+    assert anyone.get("/readyz?workers=true").json == {"status": "ready"}
 
 
 @pytest.mark.parametrize(("ago", "said"), [(None, "ever ticked"), (11, "11 seconds")])
@@ -187,9 +192,54 @@ def test_unready_says_why(api, anyone, ago, said):
     """Without a worker the answer says so."""
     if ago is not None:
         api.raw.set("rb:clock:tick", ms(api.clock() - ago))
-    answer = anyone.get("/readyz")
+    answer = anyone.get("/readyz?workers=true")
     assert code(answer) == (503, "not_ready")
     assert said in answer.json["detail"]
+
+
+def test_unready_where_a_newer_version_has_worked(api, anyone):
+    """A web that runs meanwhile takes itself out of the balancer."""
+    api.raw.set("rb:format", FORMAT + 1)
+    answer = anyone.get("/readyz")
+    assert (answer.status_code, "newer version" in answer.json["detail"]) == (503, True)
+
+
+def test_figures_and_reasons_can_be_kept_from_strangers(clock):
+    """With a token set, `/metrics` answers to it alone, and `/readyz` says why to it alone."""
+    api = Api(clock, RINGBACK_METRICS_TOKEN="hush")
+    anyone = api.app.test_client()
+    inside = {"Authorization": "Bearer hush"}
+    for headers in ({}, {"Authorization": "Bearer hus"}, {"Authorization": "Basic hush"}):
+        assert code(anyone.get("/metrics", headers=headers)) == (401, "unauthorized")
+    assert "ringback_store_up 1.0" in anyone.get("/metrics", headers=inside).text
+    assert anyone.get("/readyz").status_code == 200
+    assert "clock" not in anyone.get("/readyz?workers=true").text
+    assert "clock" in anyone.get("/readyz?workers=true", headers=inside).text
+
+
+def test_full_store_refuses_what_is_new_with_a_code_of_its_own(api, monkeypatch):
+    """Neither an outage nor an error of ours: the caller sends it again later."""
+    monkeypatch.setattr(api.store, "create", _full)
+    answer = api.shop.order()
+    assert code(answer) == (503, "store_full")
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_a_record_that_cannot_be_opened_is_named_and_hides_no_other(api):
+    """Lists leave it out; asked for by its id, it is 503 and no 500."""
+    good, bad = api.shop.order_id(), api.shop.order_id()
+    api.raw.set(f"rb:order:{bad}:record", b"\x02garbage")
+    listed = api.shop.get("/v1/orders").json
+    assert ([one["id"] for one in listed["data"]], listed["unreadable"]) == ([good], [bad])
+    assert code(api.shop.get(f"/v1/orders/{bad}")) == (503, "record_unreadable")
+
+
+def test_an_order_in_a_state_of_tomorrow_is_shown_and_not_cancelled(api):
+    """This version does not know what a cancel would mean to it."""
+    made = api.shop.order_id()
+    api.raw.hset(f"rb:order:{made}", "s", "reserved")
+    assert api.shop.get(f"/v1/orders/{made}").json["status"] == "reserved"
+    assert code(api.shop.post(f"/v1/orders/{made}/cancel")) == (503, "busy")
 
 
 def test_unready_without_the_store(api, anyone, monkeypatch):
@@ -222,6 +272,10 @@ def test_metrics_stay_up_without_the_store(api, anyone, monkeypatch):
     answer = anyone.get("/metrics")
     assert answer.status_code == 200
     assert "ringback_store_up 0.0" in answer.text
+
+
+def _full(*_: object, **__: object) -> None:
+    raise StoreFull("the store is full")
 
 
 def _gone(*_args):

@@ -240,10 +240,17 @@ def test_closed_gate_refuses_new_orders(api, reason, expected):
     assert int(answer.headers["Retry-After"]) > 0
 
 
-@pytest.mark.parametrize("cap", ["max_in_flight", "orders_per_minute", "orders_per_day"])
-def test_reached_cap_is_named(api, cap):
+@pytest.mark.parametrize(
+    ("cap", "caps"),
+    [
+        ("max_in_flight", Caps(max_in_flight=1)),
+        ("orders_per_minute", Caps(orders_per_minute=1)),
+        ("orders_per_day", Caps(orders_per_day=1)),
+    ],
+)
+def test_reached_cap_is_named(api, cap, caps):
     """The order past a cap gets 429 with the cap's name and when to ask again."""
-    shop = api.new_caller("Capped", caps=Caps(**{cap: 1}))  # type: ignore[arg-type]
+    shop = api.new_caller("Capped", caps=caps)
     shop.order_id()
     answer = shop.order()
     assert code(answer) == (429, cap)

@@ -124,7 +124,9 @@ def _reading(what: str, *, refresh: bool) -> Reading:
 
 
 def _age(reading: Reading) -> dict[str, Any]:
-    return {"as_of": rfc3339(reading.at), "stale": reading.stale(parts().clock())}
+    """When it was read, whether it can still be relied on, and why the last attempt failed, if it did."""
+    told: dict[str, Any] = {"as_of": rfc3339(reading.at), "stale": reading.stale(parts().clock())}
+    return told | ({"reason": reading.why.partition(" ")[0]} if reading.why else {})
 
 
 def _buying() -> dict[str, Any]:

@@ -33,7 +33,7 @@ PATIENT, PATIENT_PER_CALLER = 8, 4
 RETRY_AFTER = 5
 """Seconds after which to send an order again whose callback could not be looked up."""
 
-_HIDDEN = frozenset({Refusal.unresolvable, Refusal.blocked_address})
+_HIDDEN = frozenset({Refusal.UNRESOLVABLE, Refusal.BLOCKED_ADDRESS})
 Place = tuple[str, str, int]
 """Scheme, host and port: what a verdict is about."""
 Refused = CallbackRefused | NameServersSilent | None
@@ -134,7 +134,7 @@ class Callbacks:
 def told(refused: CallbackRefused) -> tuple[str, str]:
     """The code and the words that callers get. A name that leads inside and one that is none look the same to them."""
     if refused.code in _HIDDEN:
-        return Refusal.blocked_address.value, NOT_PUBLIC
+        return Refusal.BLOCKED_ADDRESS.value, NOT_PUBLIC
     return refused.code.value, refused.message
 
 

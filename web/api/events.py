@@ -14,7 +14,7 @@ from web.api.authentication import confirm
 from web.api.callbacks import told
 from web.api.problems import CODES, Problem, not_found
 from web.api.requests import takes
-from web.api.responses import answer
+from web.api.responses import answer, unreadable
 from web.client import has_left
 from web.middleware import about
 from web.parts import current_caller, parts
@@ -48,11 +48,13 @@ def routes() -> APIBlueprint:
 def index() -> Response:
     """List events, newest first; with `after`, what came after that event, oldest first."""
     asked = requests.query(schemas.EventsQuery)
-    look = _look(asked)
+    skipped: list[str] = []
+    look = _look(asked, skipped)
     found, cursor = look()
     if asked.wait and not found:
         found, cursor = _awaited(look, asked.wait)
-    return answer({"data": _all_shown(found, payload=asked.payload == "true"), "next_cursor": cursor})
+    page = {"data": _all_shown(found, payload=asked.payload == "true"), "next_cursor": cursor}
+    return answer(page | unreadable(skipped))
 
 
 Page = tuple[list[Event], str | None]
@@ -70,12 +72,18 @@ def _awaited(look: Callable[[], Page], seconds: int) -> Page:
     return page
 
 
-def _look(asked: schemas.EventsQuery) -> Callable[[], Page]:
+def _look(asked: schemas.EventsQuery, skipped: list[str]) -> Callable[[], Page]:
     """What reads the page that was asked for, as often as it is called."""
     cursor, caller, store = asked.cursor or "", current_caller().id, parts().store
     if asked.after is None and not cursor.startswith(schemas.FORWARD):
         return lambda: store.events(
-            caller, order=asked.order, status=asked.status, type=asked.type, limit=asked.limit, before=asked.cursor
+            caller,
+            order=asked.order,
+            status=asked.status,
+            type=asked.type,
+            limit=asked.limit,
+            before=asked.cursor,
+            skipped=skipped,
         )
     start = _place(cursor or asked.after or "")
 
@@ -166,7 +174,7 @@ def _shown(event: Event) -> dict[str, Any]:
     """The event as callers see it: like a POST, it does not tell a host that leads inside from one that is none."""
     public = event.public()
     for attempt in public["attempts"]:
-        if attempt["error"] == Refusal.blocked_address:
+        if attempt["error"] == Refusal.BLOCKED_ADDRESS:
             attempt["error"] = NO_ADDRESS
     return public
 

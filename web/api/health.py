@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from flask import Response
+import hmac
+
+from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 
-from web.api import openapi, schemas
+from web.api import openapi, requests, schemas
 from web.api.metrics import CONTENT_TYPE, Metrics
-from web.api.problems import Problem
+from web.api.problems import CODES, Problem
+from web.api.requests import takes
 from web.api.responses import answer
 from web.parts import parts
-from worker.errors import StoreUnavailable
+from worker.errors import StoreTooNew, StoreUnavailable
 
 OLDEST_TICK = 10.0
 """Seconds since a worker's clock last ticked after which nobody seems to work."""
@@ -21,11 +24,13 @@ def routes(figures: Metrics) -> APIBlueprint:
 
     def metrics() -> Response:
         """Metrics for Prometheus."""
+        if not _is_an_operator():
+            raise Problem(401, "unauthorized", "send `Authorization: Bearer` with RINGBACK_METRICS_TOKEN")
         return Response(figures.text(), 200, content_type=CONTENT_TYPE)
 
     api = APIBlueprint("health", __name__, abp_tags=[openapi.HEALTH])
     api.get("/healthz", responses=openapi.open_answers(schemas.Health))(alive)
-    api.get("/readyz", responses=openapi.open_answers(schemas.Health, 503))(ready)
+    api.get("/readyz", responses=openapi.open_answers(schemas.Health, 422, 503))(ready)
     api.get("/metrics", responses=openapi.METRICS)(metrics)
     return api
 
@@ -35,22 +40,37 @@ def alive() -> Response:
     return answer({"status": "ok"})
 
 
+@takes(query=schemas.Ready)
 def ready() -> Response:
-    """Ready: the store answers and a worker's clock ticks."""
-    why = _why_not()
+    """Ready: the store answers; with `workers=true` a worker's clock ticks as well."""
+    why = _why_not(workers=requests.query(schemas.Ready).workers == "true")
     if why:
-        raise Problem(503, "not_ready", why, retry_after=5)
+        raise Problem(503, "not_ready", why if _is_an_operator() else CODES["not_ready"], retry_after=5)
     return answer({"status": "ready"})
 
 
-def _why_not() -> str | None:
+def _why_not(*, workers: bool) -> str | None:
     store = parts().store
     try:
+        store.adopt_format()
         now, tick = store.now(), store.last_tick()
-    except StoreUnavailable:
-        return "the store does not answer"
+    except StoreTooNew as too_new:
+        return str(too_new)
+    except StoreUnavailable as error:
+        return str(error)
+    if not workers:
+        return None
     if tick is None:
         return "no worker's clock has ever ticked: start a worker"
     if now - tick > OLDEST_TICK:
         return f"no worker's clock has ticked for {now - tick:.0f} seconds: start a worker"
     return None
+
+
+def _is_an_operator() -> bool:
+    """Whether figures and reasons may be told: to everybody, unless a token is set (RINGBACK_METRICS_TOKEN)."""
+    token = parts().settings.metrics_token
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    return token is None or (
+        scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.get_secret_value().encode())
+    )

@@ -13,8 +13,8 @@ from flask_openapi3.types import ResponseDict
 from pydantic import BaseModel
 
 from web.api.problems import CODES
-from web.api.responses import encode
 from web.api.schemas import ORDER_EXAMPLES
+from worker.compact_json import ascii_json
 from worker.order import EventType
 from worker.version import version
 
@@ -25,7 +25,11 @@ EVENTS = Tag(name="Events", description="Webhooks that are owed or were sent, wi
 ACCOUNT = Tag(name="Account", description="What the workers last read at the provider.")
 HEALTH = Tag(name="Health", description="For monitoring; needs no key.")
 METRICS: ResponseDict = {
-    200: {"description": "Prometheus' text format", "content": {"text/plain": {"schema": {"type": "string"}}}}
+    200: {"description": "Prometheus' text format", "content": {"text/plain": {"schema": {"type": "string"}}}},
+    401: {
+        "description": "A token is set (RINGBACK_METRICS_TOKEN), and this is another.",
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    },
 }
 
 _REF = "#/components/schemas/"
@@ -125,7 +129,7 @@ def install(app: OpenAPI) -> None:
 
     @app.route("/openapi.json")
     def openapi_json() -> Response:
-        return Response(encode(described()), mimetype="application/json", headers={"Cache-Control": "no-cache"})
+        return Response(ascii_json(described()), mimetype="application/json", headers={"Cache-Control": "no-cache"})
 
     @app.route("/docs")
     def docs_page() -> Response:
@@ -139,7 +143,7 @@ def describe(app: OpenAPI) -> dict[str, Any]:
     spec: dict[str, Any] = app.api_doc
     for path, item in spec["paths"].items():
         for operation in item.values():
-            if not path.startswith("/v1"):
+            if not path.startswith("/v1") and not operation.get("parameters"):
                 operation["responses"].pop("422", None)  # the extension documents one for every call
             for parameter in operation.get("parameters", ()):
                 parameter["schema"] = _without_null(parameter["schema"])

@@ -22,12 +22,13 @@ from web.api.callbacks import told
 from web.api.long_poll import Wait
 from web.api.problems import CODES, Problem, not_found
 from web.api.requests import takes
-from web.api.responses import Answer, answer, encode
+from web.api.responses import Answer, answer, unreadable
 from web.client import has_left
 from web.middleware import about
 from web.parts import Parts, current_caller, parts
 from worker.announce import announced
 from worker.caller import Caller
+from worker.compact_json import ascii_json
 from worker.journal import Entry, line
 from worker.order import DEFAULT_PRODUCT, ITEM_FIELDS, Order, Settlement
 from worker.schedule import after_caller_cancel
@@ -67,7 +68,7 @@ def create() -> Response:
         answered = _placed()
         order = parts().store.load(answered.headers["Location"].rpartition("/")[2])
         if order is not None:  # a replay may be about one that is no longer kept
-            answered.set_data(encode(_held(order, wait, _is_bought).public()))
+            answered.set_data(ascii_json(_held(order, wait, _is_bought).public()))
     return answered
 
 
@@ -80,7 +81,7 @@ def _placed() -> Response:
     if used and (known := shared.store.replayed(caller.id, used)):
         return _created(known)
     order = _new(requests.checked(_body_of(asked), asked, context=_Judge(shared, caller)), shared, caller)
-    payload = encode(order.public()).encode()
+    payload = ascii_json(order.public()).encode()
     if used:
         used = Idempotency(used.key, used.body, payload)
     created = shared.store.create(order, caller.caps, used, price=_price(order))
@@ -201,7 +202,7 @@ def show(order_id: str) -> Response:
     tag = {"ETag": f'"{order.version}"'}
     if _is_known(order):
         return Response(status=304, headers=tag)
-    return Answer(encode(order.public()).encode(), 200, tag)
+    return Answer(ascii_json(order.public()).encode(), 200, tag)
 
 
 def _enough(wait_for: str, first: Order) -> Callable[[Order], bool]:
@@ -246,10 +247,11 @@ def _held(order: Order, wait: Wait, enough: Callable[[Order], bool]) -> Order:
 def index() -> Response:
     """List orders, newest first."""
     asked = requests.query(schemas.OrdersQuery)
+    skipped: list[str] = []
     found, cursor = parts().store.orders(
-        current_caller().id, status=asked.status, limit=asked.limit, before=asked.cursor
+        current_caller().id, status=asked.status, limit=asked.limit, before=asked.cursor, skipped=skipped
     )
-    return answer({"data": [order.public() for order in found], "next_cursor": cursor})
+    return answer({"data": [order.public() for order in found], "next_cursor": cursor, **unreadable(skipped)})
 
 
 def _own(order_id: str) -> Order:
@@ -269,6 +271,8 @@ def cancel(order_id: str) -> Response:
     """Cancel an order."""
     for _ in range(MOST_TRIES):
         before = _own(order_id)
+        if not before.understood:
+            raise Problem(503, "busy", CODES["busy"], retry_after=5)
         after = before.ask_cancel(parts().clock())
         if after is before or save_cancel(before, after):
             return answer(after.public(), 202)

@@ -8,10 +8,12 @@ from http import HTTPStatus
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from web.api.responses import Answer, encode
+from web.api.responses import Answer
 from web.request_state import request_state
-from worker.errors import NotFound, StoreUnavailable
+from worker.compact_json import ascii_json
+from worker.errors import NotFound, StoreFull, StoreUnavailable
 from worker.logs import get_logger
+from worker.store import Unreadable
 
 log = get_logger(__name__)
 
@@ -45,6 +47,8 @@ CODES = {
     "storage_full": "The caller's orders and events take all the storage it has; the oldest leave day by day.",
     "internal_error": "Something failed here; the log has it under the answer's X-Request-Id.",
     "store_unavailable": "The store does not answer. Send the order again with the same Idempotency-Key.",
+    "store_full": "The store has no room for what is new. Send the order again later with the same Idempotency-Key.",
+    "record_unreadable": "The record cannot be opened at present; the operators know.",
     "resolver_unavailable": "The callback's host could not be looked up in time. Ask again.",
     "busy": "The order keeps changing; ask again.",
     "buying_switched_off": "An operator has switched buying off.",
@@ -62,6 +66,10 @@ _BY_STATUS = {
 }
 STORE_RETRY = 2
 """Seconds after which to ask again when the store does not answer."""
+
+
+FULL_RETRY = 30
+"""Seconds after which to ask again when an operator has to do something first."""
 
 
 class Problem(Exception):
@@ -97,7 +105,7 @@ class Problem(Exception):
         }
         if self.errors:
             payload["errors"] = list(self.errors)
-        return Answer(encode(payload).encode(), self.status, self.headers, "application/problem+json")
+        return Answer(ascii_json(payload).encode(), self.status, self.headers, "application/problem+json")
 
 
 def not_found(what: str) -> Problem:
@@ -110,6 +118,8 @@ def install(app: Flask) -> None:
     app.register_error_handler(Problem, Problem.response)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(StoreUnavailable, _store)
+    app.register_error_handler(StoreFull, _full)
+    app.register_error_handler(Unreadable, _unreadable)
     app.register_error_handler(NotFound, lambda lost: Problem(404, "not_found", str(lost)).response())
     app.register_error_handler(Exception, _unexpected)
 
@@ -129,6 +139,16 @@ def _http(error: HTTPException) -> Response:
 def _store(error: StoreUnavailable) -> Response:
     log.warning("store_unavailable", why=str(error), request_id=request_state().request_id)
     return Problem(503, "store_unavailable", CODES["store_unavailable"], retry_after=STORE_RETRY).response()
+
+
+def _full(error: StoreFull) -> Response:
+    log.warning("store_full", why=str(error), request_id=request_state().request_id)
+    return Problem(503, "store_full", CODES["store_full"], retry_after=FULL_RETRY).response()
+
+
+def _unreadable(error: Unreadable) -> Response:
+    log.error("record_unreadable", why=str(error), request_id=request_state().request_id)
+    return Problem(503, "record_unreadable", CODES["record_unreadable"], retry_after=FULL_RETRY).response()
 
 
 def _unexpected(error: Exception) -> Response:

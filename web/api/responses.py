@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from flask import Response
 from werkzeug.datastructures import Headers
 
+from worker.compact_json import ascii_json
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
-
-encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-"""Compact JSON in ASCII: whatever text a provider or a receiver sent, it is plain bytes here."""
 
 
 class Answer(Response):
@@ -32,4 +30,9 @@ class Answer(Response):
 
 def answer(data: object, status: int = 200) -> Response:
     """A JSON answer."""
-    return Answer(encode(data).encode(), status, {})
+    return Answer(ascii_json(data).encode(), status, {})
+
+
+def unreadable(ids: Sequence[str]) -> dict[str, list[str]]:
+    """What a page leaves out because its record cannot be opened here, named; nothing when that is nothing."""
+    return {"unreadable": list(ids)} if ids else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Protocol
@@ -20,6 +19,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 import worker.event
+from worker.compact_json import text_json
 from worker.event import EventStatus
 from worker.order import ErrorCode, EventType, Settlement, Status
 
@@ -51,14 +51,11 @@ def _inside(box: dict[str, Any] | list[Any]) -> Iterable[Any]:
     return box.values() if isinstance(box, dict) else box
 
 
-_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
 def _metadata(value: dict[str, Any]) -> dict[str, Any]:
     if _is_deeper(value, DEEPEST_METADATA):
         raise PydanticCustomError("too_deep", "must be nested at most 16 deep")
     try:
-        size = len(_compact(value).encode())
+        size = len(text_json(value).encode())
     except UnicodeEncodeError:
         raise PydanticCustomError("bad_text", "holds text that is not valid Unicode") from None
     if size > MOST_METADATA:
@@ -289,6 +286,14 @@ class ServersQuery(Refresh):
     type: Literal["1", "2"] = Field("1", description="the provider's type of number")
 
 
+class Ready(Incoming):
+    """What is asked of readiness."""
+
+    workers: Literal["true", "false"] = Field(
+        "false", description="also ask whether a worker's clock ticked in the last 10 seconds"
+    )
+
+
 class CountriesQuery(Refresh):
     """Which countries to list."""
 
@@ -345,6 +350,7 @@ class Orders(BaseModel):
 
     data: list[Order]
     next_cursor: OrderId | None
+    unreadable: list[OrderId] | None = Field(None, description="left out: their records cannot be opened at present")
 
 
 class Attempt(BaseModel):
@@ -378,6 +384,7 @@ class Events(BaseModel):
 
     data: list[Event]
     next_cursor: EventCursor | None
+    unreadable: list[EventId] | None = Field(None, description="left out: their records cannot be opened at present")
 
 
 class PauseReason(BaseModel):
@@ -403,6 +410,7 @@ class Balance(BaseModel):
     currency: Literal["PKR"]
     as_of: Moment | None
     stale: bool = Field(description="older than five minutes, or the last attempt to read it failed")
+    reason: str | None = Field(None, description="why it failed: `provider_unreachable`, `unreadable`, or its own word")
     buying: Buying
 
 
@@ -420,6 +428,7 @@ class Servers(BaseModel):
     servers: list[Server] | None = Field(description="null when they were never read")
     as_of: Moment | None
     stale: bool
+    reason: str | None = None
 
 
 class FieldError(BaseModel):

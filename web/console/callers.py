@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from flask import redirect, request
@@ -12,7 +11,7 @@ from web.console import access
 from web.console.access import Turned
 from web.console.page import day, render
 from web.parts import parts
-from worker.caller import Caller, Caps
+from worker.caller import Caller
 from worker.callers import Callers
 from worker.operator import Act
 from worker.store.queries import Moved, OrderFilter
@@ -76,11 +75,10 @@ def create() -> str:
 
 def limits(caller_id: str) -> Response:
     """Change the caps; an empty field is no cap."""
-    caller = _callers().get(caller_id)
+    _callers().get(caller_id)
     given: dict[str, Any] = {name: _cap(name) for name in CAPS if name in request.form}
-    caps: Caps = replace(caller.caps, **given)
     access.audit(Act.CHANGE_CALLER, caller_id, f"caps {', '.join(f'{name} {value}' for name, value in given.items())}")
-    _callers().limit(caller_id, caps)
+    _callers().change_caps(caller_id, **given)
     return redirect(f"/console/callers/{caller_id}?done=saved", 303)
 
 

@@ -14,7 +14,7 @@ from web.console.access import Turned
 from web.console.page import render
 from worker.errors import NotFound, RingbackError, StoreUnavailable
 from worker.operator import Act
-from worker.store import VaultLocked
+from worker.store import Unreadable, VaultLocked
 
 Route = tuple[str, str, Act | None, Callable[..., Any]]
 ROUTES: tuple[Route, ...] = (
@@ -97,6 +97,7 @@ ERRORS: Mapping[type[Exception], Callable[[Any], Response]] = {
     NotFound: lambda missing: _said(404, str(missing)),
     StoreUnavailable: lambda away: _said(503, str(away)),
     VaultLocked: lambda locked: _said(500, f"{locked}: set it for the web as for the workers"),
+    Unreadable: lambda broken: _said(500, str(broken)),
     RingbackError: lambda refused: _said(422, str(refused)),
     HTTPException: lambda error: _said(error.code or 500, error.description or "the request could not be read"),
 }

@@ -6,10 +6,26 @@ commands, so that `--help` answers at once.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
-from worker.cli import account, calibrate, callers, checkup, events, listen, money, operators, orders, running, trigger
+from worker.cli import (
+    account,
+    calibrate,
+    callers,
+    checkup,
+    events,
+    keys,
+    listen,
+    money,
+    operators,
+    orders,
+    running,
+    trigger,
+)
 from worker.cli.context import Commands
+from worker.store import FORMAT
 
 __all__ = ["app", "main"]
 
@@ -27,12 +43,30 @@ app.add_typer(callers.app, name="caller")
 app.add_typer(orders.app, name="order")
 app.add_typer(events.app, name="events")
 app.add_typer(operators.app, name="operator")
+app.add_typer(keys.app, name="keys")
 account.register(app)
 money.register(app)
 checkup.register(app)
 calibrate.register(app)
 listen.register(app)
 trigger.register(app)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"ringback {version('ringback')}, records of format {FORMAT}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    """Buys a number at OTPGet, waits for its code and calls back with a signed webhook."""
 
 
 def main() -> None:

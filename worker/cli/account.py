@@ -109,7 +109,8 @@ def _reading(context: Context, what: str, refresh: bool) -> dict[str, Any]:
     if refresh and not _refreshed(context, what):
         complain("no worker has read it anew; this is the last reading")
     reading = context.store.reading(what)
-    return {what: reading.value, "as_of": rfc3339(reading.at), "stale": reading.stale(context.now())}
+    told: dict[str, Any] = {what: reading.value, "as_of": rfc3339(reading.at), "stale": reading.stale(context.now())}
+    return told | ({"reason": reading.why} if reading.why else {})
 
 
 def _refreshed(context: Context, what: str, *, sleep: Callable[[float], None] = time.sleep) -> bool:

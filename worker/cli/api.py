@@ -103,13 +103,9 @@ class Api:
 
 
 def _on_this_machine() -> str:
-    from worker.local.processes import is_alive, read_json
-    from worker.local.up import FOLDER
+    from worker.local.up import web_address
 
-    running = read_json(FOLDER / "up.json")
-    if running.get("web") and is_alive(running.get("pid")):
-        return str(running["web"])
-    return f"http://127.0.0.1:{os.environ.get('PORT') or 8000}"
+    return web_address() or f"http://127.0.0.1:{os.environ.get('PORT') or 8000}"
 
 
 def _json(answer: httpx.Response) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import asdict, replace
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
@@ -16,6 +15,7 @@ from worker.cli.context import (
     AsJson,
     Context,
     complain,
+    name_skipped,
     open_context,
     option,
     say,
@@ -116,7 +116,7 @@ def _judge(context: Context, url: str) -> None:
     except NameServersSilent:
         complain("The callback's host could not be looked up from here: no name server answered.")
     except CallbackRefused as refused:
-        if refused.code not in (Refusal.unresolvable, Refusal.blocked_address, Refusal.not_https, Refusal.port):
+        if refused.code not in (Refusal.UNRESOLVABLE, Refusal.BLOCKED_ADDRESS, Refusal.NOT_HTTPS, Refusal.PORT):
             raise CallbackUnfit(f"the callback is refused ({refused.code}): it {refused}") from None
         complain(f"By the settings here, orders with this callback are refused ({refused.code}): it {refused}")
 
@@ -127,7 +127,11 @@ def list_(as_json: AsJson = False) -> None:
 
     Example: ringback caller list
     """
-    callers = open_context().callers.all()
+    skipped: list[str] = []
+    callers = open_context().callers.all(skipped)
+    name_skipped(skipped)
+    if skipped and not callers:
+        raise typer.Exit(1)
     if as_json:
         return show_json([_public(caller) for caller in callers])
     rows = [
@@ -157,17 +161,16 @@ def limits(
     """
     context = open_context()
     callers = context.callers
-    caller = callers.get(id)
     asked = {
         "max_in_flight": max_in_flight, "orders_per_minute": orders_per_minute, "orders_per_day": orders_per_day,
         "max_spend_per_day": max_spend_per_day,
     }  # fmt: skip
     changes = {name: value or None for name, value in asked.items() if value is not None}
-    caps = replace(caller.caps, **changes)
+    caller = callers.get(id)
     if changes or weight is not None:
-        caller = callers.limit(id, caps, weight)
+        caller = callers.change_caps(id, weight=weight, **changes)
         context.audit("change_caller", id, "changed its caps")
-    _payload({"id": id, **_shown(caps), "weight": caller.weight}, as_json)
+    _payload({"id": id, **_shown(caller.caps), "weight": caller.weight}, as_json)
 
 
 @app.command("rotate-secret")
@@ -228,17 +231,6 @@ def ping(id: Id, as_json: AsJson = False) -> None:
     _payload({"id": id, "event": event.id}, as_json, "The ping is on its way: ringback events show " + event.id)
 
 
-@app.command()
-def reseal(as_json: AsJson = False) -> None:
-    """Seal all callers anew with the first of RINGBACK_ENCRYPTION_KEYS, so that an old key can go.
-
-    Example: ringback caller reseal
-    """
-    callers = open_context().callers
-    sealed = [callers.limit(caller.id, caller.caps).id for caller in callers.all()]
-    _payload({"resealed": len(sealed)}, as_json)
-
-
 def _payload(fields: dict[str, Any], as_json: bool, note: str = "") -> None:
     show: Callable[[Any], None] = show_json if as_json else show_fields
     show(fields)
@@ -263,7 +255,7 @@ def _standing(caller: Caller) -> str:
 
 def _shown(caps: Caps) -> dict[str, Any]:
     """Caps as JSON shows them."""
-    return {**asdict(caps), "max_spend_per_day": decimal(caps.max_spend_per_day)}
+    return {**caps.public(), "max_spend_per_day": decimal(caps.max_spend_per_day)}
 
 
 def _caps(caller: Caller) -> str:

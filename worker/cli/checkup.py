@@ -40,7 +40,7 @@ def _findings() -> list[Finding]:
     except RingbackError as error:
         return [explained(error)]
     try:
-        found = examine(context.settings, store, context.callers)
+        found = examine(context.settings, store)
         return [*found, *check_products(context.settings), *check_provider(context.settings)]
     except StoreUnavailable as error:
         return [explained(error)]

@@ -54,7 +54,7 @@ class Context:
     @cached_property
     def vault(self) -> Vault:
         """Opens and seals what is encrypted in the store."""
-        return Vault(self.settings.vault_keys)
+        return Vault(self.settings.vault_keys, migrating=self.settings.sealing_migration)
 
     @cached_property
     def store(self) -> Store:
@@ -63,6 +63,7 @@ class Context:
         store = Store(_client(settings.store_url), self.vault, retention=settings.retention, otp_ttl=settings.otp_ttl)
         try:
             store.now()
+            store.adopt_format()
         except StoreUnavailable as error:
             raise StoreUnavailable(f"{error}; {_what_to_check(settings.store_url)}") from None
         return store
@@ -81,8 +82,13 @@ class Context:
         self.store.audit.add(f"command line ({_user()})", act, on, why)
 
     def chosen(self, caller_id: str | None) -> list[Caller]:
-        """The caller that was asked for, or all of them. Raises NotFound."""
-        return self.callers.all() if caller_id is None else [self.callers.get(caller_id)]
+        """The caller that was asked for, or all of them that can be opened. Raises NotFound."""
+        if caller_id is not None:
+            return [self.callers.get(caller_id)]
+        skipped: list[str] = []
+        found = self.callers.all(skipped)
+        name_skipped(skipped)
+        return found
 
 
 def open_context() -> Context:
@@ -140,6 +146,12 @@ def _what_to_check(url: str) -> str:
 def complain(text: str) -> None:
     """A line on stderr."""
     typer.echo(printable(text, keep="\n"), err=True)
+
+
+def name_skipped(ids: Sequence[str]) -> None:
+    """Name on stderr what a list leaves out because it cannot be opened."""
+    for one in ids:
+        complain(f"{one} is left out: it opens with none of RINGBACK_ENCRYPTION_KEYS here (ringback keys status)")
 
 
 def say(text: str) -> None:

@@ -10,6 +10,7 @@ from worker.cli.context import (
     AsJson,
     Context,
     Reveal,
+    name_skipped,
     open_context,
     say,
     show_fields,
@@ -89,21 +90,48 @@ def show(id: Id, reveal: Reveal = False, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def redeliver(id: Id, as_json: AsJson = False) -> None:
-    """Send a webhook once more, now, under the same webhook-id.
+def redeliver(
+    id: Annotated[
+        str | None, typer.Argument(help="The event's id, evt_..., unless --status is given.", metavar="ID")
+    ] = None,
+    caller: Annotated[str | None, typer.Option(help="All of this caller's, with --status.", metavar="ID")] = None,
+    status: Annotated[
+        EventStatus | None, typer.Option(help="All that stand here, like exhausted, instead of one by its id.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many, newest first.")] = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """Send webhooks once more, now, each under the same webhook-id.
 
-    Example: ringback events redeliver evt_9d2e
+    Example: ringback events redeliver --caller cal_1f0c --status exhausted
     """
+    if (id is None) == (status is None) or (id is not None and caller is not None):
+        raise typer.BadParameter("name one event by its id, or many by --status (and --caller)")
     context = open_context()
+    if id is not None:
+        return _redeliver_one(context, id, as_json)
+    found = [one for one in _newest(context, caller, None, status, limit) if one.pushed]
+    sent = [one.id for one in found if _sent_again(context, one)]
+    if as_json:
+        return show_json({"redelivered": sent})
+    say(f"{len(sent)} are sent again now: ringback events list --status pending")
+    return None
+
+
+def _redeliver_one(context: Context, id: str, as_json: bool) -> None:
     event = _found(context, id)
     if not event.pushed:
         raise NoCallback(f"{id} is only recorded: its order has no callback to send it to")
-    if not context.store.redeliver(event, context.now()):
+    if not _sent_again(context, event):
         raise AttemptUnderWay(f"{id} is being sent just now; look at it again when that attempt has ended")
     if as_json:
         return show_json({"id": id, "status": EventStatus.PENDING.value})
     say(f"{id} is sent again now: ringback events show {id}")
     return None
+
+
+def _sent_again(context: Context, event: Event) -> bool:
+    return context.store.redeliver(event, context.now())
 
 
 def _found(context: Context, event_id: str) -> Event:
@@ -119,8 +147,10 @@ def _newest(
     if order is not None and caller is None and (known := context.store.load(order)):
         caller = known.caller
     found: list[Event] = []
+    skipped: list[str] = []
     for one in context.chosen(caller):
-        found += context.store.events(one.id, order=order, status=status, limit=limit, before=None)[0]
+        found += context.store.events(one.id, order=order, status=status, limit=limit, before=None, skipped=skipped)[0]
+    name_skipped(skipped)
     return sorted(found, key=lambda event: event.created_at, reverse=True)[:limit]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -26,6 +27,8 @@ from worker.reconciliation import Report
 
 SWITCHED_OFF = "switched_off"
 """The pause that only an operator sets and lifts (`worker.gate.Pause`)."""
+LEARNT_PRICE = "price"
+"""The field of the account that holds the price of a number as `reconcile` last inferred it."""
 _COLUMNS = ("kind", "order", "caller", "status", "settlement")
 
 
@@ -49,6 +52,16 @@ def _since(text: str) -> Moment | float:
 Since = Annotated[
     Any, option(_since, metavar="SPAN|DATE", help="From when on: 24h, 7d, 2026-11-22, 2026-11-22T10:00Z.")
 ]
+
+
+def _price(text: str) -> Decimal:
+    try:
+        found = Decimal(text)
+    except InvalidOperation:
+        found = Decimal(0)
+    if not found.is_finite() or found <= 0:
+        raise ValueError("is an amount of PKR, like 12.50")
+    return found
 
 
 class Switch(StrEnum):
@@ -83,17 +96,30 @@ def journal(since: Since = "24h", as_json: AsJson = False) -> None:
     show_table(["at", *_COLUMNS, "details"], rows, empty="The journal has no lines from that time.")
 
 
-def reconcile(since: Since = "7d", as_json: AsJson = False) -> None:
+def reconcile(
+    since: Since = "7d",
+    price: Annotated[
+        Any, option(_price, metavar="PKR", help="What a number costs; else what the balances show, now or before.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """List the money that is unaccounted for.
 
-    Holds the journal against the balances that were read along the way; leaves with 1 if anything is open.
+    Holds the journal against the balances that were read along the way; leaves with 1 if anything is open. A price that
+    the balances show is remembered for times in which they show none.
 
-    Example: ringback reconcile --since 7d
+    Example: ringback reconcile --since 7d --price 12.50
     """
     from worker import reconciliation
 
     context = open_context()
-    report = reconciliation.reconcile(context.store.journal(_start(context, since)), context.now())
+    known = context.store.account().get(LEARNT_PRICE)
+    report = reconciliation.reconcile(
+        context.store.journal(_start(context, since)), context.now(),
+        price=price, remembered=Decimal(known) if known else None,
+    )  # fmt: skip
+    if report.inferred is not None and str(report.inferred) != known:
+        context.store.remember(LEARNT_PRICE, str(report.inferred))
     show_json(report.public()) if as_json else _tell(report)
     if not report.clean:
         raise typer.Exit(1)

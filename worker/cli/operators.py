@@ -83,11 +83,11 @@ def _show_link(context: Context, operator: Operator, as_json: bool) -> None:
 
 def _web_address() -> str:
     """Where the web is: $RINGBACK_URL, the `ringback up` that runs in this folder, or $PORT of this machine."""
-    from worker.local.up import FOLDER, address
+    from worker.local.up import FOLDER, web_address
 
     return (
         os.environ.get("RINGBACK_URL", "").rstrip("/")
-        or address(FOLDER)
+        or web_address(FOLDER)
         or (f"http://127.0.0.1:{os.environ.get('PORT') or 8000}")
     )
 

@@ -13,6 +13,7 @@ from worker.cli.context import (
     Context,
     Reveal,
     complain,
+    name_skipped,
     open_context,
     option,
     seconds,
@@ -148,8 +149,10 @@ def list_(
 
 def _newest(context: Context, caller: str | None, status: Status | None, limit: int) -> list[Order]:
     found: list[Order] = []
+    skipped: list[str] = []
     for one in context.chosen(caller):
-        found += context.store.orders(one.id, status=status, limit=limit, before=None)[0]
+        found += context.store.orders(one.id, status=status, limit=limit, before=None, skipped=skipped)[0]
+    name_skipped(skipped)
     return sorted(found, key=lambda order: order.created_at, reverse=True)[:limit]
 
 

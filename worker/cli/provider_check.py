@@ -11,8 +11,11 @@ from worker.doctor import Finding, Level
 from worker.errors import SettingsInvalid
 from worker.provider import products
 from worker.provider.protocol import Balance, BalanceReply, Declined, Listing, ListingReply, Throttled
+from worker.provider.replies import Unclear, Unreached
 from worker.settings import Settings
 
+PATIENCE = 8.0
+"""Seconds for the provider's answers, which are waited for together."""
 Answers = tuple[BalanceReply, ListingReply]
 Ask = Callable[[Settings], Answers]
 """Asks the provider for balance and servers."""
@@ -64,6 +67,16 @@ def _balance(reply: BalanceReply, floor: float | None) -> Finding:
             return Finding(Level.FAIL, "provider", f"answers {word}", "check RINGBACK_OTPGET_API_KEY and the account")
         case Throttled():
             return Finding(Level.WARN, "provider", "asks for fewer calls", "set RINGBACK_OTPGET_MAX_RPS if it goes on")
+        case Unclear(reason) if "timeout" in reason.lower() or "deadline" in reason.lower():
+            return Finding(
+                Level.FAIL, "provider", f"hangs: it took the call, and gave no answer within {PATIENCE:g} s",
+                "polls and purchases hang as well: `ringback buying off` until it is well, then `ringback reconcile`",
+            )  # fmt: skip
+        case Unreached(reason):
+            return Finding(
+                Level.FAIL, "provider", f"cannot be reached ({reason})",
+                "check RINGBACK_OTPGET_BASE_URL, DNS, the firewall and TLS from this machine",
+            )  # fmt: skip
         case _:
             return Finding(
                 Level.FAIL, "provider", f"gives no answer that can be read ({_name(reply)})",
@@ -86,9 +99,9 @@ async def _asked(settings: Settings) -> Answers:
     key: Any = settings.otpget_api_key
     provider = Provider(
         settings.otpget_base_url, key.get_secret_value(), products.load(settings.products_file),
-        poll_deadline=settings.status_deadline, buy_deadline=settings.buy_deadline,
+        poll_deadline=settings.status_deadline, buy_deadline=min(PATIENCE, settings.buy_deadline),
     )  # fmt: skip
     try:
-        return await provider.balance(), await provider.listing("cheap", "servers", {"type": "1"})
+        return await asyncio.gather(provider.balance(), provider.listing("cheap", "servers", {"type": "1"}))
     finally:
         await provider.aclose()

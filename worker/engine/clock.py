@@ -50,9 +50,17 @@ class Clock:
     """Ticks on the engine's loop until it is told to stop."""
 
     def __init__(
-        self, services: Services, hint: Callable[[Hint], None], loop: asyncio.AbstractEventLoop, *, worker: str
+        self,
+        services: Services,
+        hint: Callable[[Hint], None],
+        loop: asyncio.AbstractEventLoop,
+        *,
+        worker: str,
+        here: Callable[[Hint], None] = lambda _: None,
     ) -> None:
-        """`hint` publishes one hint, and may block."""
+        """`hint` publishes one hint, and may block; `here` has this worker do what one says, from any thread."""
+        self._here = here
+        self._mute = False
         self._services = services
         self._hint = hint
         self._loop = loop
@@ -101,8 +109,17 @@ class Clock:
         return TICK if self._loop.time() < self._busy_until else QUIET_TICK
 
     def _publish(self, wanted: list[Hint]) -> None:
-        try:
-            for hint in wanted:
+        """Publish hints; what the broker does not take is done here, since nobody else hears of it."""
+        for place, hint in enumerate(wanted):
+            try:
                 self._hint(hint)
-        except Exception as error:
-            log.warning("hint_not_sent", why=type(error).__name__)
+            except Exception as error:
+                if not self._mute:
+                    log.warning("hint_not_sent", why=type(error).__name__)
+                self._mute = True
+                for unsent in wanted[place:]:
+                    self._here(unsent)
+                return
+        if wanted and self._mute:
+            log.info("hints_sent_again")
+            self._mute = False

@@ -14,12 +14,14 @@ from typing import Any
 
 from structlog.contextvars import bound_contextvars
 
+from worker.alerts import Alert
 from worker.errors import StoreUnavailable
 from worker.event import Event
 from worker.lifecycle.steps import STILL_WAITING, Gone, Outcome, Saved, Snooze
 from worker.logs import get_logger
 from worker.schedule import Lane
 from worker.services import DELIVERY_MARGIN, POLLS_IN_FLIGHT, Services
+from worker.store import Unreadable
 
 log = get_logger(__name__)
 
@@ -65,6 +67,7 @@ class Lanes:
         self._delivers = delivers
         self._stopping = stopping
         self._loop = loop
+        self._told: set[str] = set()
         self._loads = {lane: Load(capacity) for lane, capacity in IN_FLIGHT.items()}
 
     def running(self) -> dict[Lane, int]:
@@ -135,11 +138,19 @@ class Lanes:
                 await self._conclude(lane, order_id, outcome)
         except StoreUnavailable as error:
             log.warning("step_put_off", lane=lane.value, order=order_id, why=str(error))
+        except Unreadable as why:
+            self._unreadable(order_id, why)
         except Exception:
             self._services.counters.add("failures", lane=lane.value)
             log.exception("step_failed", lane=lane.value, order=order_id)
         finally:
             self._ended(lane)
+
+    def _unreadable(self, record: str, why: Unreadable) -> None:
+        """Leave what cannot be read to those that can; say so once, though it comes up at every claim."""
+        if record not in self._told:
+            self._told.add(record)
+            self._services.gate.alert(Alert.RECORD_UNREADABLE, record=record, why=str(why))
 
     async def _step(self, lane: Lane, order_id: str, activation: str) -> Outcome:
         lifecycle = self._services.lifecycle
@@ -183,6 +194,8 @@ class Lanes:
             )  # fmt: skip
         except StoreUnavailable as error:
             log.warning("delivery_unrecorded", event_id=event.id, why=str(error))
+        except Unreadable as why:
+            self._unreadable(event.caller, why)
         except Exception:
             self._services.counters.add("failures", lane=Lane.DELIVER.value)
             log.exception("delivery_failed", event_id=event.id)

@@ -68,6 +68,10 @@ class Engine:
         """Have a chore done; returns at once, from any thread."""
         self.loop.call_soon_threadsafe(lambda: self._spawn(self._chore(name)))
 
+    def take(self, hint: Hint) -> None:
+        """Do what a hint says, on this worker; returns at once, from any thread."""
+        (self.run_chore if hint.chore else self.run)(hint.name)
+
     def stop(self) -> None:
         """Take nothing new, let what is under way end, and close."""
         if not self._thread.is_alive():
@@ -101,7 +105,9 @@ class Engine:
             stopping=self._stopping.is_set,
         )
         self._beating = self.loop.create_task(Heartbeat(self.services.store, self._worker).run())
-        self._spawn(Clock(self.services, self._hint, self.loop, worker=self._worker).run(self._stopping))
+        self._spawn(
+            Clock(self.services, self._hint, self.loop, worker=self._worker, here=self.take).run(self._stopping)
+        )
         self._spawn(self._report())
 
     async def _close(self) -> None:
@@ -135,10 +141,11 @@ class Engine:
             self._chores.discard(name)
 
     async def _report(self) -> None:
-        """Hand the counters over to the store, again and again."""
+        """Hand the counters over to the store, and what calls show of the provider, again and again."""
         while not self._stopping.is_set():
             await asyncio.sleep(REPORT)
             with contextlib.suppress(StoreUnavailable):
+                await self.services.reachability.tell()
                 await self._flush()
                 await self.services.store.describe(self._worker, self._about())
 

@@ -265,6 +265,6 @@ def _spent(reply: BuyReply) -> tuple[ErrorCode, str]:
     if isinstance(reply, Throttled):
         return ErrorCode.PROVIDER_REJECTED, "the provider asked for patience until the buy budget was spent"
     return (
-        ErrorCode.PROVIDER_REJECTED,
+        ErrorCode.PROVIDER_UNREACHABLE,
         "the provider could not be reached within the buy budget; nothing was bought",
     )

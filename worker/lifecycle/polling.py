@@ -6,6 +6,7 @@ from worker import schedule
 from worker.alerts import Alert
 from worker.journal import Entry, line
 from worker.lifecycle.steps import STILL_WAITING, Gone, Nothing, Outcome, Snooze, Steps, reply_name
+from worker.metrics import key
 from worker.order import Ending, Settlement, Status, read_handle
 from worker.provider.protocol import Cancelled, Code, Declined, Missing, StatusReply, Throttled
 from worker.provider.replies import WAITING
@@ -13,6 +14,7 @@ from worker.schedule import Lane, Wake
 
 SLOW_RETRY = 6
 """Poll intervals until an order whose poll was declined (BAD_KEY) is polled again."""
+POLLED_WAITING = key("polls", {"reply": "Waiting"})
 MISSING_IN_A_ROW = 3
 """Answers "no such activation" in a row before the number counts as lost."""
 
@@ -24,6 +26,7 @@ class Polling(Steps):
         """Look once. "Still waiting" writes nothing: the claim has already set the next poll."""
         reply = await self.provider.status(*read_handle(handle))
         if reply is WAITING:
+            self.counters.count(POLLED_WAITING)
             return STILL_WAITING
         return await self.looked(order_id, reply)
 

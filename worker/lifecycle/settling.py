@@ -50,6 +50,8 @@ class Settling(Steps):
         order = await self.store.load(order_id)
         if order is None:
             return Gone()
+        if not order.understood:
+            return Nothing(f"a newer version has it ({order.status})")
         if order.purchase is None:
             return Gone()
         held = await self.gate.held()

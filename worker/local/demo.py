@@ -125,7 +125,7 @@ def _running(ports: Ports, settings: Environment, log: io.StringIO) -> Iterator[
 
 
 def _wait_until_ready(ports: Ports, until: float) -> None:
-    while not answers(f"http://127.0.0.1:{ports.web}/readyz"):
+    while not answers(f"http://127.0.0.1:{ports.web}/readyz?workers=true"):
         _check_time(until, "the service did not get ready in time")
         time.sleep(GLANCE)
 

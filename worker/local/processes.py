@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import errno
 import fcntl
 import json
 import os
+import secrets
 import signal
 import socket
+import stat
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -29,6 +33,46 @@ class FolderBusy(RingbackError):
         self.details = dict(details)
 
 
+class NotOurs(RingbackError):
+    """A data folder, or a file in it, that somebody else made or can write: nothing in it is believed."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(
+            f"{path} {why}, so nothing in it is believed: call ringback in a folder of your own, or remove it"
+        )
+
+
+def check_ours(path: Path) -> None:
+    """Raises NotOurs for a folder that is none of this user's, or that others can write in."""
+    _judge(path, os.lstat(path), stat.S_ISDIR)
+
+
+def _judge(path: Path, found: os.stat_result, fits: Callable[[int], bool]) -> None:
+    if not fits(found.st_mode):
+        raise NotOurs(path, "is a link, or not what it should be")
+    if found.st_uid != os.geteuid():
+        raise NotOurs(path, "belongs to another user")
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise NotOurs(path, "can be written by others")
+
+
+def read_private(path: Path) -> str:
+    """The text of a file that only this user can write. Raises OSError when there is none, and NotOurs."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise NotOurs(path, "is a link") from None
+        raise
+    with open(file) as opened:
+        _judge(path, os.fstat(file), stat.S_ISREG)
+        return opened.read(MOST_READ)
+
+
+MOST_READ = 65_536
+"""Bytes read of a file in a data folder: each holds a few lines."""
+
+
 class FolderLock:
     """A folder that one process at a time may use; the kernel lets go of it when that process ends."""
 
@@ -37,8 +81,10 @@ class FolderLock:
         self._file: int | None = None
 
     def acquire(self) -> None:
-        """Make the folder, readable by its owner only, and hold it. Raises FolderBusy."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Make the folder, readable by its owner only, and hold it. Raises FolderBusy and NotOurs."""
+        with contextlib.suppress(FileExistsError):
+            self.folder.mkdir(mode=0o700, parents=True)
+        check_ours(self.folder)
         file = try_lock(self.folder / "lock")
         if file is None:
             raise FolderBusy(self.folder, read_json(self.folder / "up.json"))
@@ -59,7 +105,7 @@ class FolderLock:
 
 def try_lock(path: Path) -> int | None:
     """An open file that holds the lock until every process that has it closes it; None if it is held."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -70,16 +116,16 @@ def try_lock(path: Path) -> int | None:
 
 def write_private(path: Path, text: str) -> None:
     """Replace the file's text in one step, readable by its owner only."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}")
-    with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    beside = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "w") as file:
         file.write(text)
     beside.replace(path)
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in the file; empty if there is none that can be read."""
+    """The object in the file; empty if there is none that can be read. Raises NotOurs."""
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(read_private(path))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

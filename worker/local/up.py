@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,11 +16,20 @@ from cryptography.fernet import Fernet
 from worker.errors import RingbackError, StoreUnavailable
 from worker.local.children import Child, Supervisor, run
 from worker.local.embedded import EmbeddedStore
-from worker.local.processes import FolderLock, free_port, is_alive, port_is_free, read_json, write_private
+from worker.local.processes import (
+    FolderLock,
+    check_ours,
+    free_port,
+    is_alive,
+    port_is_free,
+    read_json,
+    read_private,
+    write_private,
+)
 from worker.operator import Role
 from worker.operators import Operators, login_path
 from worker.settings import load
-from worker.store import Store, Vault, VaultLocked, connect
+from worker.store import Store, Unreadable, Vault, connect
 
 __all__ = ["FOLDER", "Child", "Ports", "environment", "run", "service", "up"]
 
@@ -85,23 +95,34 @@ def up(
         ).run()
 
 
-def address(folder: Path = FOLDER) -> str | None:
-    """Where the web of the `ringback up` is that runs on the folder; None if none does."""
-    told = read_json(folder / "up.json")
-    return str(told["web"]) if is_alive(told.get("pid")) and told.get("web") else None
-
-
 def environment(folder: Path = FOLDER) -> dict[str, str]:
     """The settings that a `ringback up` running on the folder made for itself; empty if none runs there.
 
-    For commands in another terminal: they reach the embedded store, and read what is encrypted in it.
+    For commands in another terminal: they reach the embedded store, and read what is encrypted in it. Raises NotOurs.
     """
+    if not os.path.lexists(folder):
+        return {}
+    check_ours(folder)
     if not is_alive(read_json(folder / "up.json").get("pid")):
         return {}
     found = {"RINGBACK_ENCRYPTION_KEYS": _read(folder / "encryption.key")}
     if not os.environ.get("RINGBACK_REDIS_URL") and (url := EmbeddedStore.known_url(folder)):
         found["RINGBACK_REDIS_URL"] = url
     return {name: value for name, value in found.items() if value}
+
+
+def web_address(folder: Path = FOLDER) -> str | None:
+    """Where the web of a `ringback up` on the folder answers, on this machine; None if none runs there.
+
+    Raises NotOurs.
+    """
+    if not os.path.lexists(folder):
+        return None
+    check_ours(folder)
+    running = read_json(folder / "up.json")
+    address = str(running.get("web", ""))
+    here = re.fullmatch(r"http://127\.0\.0\.1:\d{1,5}", address)
+    return address if here and is_alive(running.get("pid")) else None
 
 
 def service(
@@ -142,7 +163,9 @@ def _sandbox(port: int, options: Sequence[str]) -> Child:
 
 def _web(port: int, env: Environment) -> Child:
     argv = [sys.executable, "-m", "gunicorn", *WEB_ARGUMENTS]
-    return Child("web", argv, {**env, "RINGBACK_OTPGET_API_KEY": None}, ready_url=f"http://127.0.0.1:{port}/readyz")
+    return Child(
+        "web", argv, {**env, "RINGBACK_OTPGET_API_KEY": None}, ready_url=f"http://127.0.0.1:{port}/readyz?workers=true"
+    )
 
 
 def _worker(name: str, env: Environment) -> Child:
@@ -193,12 +216,12 @@ def _key(folder: Path) -> str:
     path = folder / "encryption.key"
     if not path.exists():
         write_private(path, Fernet.generate_key().decode())
-    return path.read_text().strip()
+    return read_private(path).strip()
 
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text().strip()
+        return read_private(path).strip()
     except OSError:
         return ""
 
@@ -254,13 +277,16 @@ def _console(ports: Ports, worker: Child) -> list[str]:
     if not settings.console:
         return []
     store = Store(
-        connect(settings.store_url), Vault(settings.vault_keys), retention=settings.retention, otp_ttl=settings.otp_ttl
+        connect(settings.store_url),
+        Vault(settings.vault_keys, migrating=settings.sealing_migration),
+        retention=settings.retention,
+        otp_ttl=settings.otp_ttl,
     )
     operators = Operators(store)
     try:
         mine = operators.named(HERE) or operators.create(HERE, Role.ADMIN, store.now())
         link = f"{_addresses(ports)['web']}{login_path(operators.link(mine.id))}"
-    except (StoreUnavailable, VaultLocked) as error:
+    except (StoreUnavailable, Unreadable) as error:
         return [f"console:  no login link can be made: {error}"]
     return [f"console:  {link}", "          (logs in once, within 10 minutes; `ringback operator link` makes another)"]
 

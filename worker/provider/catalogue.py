@@ -73,18 +73,19 @@ def _enveloped(product: Product, envelope: Envelope) -> list[Choice | None] | No
 
 def _choice(product: Product, value: Any, key: str) -> Choice | None:
     """One choice: a row of fields, or a text behind its code. A missing name is made up from the code."""
+    shown = _printable(key)
     if isinstance(value, dict):
-        code = next(filter(None, (_code(value.get(name)) for name in product.names["choice"])), _printable(key))
+        code = next(filter(None, (_code(value.get(name)) for name in product.names["choice"])), shown)
         name = _first(value, product.names["name"])
         amount = read_price(_first(value, product.names["price"]))
         count = _first(value, product.names["count"])
         stock = int(count) if _COUNT.fullmatch(count) else None
         return Choice(code, name or f"{_kind(product)} {code}", amount, stock) if code else None
     if isinstance(value, Number):
-        return Choice(_printable(key), _printable(key), read_price(value)) if key else None
-    if isinstance(value, str) and key:
+        return Choice(shown, shown, read_price(value)) if shown else None
+    if isinstance(value, str) and shown:
         name, _, _ = value.rpartition(" - ")
-        return Choice(_printable(key), _printable(name) or _printable(key), read_price(value))
+        return Choice(shown, _printable(name) or shown, read_price(value))
     return None
 
 

@@ -36,6 +36,8 @@ from worker.provider.replies import (
 from worker.provider.transport import Answer, Fresh, Transport
 from worker.provider.wire import Wire
 
+Heard = Callable[[str, str, str], None]
+"""Told of every call: the call, the class of its reply in lower case, and the reason of one without an answer."""
 Observe = Callable[[str, str, str, float], None]
 """Told of every call: the product, the call, the class of its reply in lower case, and the seconds it took."""
 
@@ -74,6 +76,7 @@ class Provider:
         connections: int = 1000,
         counted: Mapping[str, Decimal | None] | None = None,
         observe: Observe | None = None,
+        heard: Heard = lambda _action, _reply, _why: None,
         clock: Callable[[], float] = time.time,
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -90,7 +93,7 @@ class Provider:
         self._status_queries = {name: _around_id(one) for name, one in products.items()}
         self._poll_deadline, self._deadline = poll_deadline, buy_deadline
         self._counted = counted or {}
-        self._observe, self._clock = observe or _ignore, clock
+        self._observe, self._heard, self._clock = observe or _ignore, heard, clock
         # Answers may be cached on the way, so no two queries are alike, not even across restarts.
         self._nonces = itertools.count(time.time_ns())
 
@@ -164,7 +167,9 @@ class Provider:
         started = time.perf_counter()
         answer = await transport.fetch(f"{self._credentials}&{query}&_={next(self._nonces)}", deadline)
         reply = self._read(product, answer, read) if isinstance(answer, Answer) else answer
-        self._observe(product.name, call, type(reply).__name__.lower(), time.perf_counter() - started)
+        kind = type(reply).__name__.lower()
+        self._observe(product.name, call, kind, time.perf_counter() - started)
+        self._heard(call, kind, reply.reason if isinstance(reply, (Unreached, Unclear)) else "")
         return reply
 
     def _read(self, product: Product, answer: Answer, read: Reader[R_co]) -> R_co:

@@ -5,21 +5,28 @@ Client.
 """
 
 from worker.store.asynchronous import AsyncStore, Claim, ServerClock, Tick, Trigger
-from worker.store.blocking import Created, Idempotency, Spot, Store
-from worker.store.codec import Written
+from worker.store.blocking import Created, Idempotency, Record, Spot, Store
+from worker.store.codec import FORMAT, RecordTooNew, Written
 from worker.store.connection import broker_options, connect, connect_async
-from worker.store.vault import Vault, VaultLocked
+from worker.store.vault import Damaged, Place, Unreadable, Unsealed, Vault, VaultLocked
 
 __all__ = [
+    "FORMAT",
     "AsyncStore",
     "Claim",
     "Created",
+    "Damaged",
     "Idempotency",
+    "Place",
+    "Record",
+    "RecordTooNew",
     "ServerClock",
     "Spot",
     "Store",
     "Tick",
     "Trigger",
+    "Unreadable",
+    "Unsealed",
     "Vault",
     "VaultLocked",
     "Written",

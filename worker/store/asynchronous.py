@@ -12,30 +12,29 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 import redis.asyncio
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ReadOnlyError, RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeout
+from redis.exceptions import RedisError
 
 from worker.caller import Caller
 from worker.errors import StoreUnavailable
 from worker.event import Event, EventStatus
 from worker.journal import Entry, line
 from worker.logs import get_logger
+from worker.metrics import NEEDS_A_PERSON
 from worker.order import TERMINAL, Order, Status
 from worker.reading import Reading
 from worker.schedule import ORDER_LANES, REFUSALS_KEPT, Lane, Wake, hold_after
 from worker.store import codec, figures, keys
+from worker.store.answers import meaning
 from worker.store.codec import Written, ms
 from worker.store.jobs import JobQueue
-from worker.store.scripts import source
-from worker.store.vault import Vault, VaultLocked
+from worker.store.scripts import source_of_work
+from worker.store.vault import Unreadable, Vault
 
 log = get_logger(__name__)
 
 T = TypeVar("T")
-PASSING = (RedisConnectionError, RedisTimeout, ReadOnlyError, OSError)
-"""What a store that is restarting, failing over or frozen raises: trying again is the answer."""
-
+PROVIDER_AWAY, PROVIDER_WHY = "provider:away", "provider:why"
+"""Fields of the account: since when the provider cannot be reached, and why."""
 READINGS_KEPT = 604_800
 """Seconds for which the listing of a place is kept that nobody asks for any more."""
 PER_ENDPOINT = 8
@@ -132,7 +131,7 @@ class AsyncStore:
             "redeliver",
         )
         self._jobs = JobQueue(client)
-        self._scripts = {name: client.register_script(source(name)) for name in names}
+        self._scripts = {name: client.register_script(source_of_work(name)) for name in names}
 
     async def _run(self, script: str, script_keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         return await _reached(self._scripts[script](keys=list(script_keys), args=list(arguments)))
@@ -174,11 +173,11 @@ class AsyncStore:
         return [event for i in range(1, len(reply), 3) if (event := self._opened(*reply[i : i + 3])) is not None]
 
     def _opened(self, event_id: bytes, stored: list[bytes], sealed: bytes) -> Event | None:
-        """A claimed event, or None for one sealed with a key that is no longer listed: it must not stop the others."""
+        """A claimed event, or None for one that cannot be opened here: it must not stop the others."""
         try:
             return codec.unpack_event(event_id.decode(), codec.paired(stored), sealed, self._vault)
-        except VaultLocked as locked:
-            log.error("event_locked", event_id=event_id.decode(), why=str(locked))
+        except Unreadable as why:
+            log.error("event_locked", event_id=event_id.decode(), why=str(why))
             return None
 
     # Orders.
@@ -294,6 +293,10 @@ class AsyncStore:
         )
         return [order_id.decode() for order_id in due]
 
+    async def put_off_erasure(self, order_id: str, seconds: float) -> None:
+        """Look at an order for its code's sake so many seconds from now."""
+        await _reached(self._redis.zadd(keys.ERASE, {order_id: ms(self.clock.now() + seconds)}, xx=True))
+
     async def forget_erasure(self, order_id: str) -> None:
         """Take an order off the list of codes to erase."""
         await _reached(self._redis.zrem(keys.ERASE, order_id))
@@ -349,11 +352,26 @@ class AsyncStore:
         """Lift one reason for the pause."""
         await _reached(self._redis.hdel(keys.GATE, reason))
 
-    async def put_reading(self, what: str, value: str | None) -> None:
-        """Store a reading (`worker.reading`); None marks the last good one as stale."""
+    async def provider_went(self, why: str) -> bool:
+        """Note that the provider cannot be reached; True for the first to say so."""
         now = str(ms(self.clock.now()))
-        stored, at, asked_at = keys.reading(what)
-        fields = {asked_at: now} if value is None else {stored: value, at: now, asked_at: now}
+        first = bool(await _reached(self._redis.hsetnx(keys.ACCOUNT, PROVIDER_AWAY, now)))
+        if first:
+            await _reached(self._redis.hset(keys.ACCOUNT, PROVIDER_WHY, why))
+        return first
+
+    async def provider_came(self) -> float | None:
+        """Note that the provider answers: for how many seconds it was away, None when it was not."""
+        since = await _reached(self._redis.hget(keys.ACCOUNT, PROVIDER_AWAY))
+        if since is None or not await _reached(self._redis.hdel(keys.ACCOUNT, PROVIDER_AWAY)):
+            return None
+        return max(0.0, self.clock.now() - int(since) / 1000)
+
+    async def put_reading(self, what: str, value: str | None, why: str = "") -> None:
+        """Store a reading (`worker.reading`); None marks the last good one as stale, with why."""
+        now = str(ms(self.clock.now()))
+        stored, at, asked_at, told, _ = keys.reading(what)
+        fields = {asked_at: now, told: why} | ({} if value is None else {stored: value, at: now})
         held = keys.readings(what)
         await _reached(self._redis.hset(held, mapping=fields))
         if held != keys.ACCOUNT:
@@ -499,6 +517,8 @@ class AsyncStore:
         pipe = self._redis.pipeline(transaction=False)
         for name, amount in counts.items():
             pipe.hincrbyfloat(keys.COUNTERS, name, amount)
+            if amount and name.partition("{")[0] in NEEDS_A_PERSON:
+                pipe.hset(keys.COUNTED_AT, name, ms(self.clock.now()))
         hour, minutes = figures.of_minute(counts, self.clock.now())
         for name, amount in minutes.items():
             pipe.hincrbyfloat(hour, name, amount)
@@ -520,14 +540,11 @@ class AsyncStore:
 async def _reached(call: Awaitable[T]) -> T:
     try:
         return await call
-    except PASSING as error:
-        raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from None
-    except ResponseError as error:
-        if str(error).split(" ")[0] in {"LOADING", "MASTERDOWN", "TRYAGAIN", "BUSY", "MISCONF"}:
-            raise StoreUnavailable(f"the store is not ready ({str(error).split(' ')[0]})") from None
-        raise
-    except RedisError as error:
-        raise StoreUnavailable(f"the store failed ({type(error).__name__})") from None
+    except (RedisError, OSError) as error:
+        known = meaning(error)
+        if known is None:
+            raise
+        raise known from None
 
 
 async def _patiently(call: Callable[[], Awaitable[T]], patience: float) -> T:

@@ -9,14 +9,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 from redis.exceptions import ResponseError
 
 from worker.caller import Caller, Caps
-from worker.errors import NotFound
+from worker.errors import NotFound, StoreFull, StoreReadOnly, StoreTooNew
 from worker.event import Event
+from worker.logs import get_logger
 from worker.order import Order
 from worker.reading import Reading
 from worker.schedule import Lane, Wake
@@ -28,7 +29,11 @@ from worker.store.jobs import Jobs
 from worker.store.operators import Audit, OperatorRecords
 from worker.store.queries import Queries
 from worker.store.scripts import source
-from worker.store.vault import Vault
+from worker.store.vault import Place, Unreadable, Vault
+
+log = get_logger(__name__)
+
+Kept = TypeVar("Kept")
 
 DAY = 86_400
 IDEMPOTENCY_TTL = DAY
@@ -62,6 +67,16 @@ class Created:
     retry_after: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A sealed record as it was read; `field` is "" for one that is a string of its own."""
+
+    key: str
+    field: str
+    place: Place
+    sealed: bytes
+
+
 class Store:
     """All that the web and the command line ask of Redis. Methods raise StoreUnavailable when it cannot be reached."""
 
@@ -84,6 +99,19 @@ class Store:
         self.figures = Figures(client)
         self.queries = Queries(client, self._load_many, self._load_events, retention=retention)
         self.jobs = Jobs(client)
+        self._pause = Script(client, source("pause"))
+        self._reseal = Script(client, source("reseal"))
+        self._adopt_format = Script(client, source("adopt_format"))
+
+    def adopt_format(self) -> None:
+        """Note this version's format of records. Raises StoreTooNew where a newer version has worked."""
+        with suppress(StoreFull, StoreReadOnly), reaching():
+            held = int(self._adopt_format(keys=[keys.FORMAT], args=[codec.FORMAT]))
+            if held > codec.FORMAT:
+                raise StoreTooNew(
+                    f"the store holds records of format {held}, written by a newer version; this one knows up to "
+                    f"{codec.FORMAT}: start the newer version again (docs/upgrading.md)"
+                )
 
     # Orders.
 
@@ -101,7 +129,8 @@ class Store:
         ]  # fmt: skip
         arguments: list[Any] = [
             order.id, caller, codec.pack(order, self._vault), order.id,  # no other write has this name
-            idempotency.body if idempotency else "", self._vault.seal(idempotency.answer) if idempotency else "",
+            idempotency.body if idempotency else "",
+            codec.pack_answer(idempotency.answer, caller, idempotency.key, self._vault) if idempotency else "",
             IDEMPOTENCY_TTL,
             *(_or_none(cap) for cap in (caps.max_in_flight, caps.orders_per_minute, caps.orders_per_day)),
             "" if caps.max_spend_per_day is None else codec.spend_units(caps.max_spend_per_day),
@@ -111,8 +140,8 @@ class Store:
         with reaching():
             reply: list[Any] = self._create(keys=script_keys, args=arguments)
         outcome = reply[0].decode()
-        if outcome == "replay":
-            return Created(outcome, answer=self._vault.open(reply[1]))
+        if outcome == "replay" and idempotency:
+            return Created(outcome, answer=codec.unpack_answer(reply[1], caller, idempotency.key, self._vault))
         reason = reply[1].decode() if len(reply) > 1 else ""
         return Created(outcome, reason=reason, retry_after=int(reply[2]) if len(reply) > 2 else 0)
 
@@ -122,7 +151,9 @@ class Store:
             body, answer = self._redis.hmget(keys.idempotency(caller_id, idempotency.key), "b", "r")
         if body is None:
             return None
-        return Created("replay", self._vault.open(answer)) if body.decode() == idempotency.body else Created("mismatch")
+        if body.decode() != idempotency.body:
+            return Created("mismatch")
+        return Created("replay", codec.unpack_answer(answer, caller_id, idempotency.key, self._vault))
 
     def load(self, order_id: str) -> Order | None:
         """The order, or None when there is none."""
@@ -169,25 +200,57 @@ class Store:
             return Written(self._save(keys=script_keys, args=arguments)[0].decode())
 
     def orders(
-        self, caller_id: str, *, status: str | None, limit: int, before: str | None
+        self,
+        caller_id: str,
+        *,
+        status: str | None,
+        limit: int,
+        before: str | None,
+        skipped: list[str] | None = None,
     ) -> tuple[list[Order], str | None]:
         """A page of a caller's orders, newest first, and the cursor of the next one.
 
-        Raises NotFound for a cursor that is not among them (any more).
+        What cannot be opened is left out; its ids are added to `skipped`. Raises NotFound for a cursor that is not
+        among them (any more).
         """
         return self._page(
             keys.caller(caller_id, "orders"),
             limit,
             before,
-            self._load_many,
+            lambda ids: self._readable(ids, keys.order, self._order, skipped),
             lambda o: status is None or o.status == status,
         )
 
     def _load_many(self, ids: Sequence[str]) -> list[Order | None]:
         return [
-            codec.unpack(order_id, stored, sealed, self._vault) if stored else None
+            self._order(order_id, stored, sealed) if stored else None
             for order_id, (stored, sealed) in zip(ids, self._read([keys.order(one) for one in ids]), strict=True)
         ]
+
+    def _order(self, order_id: str, stored: dict[bytes, bytes], sealed: bytes) -> Order:
+        return codec.unpack(order_id, stored, sealed, self._vault)
+
+    def _event(self, event_id: str, stored: dict[bytes, bytes], sealed: bytes) -> Event:
+        return codec.unpack_event(event_id, stored, sealed, self._vault)
+
+    def _readable(
+        self,
+        ids: Sequence[str],
+        key: Callable[[str], str],
+        opened: Callable[[str, dict[bytes, bytes], bytes], Kept],
+        skipped: list[str] | None,
+    ) -> list[Kept | None]:
+        """What is there and can be opened; one record that cannot must not hide the others."""
+        found: list[Kept | None] = []
+        for one, (stored, sealed) in zip(ids, self._read([key(one) for one in ids]), strict=True):
+            try:
+                found.append(opened(one, stored, sealed) if stored else None)
+            except Unreadable as why:
+                log.error("record_unreadable", record=one, why=str(why))
+                found.append(None)
+                if skipped is not None:
+                    skipped.append(one)
+        return found
 
     def _read(self, names: Sequence[str]) -> list[tuple[dict[bytes, bytes], bytes]]:
         """Hashes, each with the sealed record beside it, as of one moment."""
@@ -203,7 +266,8 @@ class Store:
 
     def load_event(self, event_id: str) -> Event | None:
         """The event, or None when there is none."""
-        return self._load_events([event_id])[0]
+        stored, sealed = self._read([keys.event(event_id)])[0]
+        return self._event(event_id, stored, sealed) if stored else None
 
     def events(
         self,
@@ -214,31 +278,34 @@ class Store:
         limit: int,
         before: str | None,
         type: str | None = None,
+        skipped: list[str] | None = None,
     ) -> tuple[list[Event], str | None]:
         """A page of a caller's events, newest first, and the cursor of the next one.
 
-        Raises NotFound for a cursor that is not among them (any more).
+        What cannot be opened is left out; its ids are added to `skipped`. Raises NotFound for a cursor that is not
+        among them (any more).
         """
 
         def fits(event: Event) -> bool:
             return status in (None, event.status) and type in (None, event.type)
 
         if order is not None:
-            mine = [one for one in self._events_of(order) if one.caller == caller_id and fits(one)]
-            return _cut(mine, limit, before)
+            return _cut(
+                [e for e in self._events_of(order, skipped) if e.caller == caller_id and fits(e)], limit, before
+            )
         return self._page(
             keys.caller(caller_id, "events"),
             limit,
             before,
-            self._load_events,
+            lambda ids: self._readable(ids, keys.event, self._event, skipped),
             fits,
         )
 
-    def _events_of(self, order_id: str) -> list[Event]:
+    def _events_of(self, order_id: str, skipped: list[str] | None) -> list[Event]:
         """An order's events, newest first; they are few."""
         with reaching():
             ids = (self._redis.hget(keys.order(order_id), "e") or b"").split()
-        found = self._load_events([one.decode() for one in reversed(ids)])
+        found = self._readable([one.decode() for one in reversed(ids)], keys.event, self._event, skipped)
         return [event for event in found if event is not None]
 
     def events_after(
@@ -273,10 +340,7 @@ class Store:
         return [(event_id.decode(), int(place)) for event_id, place in found]
 
     def _load_events(self, ids: Sequence[str]) -> list[Event | None]:
-        return [
-            codec.unpack_event(event_id, stored, sealed, self._vault) if stored else None
-            for event_id, (stored, sealed) in zip(ids, self._read([keys.event(one) for one in ids]), strict=True)
-        ]
+        return self._readable(ids, keys.event, self._event, None)
 
     def add_event(self, event: Event) -> None:
         """Owe a webhook that belongs to no order (a ping)."""
@@ -317,6 +381,16 @@ class Store:
         with reaching():
             return codec.reading(what, self._redis.hmget(keys.readings(what), keys.reading(what)))
 
+    def account(self) -> dict[str, str]:
+        """All that is known of the account, field by field (`keys`)."""
+        with reaching():
+            return {k.decode(): v.decode() for k, v in self._redis.hgetall(keys.ACCOUNT).items()}
+
+    def remember(self, what: str, value: str) -> None:
+        """Keep something that was learnt about the account."""
+        with reaching():
+            self._redis.hset(keys.ACCOUNT, what, value)
+
     def request_refresh(self, what: str) -> None:
         """Ask the workers to read something anew."""
         with reaching():
@@ -333,9 +407,9 @@ class Store:
             return codec.details(self._redis.hgetall(keys.PAUSED_ITEMS))
 
     def pause(self, reason: str, details: Mapping[str, Any]) -> None:
-        """Pause buying."""
+        """Pause buying; a full store takes that too."""
         with reaching():
-            self._redis.hset(keys.GATE, reason, json.dumps(details))
+            self._pause(keys=[keys.GATE, keys.NEVER_THERE], args=[reason, json.dumps(details)])
 
     def resume(self, reason: str) -> None:
         """Lift one reason for the pause."""
@@ -353,6 +427,79 @@ class Store:
             if len(lines) < batch:
                 return
             start = "(" + lines[-1][0].decode()
+
+    # Sealed records, all of them.
+
+    def records(self) -> Iterator[Record]:
+        """Every sealed record, each at least once; what is gone meanwhile is passed over."""
+        for key in self._scan(keys.RECORDS):
+            kind, _, name = key.removeprefix(keys.PREFIX).removesuffix(":record").partition(":")
+            with reaching():
+                sealed, caller = self._redis.get(key), self._redis.hget(key.removesuffix(":record"), "c")
+            if sealed is not None:
+                yield Record(key, "", Place(kind, name, name if kind == "caller" else (caller or b"").decode()), sealed)
+        for key in self._scan(keys.ANSWERS):
+            _, _, caller_id, digest = key.split(":")
+            with reaching():
+                sealed = self._redis.hget(key, "r")
+            if sealed is not None:
+                yield Record(key, "r", Place("idempotency", digest, caller_id), sealed)
+
+    def _scan(self, pattern: str) -> Iterator[str]:
+        cursor = 0
+        while True:
+            with reaching():
+                cursor, found = self._redis.scan(cursor, match=pattern, count=500)
+            yield from (key.decode() for key in found)
+            if not cursor:
+                return
+
+    def key_of(self, record: Record) -> str:
+        """The id of the key that a record needs; "clear" or "unbound" for one written before bindings."""
+        return self._vault.key_of(record.sealed)
+
+    def opens(self, record: Record) -> bool:
+        """Whether a record opens here."""
+        try:
+            self._vault.open(record.sealed, record.place)
+        except Unreadable:
+            return False
+        return True
+
+    def reseal(self, record: Record) -> bool:
+        """Seal a record anew with the first key. False when it needs no more: somebody wrote it meanwhile, or it is
+        as it should be. Raises Unreadable.
+        """
+        if self._vault.current(record.sealed):
+            return False
+        sealed = self._vault.seal(self._vault.open(record.sealed, record.place), record.place)
+        with reaching():
+            return bool(self._reseal(keys=[record.key], args=[record.field, record.sealed, sealed]))
+
+    def waiting_records(self) -> Iterator[tuple[str, str]]:
+        """What is still owed or under way, as (kind, id): callers, open orders, webhooks that are due."""
+        for caller_id in self.callers():
+            yield "caller", caller_id
+            with reaching():
+                open_orders = self._redis.zrange(keys.caller(caller_id, "open"), 0, -1)
+            yield from (("order", one.decode()) for one in open_orders)
+        with reaching():
+            due = self._redis.zrange(keys.due(Lane.DELIVER), 0, -1)
+        yield from (("event", one.decode()) for one in due)
+
+    def unreadable(self, waiting: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Those of (kind, id) that cannot be opened here, as (id, why)."""
+        found = []
+        names = [f"{keys.PREFIX}{kind}:{one}" for kind, one in waiting]
+        for (kind, one), (stored, sealed) in zip(waiting, self._read(names), strict=True):
+            try:
+                if stored and kind == "caller":
+                    codec.unpack_caller(one, int(stored[b"v"]), sealed, self._vault)
+                elif stored:
+                    (self._order if kind == "order" else self._event)(one, stored, sealed)
+            except Unreadable as why:
+                found.append((one, str(why)))
+        return found
 
     # Health.
 
@@ -421,6 +568,11 @@ class Store:
         """The counters of all workers, summed."""
         with reaching():
             return {k.decode(): float(v) for k, v in self._redis.hgetall(keys.COUNTERS).items()}
+
+    def counted_at(self) -> dict[str, float]:
+        """When what needs a person was last counted, in epoch seconds."""
+        with reaching():
+            return {k.decode(): int(v) / 1000 for k, v in self._redis.hgetall(keys.COUNTED_AT).items()}
 
     # Callers.
 
@@ -494,7 +646,7 @@ def _cut(events: list[Event], limit: int, before: str | None) -> tuple[list[Even
 _INFO = frozenset(
     (
         "version aof_enabled appendfsync aof_last_write_status rdb_last_bgsave_status "
-        "maxmemory maxmemory_policy used_memory"
+        "maxmemory maxmemory_policy used_memory role"
     ).split()
 )
 

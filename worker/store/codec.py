@@ -1,25 +1,43 @@
-"""Orders and events as the store keeps them: what scripts need stands open, everything else is sealed JSON."""
+"""Orders and events as the store keeps them: what scripts need stands open, everything else is sealed JSON.
+
+A record says by which format it was written (an attempt goes by its event's). Fields and words that this version does
+not know are kept and written back, so that two versions may work on one store (docs/upgrading.md).
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from worker.caller import Caller, Caps, Secret
 from worker.event import Attempt, Event, EventStatus
 from worker.operator import Operator, Role
 from worker.order import Ending, ErrorCode, Order, Purchase, Settlement, Status
-from worker.reading import Reading
+from worker.reading import PROVIDER_UNREACHABLE, Reading
 from worker.schedule import ORDER_LANES, Lane, Wake
 from worker.store import keys
-from worker.store.vault import Vault
+from worker.store.vault import Damaged, Place, Unreadable, Vault
 
-_DEFAULTS = {f.name: f.default for f in fields(Order)}
-_ENUMS: dict[str, type[Any]] = {
+FORMAT = 2
+"""The format of the records that this version writes, and the newest that it reads.
+
+1 had no number and was bound to no place. A further field or word is no new format: readers keep what they do not know.
+"""
+
+T = TypeVar("T")
+Word = TypeVar("Word", bound=StrEnum)
+
+
+class RecordTooNew(Unreadable):
+    """A record was written by a newer version, in a format that this one does not know."""
+
+
+_DEFAULTS = {f.name: f.default for f in fields(Order) if f.name != "beyond"}
+_ENUMS: dict[str, type[StrEnum]] = {
     "status": Status,
     "settlement": Settlement,
     "error": ErrorCode,
@@ -57,16 +75,17 @@ def pack(order: Order, vault: Vault) -> bytes:
         if name not in _OUTSIDE and (value := getattr(order, name)) != _DEFAULTS[name] and value not in ({}, ())
     }
     if order.purchase is not None:
-        record["purchase"] = {name: value for name, value in asdict(order.purchase).items() if value is not None}
-    return vault.seal(_dumped(record))
+        record["purchase"] = {name: value for name, value in _fields(order.purchase).items() if value is not None}
+    return _sealed(record | dict(order.beyond), vault, Place("order", order.id, order.caller))
 
 
 def unpack(order_id: str, stored: Mapping[bytes, bytes], sealed: bytes, vault: Vault) -> Order:
     """An order from its hash and its sealed record."""
-    record = json.loads(vault.open(sealed))
+    caller = stored[b"c"].decode()
+    record = _opened(sealed, vault, Place("order", order_id, caller))
     for name, enum in _ENUMS.items():
         if record.get(name) is not None:
-            record[name] = enum(record[name])
+            record[name] = word(enum, record[name])
     for name in _AMOUNTS:
         if name in record:
             record[name] = Decimal(record[name])
@@ -75,83 +94,136 @@ def unpack(order_id: str, stored: Mapping[bytes, bytes], sealed: bytes, vault: V
     if "purchase" in record:
         record["purchase"] = _unpack_purchase(record["purchase"])
     record.setdefault("item", {})
-    return Order(
-        id=order_id,
-        caller=stored[b"c"].decode(),
-        status=Status(stored[b"s"].decode()),
-        version=int(stored[b"v"]),
-        **record,
-    )
+    status = word(Status, stored[b"s"].decode())
+    return _made(Order, record, id=order_id, caller=caller, status=status, version=int(stored[b"v"]))
 
 
 def _unpack_purchase(stored: dict[str, Any]) -> Purchase:
-    price = stored.pop("price", None)
-    return Purchase(**stored, price=None if price is None else Decimal(price))
+    price = stored.get("price")
+    return _made(Purchase, stored, price=None if price is None else Decimal(price))
 
 
 def pack_event(event: Event, vault: Vault) -> bytes:
     """The sealed part of an event's record: its address, body and attempts (an answer may echo the code)."""
-    record = {
+    record: dict[str, Any] = {
         "url": event.url,
         "body": event.body.decode(),
         "created_at": event.created_at,
         "tries": event.tries,
         "due_at": event.due_at,
-        "attempts": [asdict(attempt) for attempt in event.attempts],
+        "attempts": [_fields(attempt) for attempt in event.attempts],
     }
-    return vault.seal(_dumped(record))
+    return _sealed(record | dict(event.beyond), vault, Place("event", event.id, event.caller))
 
 
 def unpack_event(event_id: str, stored: Mapping[bytes, bytes], sealed: bytes, vault: Vault) -> Event:
     """An event from its hash and its sealed record."""
-    record = json.loads(vault.open(sealed))
-    return Event(
-        id=event_id,
-        type=stored[b"t"].decode(),
-        caller=stored[b"c"].decode(),
-        order=stored[b"o"].decode() or None,
-        status=EventStatus(stored[b"s"].decode()),
-        version=int(stored[b"v"]),
-        sequence=int(stored[b"q"]),
-        url=record["url"],
-        body=record["body"].encode(),
-        created_at=record["created_at"],
-        tries=record["tries"],
-        due_at=record["due_at"],
-        attempts=tuple(Attempt(**attempt) for attempt in record["attempts"]),
-    )
+    caller = stored[b"c"].decode()
+    record = _opened(sealed, vault, Place("event", event_id, caller))
+    record["body"] = record["body"].encode()
+    record["attempts"] = tuple(_made(Attempt, attempt) for attempt in record["attempts"])
+    return _made(
+        Event, record, id=event_id, type=stored[b"t"].decode(), caller=caller, order=stored[b"o"].decode() or None,
+        status=word(EventStatus, stored[b"s"].decode()), version=int(stored[b"v"]), sequence=int(stored[b"q"]),
+    )  # fmt: skip
 
 
 def pack_caller(caller: Caller, vault: Vault) -> bytes:
     """A caller's sealed record; its id and its version stand outside."""
-    record = asdict(caller)
+    record = _fields(caller) | {
+        "secrets": [_fields(secret) for secret in caller.secrets],
+        "caps": _fields(caller.caps),
+    }
     del record["id"], record["version"]
-    return vault.seal(_dumped(record))
+    return _sealed(record, vault, _place_of(caller.id))
 
 
 def unpack_caller(caller_id: str, version: int, sealed: bytes, vault: Vault) -> Caller:
     """A caller from its sealed record."""
-    record = json.loads(vault.open(sealed))
-    secrets = tuple(Secret(**one) for one in record.pop("secrets"))
-    return Caller(id=caller_id, version=version, secrets=secrets, caps=_unpack_caps(record.pop("caps")), **record)
+    record = _opened(sealed, vault, _place_of(caller_id))
+    record["secrets"] = tuple(_made(Secret, one) for one in record["secrets"])
+    record["caps"] = _unpack_caps(record["caps"])
+    return _made(Caller, record, id=caller_id, version=version)
 
 
 def _unpack_caps(stored: dict[str, Any]) -> Caps:
-    spend = stored.pop("max_spend_per_day", None)
-    return Caps(**stored, max_spend_per_day=None if spend is None else Decimal(spend))
+    spend = stored.get("max_spend_per_day")
+    return _made(Caps, stored, max_spend_per_day=None if spend is None else Decimal(spend))
+
+
+def _place_of(caller_id: str) -> Place:
+    return Place("caller", caller_id, caller_id)
 
 
 def pack_operator(operator: Operator, vault: Vault) -> bytes:
     """An operator's sealed record; its id and its version stand outside."""
-    record = asdict(operator)
+    record = _fields(operator)
     del record["id"], record["version"]
-    return vault.seal(_dumped(record))
+    return _sealed(record, vault, Place("operator", operator.id, ""))
 
 
-def unpack_operator(operator_id: str, version: int, sealed: bytes, vault: Vault) -> Operator:
+def unpack_operator(operator_id: str, version: int, sealed: bytes | None, vault: Vault) -> Operator:
     """An operator from its sealed record."""
-    record = json.loads(vault.open(sealed))
-    return Operator(id=operator_id, version=version, role=Role(record.pop("role")), **record)
+    record = _opened(sealed, vault, Place("operator", operator_id, ""))
+    record["role"] = word(Role, record["role"])
+    return _made(Operator, record, id=operator_id, version=version)
+
+
+def pack_answer(answer: bytes, caller_id: str, key: str, vault: Vault) -> bytes:
+    """The first answer to an idempotency key (its digest), sealed."""
+    return vault.seal(answer, Place("idempotency", key, caller_id))
+
+
+def unpack_answer(sealed: bytes, caller_id: str, key: str, vault: Vault) -> bytes:
+    """The first answer to an idempotency key."""
+    return vault.open(sealed, Place("idempotency", key, caller_id))
+
+
+def word(kind: type[Word], text: str) -> Word:
+    """A word of ours, or one of tomorrow's: equal to none that is known here, and written back as it was."""
+    try:
+        return kind(text)
+    except ValueError:
+        unknown = str.__new__(kind, text)
+        unknown._name_, unknown._value_ = text, text
+        return unknown
+
+
+_NAMES: Mapping[Any, tuple[str, ...]] = {
+    kind: tuple(one.name for one in fields(kind) if one.name != "beyond")
+    for kind in (Order, Event, Attempt, Caller, Caps, Secret, Purchase, Operator)
+}
+
+
+def _made(kind: Callable[..., T], record: Mapping[str, Any], **outside: Any) -> T:
+    """A value from its record; what this version does not know of it goes along as `beyond`."""
+    names = _NAMES[kind]
+    known = {name: value for name, value in record.items() if name in names}
+    beyond = {name: value for name, value in record.items() if name not in names}
+    return kind(**(known | outside), beyond=beyond)
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """A value's fields as they are written, those beyond this version among them."""
+    return {name: getattr(value, name) for name in _NAMES[type(value)]} | dict(value.beyond)
+
+
+def _sealed(record: Mapping[str, Any], vault: Vault, place: Place) -> bytes:
+    return vault.seal(_dumped({"format": FORMAT, **record}), place)
+
+
+def _opened(sealed: bytes | None, vault: Vault, place: Place) -> dict[str, Any]:
+    """A record as its writer knew it. Raises Unreadable."""
+    if sealed is None:
+        raise Damaged("a stored record is missing")
+    try:
+        record: dict[str, Any] = json.loads(vault.open(sealed, place))
+    except (ValueError, RecursionError):
+        raise Damaged("a stored record is no JSON") from None
+    written = record.pop("format", 1)
+    if written > FORMAT:
+        raise RecordTooNew(f"a stored record has format {written}, and this version reads up to {FORMAT}")
+    return record
 
 
 def caller_call(before: Caller | None, after: Caller, vault: Vault) -> tuple[list[str], list[Any]]:
@@ -254,12 +326,14 @@ def _spent_key(before: Order, after: Order) -> str:
 
 def reading(what: str, stored: Sequence[bytes | None]) -> Reading:
     """A reading from its value, its moment and the moment of the last attempt (`keys.reading`)."""
-    value, at, asked_at = stored
+    value, at, asked_at, why, away = stored
+    told = PROVIDER_UNREACHABLE if away is not None else (why or b"").decode()
     return Reading(
         what,
         value.decode() if value is not None else None,
         int(at) / 1000 if at is not None else None,
         int(asked_at) / 1000 if asked_at is not None else None,
+        told,
     )
 
 

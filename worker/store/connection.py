@@ -21,6 +21,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from worker.errors import StoreUnavailable
+from worker.store.answers import meaning
 
 WORKER_LIMITS = {
     "socket_timeout": 5.0,
@@ -113,7 +114,7 @@ def reaching() -> Iterator[None]:
     try:
         yield
     except (RedisError, OSError) as error:
-        raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from None
+        raise meaning(error) or StoreUnavailable(f"the store failed ({type(error).__name__})") from None
 
 
 def _is_sentinel(url: str) -> bool:

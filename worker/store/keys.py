@@ -1,5 +1,6 @@
 """The dictionary of Redis keys. Only `worker.store` knows them; scores are milliseconds of the server's clock.
 
+rb:format                int   the newest format of records that a version has written here
 rb:order:<id>            hash  v version · s status · c caller · a activation · k cancel_at · w writer · e event ids
 rb:order:<id>:record     str   its sealed record; beside the hash, so that the hash stays small enough for a list pack
 rb:order:<id>:missing    int   "no such activation" answers in a row
@@ -39,12 +40,13 @@ rb:gate                  hash  why buying is paused: reason → JSON
 rb:gate:items            hash  items that are paused for want of money: item → JSON
 rb:trial:<item>          str   one order tries a paused item
 rb:limit                 hash  hold · rate · since · next · others: the provider's limiter
-rb:account               hash  balance, servers:<type>, countries:<type>, each with …:at and …:asked
+rb:account               hash  balance, servers:<type>, countries:<type>, each with …:at, …:asked, …:why
+                               provider:away, provider:why · price
 rb:account:<reading>     hash  the same of a listing of services, for a week
 rb:refresh_requests      hash  readings of the account that somebody asked for
 rb:clock                 str   the worker whose clock ticks;  rb:clock:tick  ms of the last tick
 rb:chores                hash  chore → ms when it is next due
-rb:counters              hash  counters of all workers, summed
+rb:counters              hash  counters of all workers, summed;  rb:counters:at  hash  counter → ms of its last count
 rb:journal               stream  every intent, purchase, cancel, finish and refund
 rb:orders:<status>       zset  the orders in a state, by creation
 rb:orders:doubtful       zset  orders whose money is in doubt, since when
@@ -79,6 +81,7 @@ REFRESH_REQUESTS = PREFIX + "refresh_requests"
 COUNTERS = PREFIX + "counters"
 TURNS = PREFIX + "turns"
 TURN_STATE = PREFIX + "turns:callers"
+COUNTED_AT = PREFIX + "counters:at"
 CLOCK = PREFIX + "clock"
 TICK = PREFIX + "clock:tick"
 CHORES = PREFIX + "chores"
@@ -89,6 +92,12 @@ DOUBTFUL = PREFIX + "orders:doubtful"
 JOBS = PREFIX + "jobs"
 OPEN_JOBS = PREFIX + "jobs:open"
 RECONCILIATION = PREFIX + "reconciliation"
+FORMAT = PREFIX + "format"
+NEVER_THERE = PREFIX + "never_there"
+RECORDS = f"{PREFIX}*:record"
+"""A pattern of all sealed records but those of idempotency keys."""
+ANSWERS = f"{PREFIX}idem:*"
+"""A pattern of the records of idempotency keys."""
 
 
 def order(order_id: str) -> str:
@@ -112,8 +121,10 @@ def readings(what: str) -> str:
 
 
 def reading(what: str) -> list[str]:
-    """The fields of a reading in its hash: its value, its moment, and the moment of the last attempt."""
-    return [what, f"{what}:at", f"{what}:asked"]
+    """The fields of a reading in its hash: its value, its moment, the last attempt's and why that failed; and since
+    when the provider cannot be reached.
+    """
+    return [what, f"{what}:at", f"{what}:asked", f"{what}:why", "provider:away"]
 
 
 def missing(order_id: str) -> str:

@@ -64,7 +64,7 @@ class Sender:
         except TimeoutError:
             return "timeout" if seen.connected else "connect_timeout"
         except CallbackRefused as refusal:
-            return "dns" if refusal.code is Refusal.unresolvable else refusal.code.value
+            return "dns" if refusal.code is Refusal.UNRESOLVABLE else refusal.code.value
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return _word(error)
         return None
@@ -86,7 +86,7 @@ class Sender:
 
     def _outcome(self, error: str | None, seen: _Seen, duration: float) -> Outcome:
         decision = verdict(seen.status, error)
-        wait = None if decision is Verdict.delivered else retry_after.read(seen.retry_after, self._clock())
+        wait = None if decision is Verdict.DELIVERED else retry_after.read(seen.retry_after, self._clock())
         return Outcome(decision, seen.status, error, duration, excerpt(bytes(seen.answer)), wait)
 
 
@@ -118,7 +118,7 @@ async def _read(answer: aiohttp.ClientResponse, seen: _Seen) -> None:
 
 
 _WORDS: tuple[tuple[type[BaseException], str], ...] = (
-    (Blocked, Refusal.blocked_address.value),
+    (Blocked, Refusal.BLOCKED_ADDRESS.value),
     (EndlessHead, "endless_head"),
     (aiohttp.ClientConnectorDNSError, "dns"),
     (aiohttp.ClientSSLError, "tls"),

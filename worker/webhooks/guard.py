@@ -61,7 +61,7 @@ class Guard:
         """All of the judgement that needs no look-up. Raises CallbackRefused."""
         where = target.read(url)
         if where.scheme == "http" and not self._allow_http:
-            raise CallbackRefused(Refusal.not_https, "must use https")
+            raise CallbackRefused(Refusal.NOT_HTTPS, "must use https")
         if where.literal:
             self._judge([where.host], where.port)
         return where
@@ -91,9 +91,9 @@ class Guard:
         if not found:
             raise _unresolvable()
         if not all(map(self.allows, found)):
-            raise CallbackRefused(Refusal.blocked_address, NOT_PUBLIC)
+            raise CallbackRefused(Refusal.BLOCKED_ADDRESS, NOT_PUBLIC)
         if port not in self._ports and not all(map(self._exempt, found)):
-            raise CallbackRefused(Refusal.port, f"names a port that is not one of {sorted(self._ports)}")
+            raise CallbackRefused(Refusal.PORT, f"names a port that is not one of {sorted(self._ports)}")
         return list(found)
 
     def _exempt(self, address: str | Address) -> bool:
@@ -101,7 +101,7 @@ class Guard:
 
 
 def _unresolvable() -> CallbackRefused:
-    return CallbackRefused(Refusal.unresolvable, "has a host that does not resolve")
+    return CallbackRefused(Refusal.UNRESOLVABLE, "has a host that does not resolve")
 
 
 def guard_of(settings: Settings) -> Guard:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 
+from worker.compact_json import ascii_json, text_json
 from worker.order import ADDRESS_ERASED, OTP_ERASED, rfc3339
 
 _ERASED = {"otp": OTP_ERASED, "address": ADDRESS_ERASED}
@@ -47,12 +49,35 @@ def without_personal(body: bytes) -> bytes:
     return _compact(message)
 
 
+def spellings(code: str) -> re.Pattern[str]:
+    """Finds a code as receivers echo it: to the letter, with or without separators, or URL-encoded.
+
+    Of a longer text (some codes come as the whole message) also its groups of digits are found.
+    """
+    groups = [one for one in re.findall(r"\d(?:[ .\-]?\d)*", code) if sum(map(str.isdigit, one)) >= SHORTEST_CODE]
+    short = [code] if len(code) <= LONGEST_CODE else []
+    return re.compile("|".join([re.escape(code), *(_spelled(one) for one in (*short, *groups))]), re.IGNORECASE)
+
+
+SHORTEST_CODE, LONGEST_CODE = 4, 64
+"""Digits from which a group of them counts as a code of its own, and characters up to which a text is looked for as a
+code: a longer one is a message, and found to the letter.
+"""
+_BETWEEN = r"(?:[\s._\-+]|%20|%2[bBdDeE]|%5[fF]|&nbsp;|&#32;|\\u00a0|\u00a0|\u2011)*"
+
+
+def _spelled(code: str) -> str:
+    """A pattern of a code's letters and digits, each plain or percent-encoded, with any separators between them."""
+    letters = [one for one in code if one.isalnum()] or list(code)
+    return _BETWEEN.join(f"(?:{re.escape(one)}|{_percent(one)})" for one in letters)
+
+
+def _percent(letter: str) -> str:
+    return "".join(f"%{byte:02x}" for byte in letter.encode("utf-8", "surrogatepass"))
+
+
 def _compact(value: object) -> bytes:
     try:
-        return _dumped(value, ascii=False).encode()
+        return text_json(value).encode()
     except UnicodeEncodeError:  # half a surrogate pair, which JSON can spell and UTF-8 cannot
-        return _dumped(value, ascii=True).encode()
-
-
-def _dumped(value: object, *, ascii: bool) -> str:
-    return json.dumps(value, ensure_ascii=ascii, allow_nan=False, separators=(",", ":"))
+        return ascii_json(value).encode()

@@ -16,13 +16,13 @@ _REFUSALS = frozenset(map(str, Refusal))
 class Verdict(StrEnum):
     """What follows from an attempt."""
 
-    delivered = "delivered"
+    DELIVERED = "delivered"
     """2xx, and the whole answer came in time: acknowledged."""
-    retry = "retry"
+    RETRY = "retry"
     """Anything else that may go better later."""
-    gone = "gone"
+    GONE = "gone"
     """410: the receiver wants no more of this event."""
-    refused = "refused"
+    REFUSED = "refused"
     """The guard let nothing out. Worth another try: what a name resolves to may change."""
 
 
@@ -46,12 +46,12 @@ class Outcome:
 def verdict(status: int | None, error: str | None) -> Verdict:
     """An answer counts only if it came whole; then its status decides. A refusal's code is an error too."""
     if error in _REFUSALS:
-        return Verdict.refused
+        return Verdict.REFUSED
     if error is not None or status is None:
-        return Verdict.retry
+        return Verdict.RETRY
     if status == 410:
-        return Verdict.gone
-    return Verdict.delivered if 200 <= status <= 299 else Verdict.retry
+        return Verdict.GONE
+    return Verdict.DELIVERED if 200 <= status <= 299 else Verdict.RETRY
 
 
 def excerpt(answer: bytes) -> str:

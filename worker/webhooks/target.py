@@ -26,15 +26,15 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 class Refusal(StrEnum):
     """Why no webhook may go to a callback: a stable word for programs."""
 
-    bad_url = "bad_url"
-    too_long = "too_long"
-    not_https = "not_https"
-    credentials = "credentials"
-    fragment = "fragment"
-    bad_host = "bad_host"
-    port = "port"
-    unresolvable = "unresolvable"
-    blocked_address = "blocked_address"
+    BAD_URL = "bad_url"
+    TOO_LONG = "too_long"
+    NOT_HTTPS = "not_https"
+    CREDENTIALS = "credentials"
+    FRAGMENT = "fragment"
+    BAD_HOST = "bad_host"
+    PORT = "port"
+    UNRESOLVABLE = "unresolvable"
+    BLOCKED_ADDRESS = "blocked_address"
 
 
 class CallbackRefused(Exception):
@@ -70,33 +70,33 @@ def read(url: str) -> Target:
     """The parts of a callback's URL. Raises CallbackRefused."""
     match = _URL.fullmatch(_plain(url))
     if match is None:
-        raise CallbackRefused(Refusal.bad_url, "is not a URL of the form https://host/path")
+        raise CallbackRefused(Refusal.BAD_URL, "is not a URL of the form https://host/path")
     scheme = match["scheme"].lower()
     if scheme not in DEFAULT_PORTS:
-        raise CallbackRefused(Refusal.not_https, "must use https")
+        raise CallbackRefused(Refusal.NOT_HTTPS, "must use https")
     host, literal, port = _authority(match["authority"])
     return Target(scheme, host, port or DEFAULT_PORTS[scheme], _resource(match["resource"]), literal)
 
 
 def _plain(url: str) -> str:
     if len(url) > MAX_LENGTH:
-        raise CallbackRefused(Refusal.too_long, f"must be at most {MAX_LENGTH} characters long")
+        raise CallbackRefused(Refusal.TOO_LONG, f"must be at most {MAX_LENGTH} characters long")
     if not _PLAIN.fullmatch(url):
-        raise CallbackRefused(Refusal.bad_url, "may hold visible ASCII only, and no backslash")
+        raise CallbackRefused(Refusal.BAD_URL, "may hold visible ASCII only, and no backslash")
     if "#" in url:
-        raise CallbackRefused(Refusal.fragment, "has a fragment, which no server would ever see")
+        raise CallbackRefused(Refusal.FRAGMENT, "has a fragment, which no server would ever see")
     return url
 
 
 def _authority(text: str) -> tuple[str, bool, int | None]:
     if "@" in text:
-        raise CallbackRefused(Refusal.credentials, "holds a user name or password")
+        raise CallbackRefused(Refusal.CREDENTIALS, "holds a user name or password")
     match = _AUTHORITY.fullmatch(text)
     if match is None:
         raise _bad_host()
     port = int(match["port"]) if match["port"] else None
     if port is not None and port > 65535:
-        raise CallbackRefused(Refusal.port, "names a port over 65535")
+        raise CallbackRefused(Refusal.PORT, "names a port over 65535")
     if match["six"]:
         return _v6(match["six"]), True, port
     return *_name(match["name"].lower()), port
@@ -136,6 +136,6 @@ def _resource(text: str) -> str:
 
 def _bad_host() -> CallbackRefused:
     return CallbackRefused(
-        Refusal.bad_host,
+        Refusal.BAD_HOST,
         "has a host that is neither a plain name (xn-- for international ones) nor a plain address",
     )

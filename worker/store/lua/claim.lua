@@ -2,7 +2,7 @@
 -- out, so whoever drops it costs one round. An order whose deadline comes before its next poll moves on to `settle`.
 -- In `buy` what is due gets a turn among the callers first, and the first turns are claimed.
 -- Under a cap cancels go before polls, and polls before purchases; but of five calls one may be a purchase.
--- Needs turns.lua.
+-- Needs rate.lua, turns.lua.
 -- KEYS 1 the lane's due set · 2 due:settle · 3 hints · 4 limit · 5 due:poll · 6 turns
 -- ARGV 1 lane · 2 most · 3 ms until it is due again · 4 cap on calls per second ("" = none)
 -- Returns { now ms, ms between two calls (0 = at once), ms until the first, then per entry: id [, activation for polls] }
@@ -12,14 +12,8 @@ local lane, most, again = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 if tonumber(redis.call("GET", KEYS[3]) or "0") > 0 then redis.call("DECR", KEYS[3]) end
 
 local limit = redis.call("HMGET", KEYS[4], "hold", "rate", "since", "next", "others")
-local hold, since = tonumber(limit[1] or "0"), tonumber(limit[3] or "0")
-local rate = tonumber(limit[2] or "0")
-if rate > 0 then
-  -- Additive increase: a thirtieth of the halved rate, and at least half a call, a second; forgotten after five minutes.
-  if now - since > 300000 then rate = 0 else rate = rate + math.max(0.5, rate / 30) * (now - since) / 1000 end
-end
-local cap = tonumber(ARGV[4])
-if cap and (rate == 0 or cap < rate) then rate = cap end
+local hold = tonumber(limit[1] or "0")
+local rate = calls_per_second(now, tonumber(limit[2] or "0"), tonumber(limit[3] or "0"), tonumber(ARGV[4]))
 if lane ~= "settle" and hold > now then
   if lane == "buy" then return { now, 0, 0 } end
   -- Nobody is polled until the hold ends, but it keeps no order from its deadline.

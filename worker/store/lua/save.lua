@@ -95,7 +95,7 @@ if ARGV[place] then
   for i = place, #ARGV, 2 do told[ARGV[i]] = ARGV[i + 1] end
   -- The order knows its own lines, and the day what it cost: nobody has to walk the journal for either.
   redis.call("HSET", KEYS[1], "j:" .. written, told.kind)
-  local day, sum = "rb:money:" .. math.floor(now / 86400000), told.kind .. "|" .. caller .. "|" .. (told.product or "cheap")
+  local day, sum = "rb:money:" .. math.floor(now / 86400000), told.kind .. "|" .. caller .. "|" .. told.product
   redis.call("HINCRBY", day, sum, 1)
   if told.price then redis.call("HINCRBYFLOAT", day, sum .. "|pkr", told.price) end
   redis.call("EXPIRE", day, 7776000)
