@@ -14,3 +14,4 @@ $compile --extra dev -c requirements/runtime.txt pyproject.toml requirements/run
 if [ -f requirements/bench.in ]; then
     $compile -c requirements/dev.txt requirements/bench.in -o requirements/bench.txt "$@"
 fi
+$compile requirements/generators.in -o requirements/generators.txt "$@"

@@ -7,8 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 import redis
+from hypothesis import settings
 
 pytest.register_assert_rewrite("tests.store_conformance")
+
+settings.register_profile("ringback", deadline=None)  # no test looks at the time
+settings.load_profile("ringback")
 
 
 @pytest.fixture(scope="session")

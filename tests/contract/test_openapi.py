@@ -131,12 +131,13 @@ def test_every_error_is_a_described_problem(described):
             errors = {code: told for code, told in operation["responses"].items() if code >= "400"}
             assert not path.startswith("/v1") or {"401", "405", "413", "422", "429", "500", "503"} <= set(errors)
             for told in errors.values():
-                assert list(told["content"]) == ["application/problem+json"]
+                response = described["components"]["responses"][told["$ref"].rpartition("/")[2]]
+                assert list(response["content"]) == ["application/problem+json"]
 
 
 def test_every_reference_leads_somewhere(described):
-    """No schema refers to one that is not there."""
-    known = {f"#/components/schemas/{name}" for name in described["components"]["schemas"]}
+    """Nothing refers to what is not there."""
+    known = {f"#/components/{part}/{name}" for part, named in described["components"].items() for name in named}
     assert set(_references(described)) <= known
 
 

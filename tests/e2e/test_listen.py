@@ -103,7 +103,7 @@ class Terminal:
 def stack(real_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack whose provider sends codes at once."""
     for stack in running_stack(tmp_path_factory.mktemp("listen")):
-        stack.provider.configure(stories=True, story_pace=0.2)
+        stack.provider.configure(code_after=0.2)
         yield stack
 
 
@@ -117,7 +117,7 @@ class Puller:
 
     def order(self) -> dict[str, Any]:
         """An order that ends with a code, once it has."""
-        answer = self.api.post("/v1/orders", json={"server": "story-otp", "type": "1"})
+        answer = self.api.post("/v1/orders", json={"server": "1", "type": "1"})
         assert answer.status_code == 202, answer.text
         order = answer.json()
         wait_for(lambda: self._ended(order["id"]), PATIENCE, "the order's end")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 
 import ringback
 from ringback import testing
+from tests.conftest import must_be_real
 from worker.local.processes import is_alive, port_is_free
 from worker.local.receiver import Receiver
 
@@ -23,6 +25,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.e2e, pytest.mark.slow]
 
 README = Path(__file__).parents[2] / "README.md"
 PAGE = Path(__file__).parents[2] / "docs" / "client.md"
+QUICKSTART = Path(__file__).parents[2] / "docs" / "quickstart.md"
 PATIENCE = 60.0
 """Seconds for what takes a few: a bound, not a measure."""
 
@@ -66,12 +69,32 @@ def environment(service: testing.Service) -> dict[str, str]:
     return {**os.environ, "RINGBACK_URL": service.url, "RINGBACK_API_KEY": service.api_key}
 
 
-@pytest.mark.parametrize(("page", "name"), [(README, "order.py"), (PAGE, "order_async.py")])
+@pytest.mark.parametrize(
+    ("page", "name"), [(README, "order.py"), (PAGE, "order_async.py"), (QUICKSTART, "quickstart.py")]
+)
 def test_the_lines_on_the_pages_print_a_code(ringback_service, ringback_client, page, name):
     """The README's five lines, and the same ones that await, place an order and print its code."""
     done = subprocess.run(
         [sys.executable, "-c", example(page, name)],
         env=environment(ringback_service), capture_output=True, text=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (latest,) = ringback_client.orders.list(limit=1)
+    assert done.stdout.strip() == latest.otp
+
+
+@pytest.mark.parametrize(("name", "program"), [("quickstart.sh", "sh"), ("quickstart.mjs", "node")])
+def test_quick_starts_print_a_code(ringback_service, ringback_client, tmp_path, name, program):
+    """In a shell and in JavaScript, as they stand on the page: an order, and the code that it came to."""
+    found = shutil.which(program)
+    if found is None:
+        (pytest.fail if must_be_real() else pytest.skip)(f"install {program}")
+    block = re.search(rf"^```\w+ {re.escape(name)}\n(.*?)^```$", QUICKSTART.read_text(), re.DOTALL | re.MULTILINE)
+    assert block
+    (tmp_path / name).write_text(block[1])
+    done = subprocess.run(
+        [found, tmp_path / name], env=environment(ringback_service), capture_output=True, text=True, timeout=PATIENCE,
+        check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (latest,) = ringback_client.orders.list(limit=1)

@@ -303,6 +303,27 @@ def test_redelivery_of_many_says_how_many_first_and_is_worked_off(console: Conso
     assert audit(console) == [("alice", "redeliver_many", "status exhausted, error 500", "2 webhooks")]
 
 
+def test_a_webhook_that_cannot_be_opened_holds_up_no_other_redelivery(console: Console, operator: Visitor):
+    """It is counted as left out, and the job ends."""
+    events = [console.events(console.waiting())[0] for _ in range(2)]
+    for event in events:
+        console.attempt(event, 500, final=True)
+    operator.post("/console/webhooks/redeliver", status="exhausted")
+    console.store._redis.set(f"rb:event:{events[0].id}:record", b"damaged")
+    assert console.work_jobs() == 1
+    job = console.store.jobs.newest()[0]
+    assert (job.state, job.done, job.skipped) == ("done", 1, 1)
+
+
+def test_an_order_that_cannot_be_opened_hides_no_other(console: Console, operator: Visitor):
+    """The list shows those that open."""
+    damaged, whole = console.waiting(), console.waiting()
+    console.store._redis.set(f"rb:order:{damaged.id}:record", b"damaged")
+    page = operator.page("/console/orders")
+    assert whole.id in page
+    assert damaged.id not in page
+
+
 def test_redelivery_of_many_can_be_stopped(console: Console, operator: Visitor):
     """What is stopped is not worked off."""
     console.attempt(console.events(console.waiting())[0], 500, final=True)

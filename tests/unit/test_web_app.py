@@ -283,7 +283,7 @@ def _gone(*_args):
 
 
 def test_page_needs_nothing_from_elsewhere(anyone):
-    """The page for people runs no script and loads nothing from another host."""
+    """The page for people loads nothing from another host, and no script but its own file."""
     found: list[tuple[str, str | None]] = []
 
     class Links(HTMLParser):
@@ -292,9 +292,64 @@ def test_page_needs_nothing_from_elsewhere(anyone):
 
     page = anyone.get("/docs").text
     Links().feed(page)
-    assert "<script" not in page
+    assert re.findall(r"<script[^>]*>[^<]*", page) == ['<script src="/static/docs.js" defer>']
+    assert not re.search(r"<[^>]+ (on\w+|style)=", page)
     assert all(value and value.startswith(("/", "#")) for _, value in found)
     assert "/v1/orders/{order_id}/cancel" in page
+
+
+def test_front_door_leads_to_the_page(anyone):
+    """Whoever opens the address in a browser is not met by an error."""
+    answer = anyone.get("/")
+    assert (answer.status_code, answer.location) == (302, "/docs")
+
+
+def test_page_begins_with_placing_an_order(anyone):
+    """What a reader wants first comes first, with a request to copy in each language."""
+    page = anyone.get("/docs").text
+    assert re.findall(r'<section id="(\w+)"', page)[0] == "createOrder"
+    first = page.partition('id="createOrder"')[2].partition("</section>")[0]
+    assert re.findall(r"<summary>(\w+)</summary>", first)[:3] == ["curl", "Python", "JavaScript"]
+    assert "client.orders.create(" in first
+
+
+def test_every_place_that_the_page_refers_to_is_on_it(anyone):
+    """No link of the contents or of a type leads nowhere."""
+    page = anyone.get("/docs").text
+    assert set(re.findall(r'href="#([^"]+)"', page)) - set(re.findall(r'id="([^"]+)"', page)) == set()
+
+
+def test_page_shows_limits_and_no_raw_markdown(anyone):
+    """Limits and defaults of fields are there; backticks have become code."""
+    page = anyone.get("/docs").text
+    assert "1 to 64 characters" in page
+    assert "default <code>20</code>" in page
+    outside = re.sub(r"<pre.*?</pre>", "", page, flags=re.DOTALL)
+    assert "`" not in outside
+    assert "&lt;br" not in outside
+    assert "<code>Idempotency-Key</code>" in outside
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_of_the_page_stands_out(anyone, scheme):
+    """Text, small text and links have a contrast of 4.5 to 1 at least on both grounds (WCAG 2.2, AA)."""
+    sheets = re.findall(r":root {([^}]*)}", anyone.get("/static/docs.css").text)
+    colours = dict(re.findall(r"--(\w+): (#\w+);", sheets[0 if scheme == "light" else 1]))
+    for ground in ("back", "soft"):
+        for text in ("text", "faint", "accent"):
+            assert _contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
+
+
+def _contrast(one: str, other: str) -> float:
+    light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * one for one in colour[1:])
+    parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(part * weight for part, weight in zip(linear, (0.2126, 0.7152, 0.0722), strict=True))
 
 
 def test_every_code_raised_is_documented(anyone):

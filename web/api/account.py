@@ -37,14 +37,20 @@ def routes() -> APIBlueprint:
 
 @takes(query=schemas.Refresh)
 def balance() -> Response:
-    """Read the balance, and whether buying is paused."""
+    """Read the balance, and whether buying is paused.
+
+    It is what a worker last read at the provider; `as_of` says when.
+    """
     reading = _reading("balance", refresh=requests.query(schemas.Refresh).refresh == "true")
     return answer({"balance": reading.value, "currency": "PKR", **_age(reading), "buying": _buying()})
 
 
 @takes(query=schemas.ServersQuery)
 def servers() -> Response:
-    """List the provider's servers."""
+    """List the provider's servers.
+
+    Their ids are what an order gives as `server`; a worker reads them every few minutes.
+    """
     asked = requests.query(schemas.ServersQuery)
     reading = _reading(f"servers:{asked.type}", refresh=asked.refresh == "true")
     return answer({"type": asked.type, "servers": _listed(reading), **_age(reading)})
@@ -52,7 +58,10 @@ def servers() -> Response:
 
 @takes(query=schemas.CountriesQuery)
 def countries() -> Response:
-    """List the countries of SMS OTP."""
+    """List the countries of SMS OTP.
+
+    An id means something for its type alone: it is what an order gives as `country`.
+    """
     asked = requests.query(schemas.CountriesQuery)
     reading = _listing(listing_name("countries", "sms", [asked.type]), refresh=asked.refresh == "true")
     return answer({"type": asked.type, "countries": _listed(reading), **_age(reading)})
@@ -60,7 +69,10 @@ def countries() -> Response:
 
 @takes(query=schemas.ServicesQuery)
 def services() -> Response:
-    """List the services of SMS OTP or Email OTP, with their prices."""
+    """List the services of SMS OTP or Email OTP, with their prices.
+
+    With prices as a worker last read them; the `code` is what an order gives as `service`.
+    """
     asked = requests.query(schemas.ServicesQuery)
     place = _place(asked)
     reading = _listing(listing_name("services", asked.product, place), refresh=asked.refresh == "true")
@@ -88,7 +100,10 @@ def _place(asked: schemas.ServicesQuery) -> list[str]:
 
 @takes()
 def products() -> Response:
-    """List the products that may be ordered here."""
+    """List the products that may be ordered here.
+
+    With the fields that an order of each has to name.
+    """
     table, enabled = parts().products, parts().settings.products
     listed = [
         {"product": name, "fields": schemas.product_fields(name), "verified": table[name].verified}

@@ -46,7 +46,11 @@ def routes() -> APIBlueprint:
 
 @takes(query=schemas.EventsQuery)
 def index() -> Response:
-    """List events, newest first; with `after`, what came after that event, oldest first."""
+    """List events, newest first; with `after`, what came after that event, oldest first.
+
+    A feed for whoever has no receiver: ask with the last event that you are done with, `wait` and `payload=true`. None
+    is left out, and `next_cursor` keeps its direction.
+    """
     asked = requests.query(schemas.EventsQuery)
     skipped: list[str] = []
     look = _look(asked, skipped)
@@ -121,13 +125,19 @@ def _all_shown(events: list[Event], *, payload: bool) -> list[dict[str, Any]]:
 
 @takes(path=schemas.EventPath)
 def show(event_id: str) -> Response:
-    """Read an event with all its attempts."""
+    """Read an event with all its attempts.
+
+    Each attempt has its time, its status or error, its duration and the first KiB of the answer.
+    """
     return answer(_shown(_own(event_id)))
 
 
 @takes(path=schemas.EventPath)
 def redeliver(event_id: str) -> Response:
-    """Send an event's webhook once more, with the same id."""
+    """Send an event's webhook once more, with the same id.
+
+    The schedule begins anew. While an attempt is under way it is left to end. An event without a callback is a 409.
+    """
     _own(event_id)
     _counted()
     for _ in range(MOST_TRIES):
@@ -142,7 +152,10 @@ def redeliver(event_id: str) -> Response:
 
 @takes()
 def ping() -> Response:
-    """Send a `webhook.ping` to the caller's callback."""
+    """Send a `webhook.ping` to the caller's callback.
+
+    To see whether a receiver is reached and verifies; a caller that has to prove its callback does it with this.
+    """
     _counted()
     event = announce.ping(current_caller().id, _callback(), parts().clock())
     parts().store.add_event(event)

@@ -23,7 +23,10 @@ def routes(figures: Metrics) -> APIBlueprint:
     """The routes for monitoring; they need no key."""
 
     def metrics() -> Response:
-        """Metrics for Prometheus."""
+        """Read the metrics, for Prometheus.
+
+        The figures of this process and those that all workers share; where RINGBACK_METRICS_TOKEN is set, with that.
+        """
         if not _is_an_operator():
             raise Problem(401, "unauthorized", "send `Authorization: Bearer` with RINGBACK_METRICS_TOKEN")
         return Response(figures.text(), 200, content_type=CONTENT_TYPE)
@@ -31,18 +34,24 @@ def routes(figures: Metrics) -> APIBlueprint:
     api = APIBlueprint("health", __name__, abp_tags=[openapi.HEALTH])
     api.get("/healthz", responses=openapi.open_answers(schemas.Health))(alive)
     api.get("/readyz", responses=openapi.open_answers(schemas.Health, 422, 503))(ready)
-    api.get("/metrics", responses=openapi.METRICS)(metrics)
+    api.get("/metrics", responses=openapi.figures())(metrics)
     return api
 
 
 def alive() -> Response:
-    """Alive: this process answers."""
+    """Say that this process answers.
+
+    Nothing else is looked at: a process that answers need not be restarted.
+    """
     return answer({"status": "ok"})
 
 
 @takes(query=schemas.Ready)
 def ready() -> Response:
-    """Ready: the store answers; with `workers=true` a worker's clock ticks as well."""
+    """Say whether the service can do its work.
+
+    The store has to answer; with `workers=true` a worker's clock has to tick as well. Otherwise a 503 says why not.
+    """
     why = _why_not(workers=requests.query(schemas.Ready).workers == "true")
     if why:
         raise Problem(503, "not_ready", why if _is_an_operator() else CODES["not_ready"], retry_after=5)

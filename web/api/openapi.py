@@ -1,21 +1,25 @@
-"""The API's description: /openapi.json for programs, /docs for people. The page needs no script and no network."""
+"""The API's description: /openapi.json for programs, /docs for people. The page is whole without script or network."""
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
-from flask import Response, render_template
+from flask import Response, redirect, render_template
 from flask_openapi3.models.info import Info
 from flask_openapi3.models.tag import Tag
 from flask_openapi3.openapi import OpenAPI
 from flask_openapi3.types import ResponseDict
 from pydantic import BaseModel
 
+from web.api import examples
+from web.api.description import finished
+from web.api.markdown import rendered
 from web.api.problems import CODES
-from web.api.schemas import ORDER_EXAMPLES
+from web.api.samples import samples
+from web.api.words import ATTEMPT_ERRORS, FLAGS
 from worker.compact_json import ascii_json
-from worker.order import EventType
 from worker.version import version
 
 SECURITY: dict[str, Any] = {"apiKey": {"type": "http", "scheme": "bearer", "bearerFormat": "rbk_…"}}
@@ -24,16 +28,12 @@ ORDERS = Tag(name="Orders", description="A number is bought, polled, and its cod
 EVENTS = Tag(name="Events", description="Webhooks that are owed or were sent, with every attempt.")
 ACCOUNT = Tag(name="Account", description="What the workers last read at the provider.")
 HEALTH = Tag(name="Health", description="For monitoring; needs no key.")
-METRICS: ResponseDict = {
-    200: {"description": "Prometheus' text format", "content": {"text/plain": {"schema": {"type": "string"}}}},
-    401: {
-        "description": "A token is set (RINGBACK_METRICS_TOKEN), and this is another.",
-        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    },
-}
 
 _REF = "#/components/schemas/"
-_PAGE_POLICY = "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+_PAGE_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
 _EVERYWHERE = (401, 405, 413, 429, 500, 503)
 """Errors that any call under /v1 may give."""
 _TOLD = {
@@ -96,7 +96,13 @@ def order_answers() -> ResponseDict:
 
 def open_answers(model: type[BaseModel], *errors: int) -> ResponseDict:
     """The responses of a call that needs no key."""
-    return {200: model, **{code: problem(code) for code in errors}}
+    return {200: model, **{code: problem(code) for code in (*errors, 405)}}
+
+
+def figures() -> ResponseDict:
+    """The responses of /metrics."""
+    text = {"text/plain": {"schema": {"type": "string"}, "example": examples.METRICS}}
+    return {200: {"description": "Prometheus' text format", "content": text}, 401: problem(401), 405: problem(405)}
 
 
 def problem(status: int) -> dict[str, Any]:
@@ -123,65 +129,51 @@ def _good(status: int, model: type[BaseModel] | str) -> Any:
 def install(app: OpenAPI) -> None:
     """Serve the description and the page made from it."""
 
+    app.add_template_filter(rendered, "rendered")
+
     @cache
     def described() -> dict[str, Any]:
-        return describe(app)
+        return finished(app.api_doc)
+
+    @cache
+    def shown() -> str:
+        return _page(described())
 
     @app.route("/openapi.json")
     def openapi_json() -> Response:
         return Response(ascii_json(described()), mimetype="application/json", headers={"Cache-Control": "no-cache"})
 
+    @app.route("/")
+    def front() -> Response:
+        return redirect("/docs")  # type: ignore[return-value]
+
     @app.route("/docs")
     def docs_page() -> Response:
-        page = Response(render_template("docs.html", api=described(), codes=CODES), mimetype="text/html")
+        page = Response(shown(), mimetype="text/html")
         page.headers.update({"Content-Security-Policy": _PAGE_POLICY, "Cache-Control": "no-cache"})
         return page
 
 
-def describe(app: OpenAPI) -> dict[str, Any]:
-    """The whole description, webhooks included."""
-    spec: dict[str, Any] = app.api_doc
-    for path, item in spec["paths"].items():
-        for operation in item.values():
-            if not path.startswith("/v1") and not operation.get("parameters"):
-                operation["responses"].pop("422", None)  # the extension documents one for every call
-            for parameter in operation.get("parameters", ()):
-                parameter["schema"] = _without_null(parameter["schema"])
-            for status, response in operation["responses"].items():
-                if status in ("200", "202") and path.startswith("/v1"):
-                    response.setdefault("headers", _HEADERS)
-    placed = spec["paths"]["/v1/orders"]["post"]["requestBody"]["content"]["application/json"]
-    placed["examples"] = {product: {"value": body} for product, body in ORDER_EXAMPLES.items()}
-    spec["servers"] = [{"url": "/"}]
-    spec["webhooks"] = {kind.value: {"post": _webhook(kind)} for kind in EventType}
-    return spec
+def _page(api: dict[str, Any]) -> str:
+    """The description as HTML: operations by their tags, in the order in which they are told."""
+    groups: dict[str, list[dict[str, Any]]] = {tag["name"]: [] for tag in api["tags"] if tag["name"] != "Webhooks"}
+    for path, item in api["paths"].items():
+        for method, operation in item.items():
+            groups[operation["tags"][0]].append(_call(api, path, method, operation))
+    return render_template(
+        "docs.html", api=api, groups=groups, codes=CODES, flags=FLAGS, attempt_errors=ATTEMPT_ERRORS
+    )  # fmt: skip
 
 
-def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A parameter's schema: what is left out is absent, there is no way to send a null."""
-    kept = {name: value for name, value in schema.items() if not (name == "default" and value is None)}
-    for one in kept.pop("anyOf", ()):
-        if one.get("type") != "null":
-            kept.update(one)
-    return kept
-
-
-def _webhook(kind: EventType) -> dict[str, Any]:
-    data = {"type": "object"} if kind is EventType.PING else {"$ref": _REF + "Order"}
-    message = {
-        "type": "object",
-        "required": ["type", "timestamp", "data"],
-        "properties": {
-            "type": {"const": kind.value},
-            "timestamp": {"type": "string", "format": "date-time"},
-            "data": data,
-        },
+def _call(api: dict[str, Any], path: str, method: str, operation: dict[str, Any]) -> dict[str, Any]:
+    """An operation as the page tells it: its answers are at hand, not referred to."""
+    known = api["components"]["responses"]
+    answers = {
+        status: known[told["$ref"].rpartition("/")[2]] if "$ref" in told else told
+        for status, told in operation["responses"].items()
     }
-    names = ("webhook-id", "webhook-timestamp", "webhook-signature")
+    title, *_ = re.split("[.,;] |[.]$", operation["summary"])
     return {
-        "summary": kind.value,
-        "description": "Signed as Standard Webhooks 1.0.0 has it.",
-        "parameters": [{"name": n, "in": "header", "required": True, "schema": {"type": "string"}} for n in names],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": message}}},
-        "responses": {"2XX": {"description": "Acknowledged."}, "410": {"description": "Stop sending this event."}},
-    }
+        "id": operation["operationId"], "title": title, "method": method, "path": path, "operation": operation,
+        "answers": answers, "samples": samples(method, path, operation),
+    }  # fmt: skip

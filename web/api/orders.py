@@ -59,7 +59,12 @@ def routes() -> APIBlueprint:
 
 @takes(query=schemas.NewOrderQuery, header=schemas.OrderHeaders, body=schemas.NewOrder)
 def create() -> Response:
-    """Place an order."""
+    """Place an order.
+
+    A number is bought as soon as a worker has a turn, and its webhooks follow. Send an `Idempotency-Key`: the same
+    request with the same key is the same order, however often it is sent. The callback is judged before any money is
+    spent.
+    """
     seconds = requests.query(schemas.NewOrderQuery).wait if request.query_string else 0
     if not seconds:
         return _placed()
@@ -192,7 +197,10 @@ def _accepted(order_id: str, payload: bytes, kwargs: Mapping[str, str] = Mapping
 
 @takes(path=schemas.OrderPath, query=schemas.OrderQuery)
 def show(order_id: str) -> Response:
-    """Read an order."""
+    """Read an order.
+
+    Always as it is now; with `wait` the answer is held until something has changed, so that no receiver is needed.
+    """
     asked = requests.query(schemas.OrderQuery)
     order = _own(order_id)
     enough = _enough(asked.wait_for, order)
@@ -245,7 +253,10 @@ def _held(order: Order, wait: Wait, enough: Callable[[Order], bool]) -> Order:
 
 @takes(query=schemas.OrdersQuery)
 def index() -> Response:
-    """List orders, newest first."""
+    """List orders, newest first.
+
+    Go on with `cursor` for as long as `next_cursor` is not null; a page may be shorter than `limit`.
+    """
     asked = requests.query(schemas.OrdersQuery)
     skipped: list[str] = []
     found, cursor = parts().store.orders(
@@ -268,7 +279,11 @@ def _own(order_id: str) -> Order:
 
 @takes(path=schemas.OrderPath)
 def cancel(order_id: str) -> Response:
-    """Cancel an order."""
+    """Cancel an order.
+
+    Before the purchase nothing is bought any more; after it the number is given back as soon as the provider allows,
+    unless its code comes first. An order that has ended stays as it is.
+    """
     for _ in range(MOST_TRIES):
         before = _own(order_id)
         if not before.understood:

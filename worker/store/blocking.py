@@ -97,7 +97,7 @@ class Store:
         self.operators = OperatorRecords(client, vault)
         self.audit = Audit(client)
         self.figures = Figures(client)
-        self.queries = Queries(client, self._load_many, self._load_events, retention=retention)
+        self.queries = Queries(client, self._load_readable, self._load_events, retention=retention)
         self.jobs = Jobs(client)
         self._pause = Script(client, source("pause"))
         self._reseal = Script(client, source("reseal"))
@@ -226,6 +226,9 @@ class Store:
             self._order(order_id, stored, sealed) if stored else None
             for order_id, (stored, sealed) in zip(ids, self._read([keys.order(one) for one in ids]), strict=True)
         ]
+
+    def _load_readable(self, ids: Sequence[str]) -> list[Order | None]:
+        return self._readable(ids, keys.order, self._order, None)
 
     def _order(self, order_id: str, stored: dict[bytes, bytes], sealed: bytes) -> Order:
         return codec.unpack(order_id, stored, sealed, self._vault)

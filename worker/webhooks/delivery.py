@@ -85,6 +85,8 @@ class Sender:
         return self._session
 
     def _outcome(self, error: str | None, seen: _Seen, duration: float) -> Outcome:
+        if error is None and seen.status is not None and 300 <= seen.status <= 399:
+            error = "redirect"
         decision = verdict(seen.status, error)
         wait = None if decision is Verdict.DELIVERED else retry_after.read(seen.retry_after, self._clock())
         return Outcome(decision, seen.status, error, duration, excerpt(bytes(seen.answer)), wait)

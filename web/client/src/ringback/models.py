@@ -108,6 +108,8 @@ class Reading(Model):
 
     as_of: datetime | None = None
     stale: bool = True
+    reason: str | None = None
+    """Why the last attempt failed, if it did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

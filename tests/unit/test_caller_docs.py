@@ -1,0 +1,87 @@
+"""docs/outcomes.md and docs/versioning.md, held to the words of the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.unit.test_signing import SECRET
+from web.api.problems import CODES
+from web.api.words import FLAGS
+from worker.order import TERMINAL, TRANSITIONS, ErrorCode, Settlement, Status
+from worker.webhooks.message import headers
+from worker.webhooks.signing import sign
+
+DOCS = Path(__file__).parents[2] / "docs"
+OUTCOMES = (DOCS / "outcomes.md").read_text()
+
+
+def rows(title: str) -> list[list[str]]:
+    """The cells of the table below a heading."""
+    section = OUTCOMES.partition(f"## {title}\n")[2].partition("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def words(cell: str) -> set[str]:
+    """What stands in backticks."""
+    return set(re.findall(r"`([^`]+)`", cell))
+
+
+def test_every_status_is_at_a_glance_with_its_end_and_its_webhook():
+    """Final or not, and the webhook that entering it causes, are the code's."""
+    events = {one.target: one.event for one in TRANSITIONS.values() if one.event}
+    table = {status.strip("`"): (final, event) for status, final, event, *_ in rows("At a glance")}
+    assert list(table) == list(Status)
+    for status in Status:
+        final, event = table[status]
+        assert final == ("yes" if status in TERMINAL else "no")
+        assert words(event) == ({events[status].value} if status in events else set())
+
+
+def test_every_settlement_is_possible_somewhere():
+    """No word of the money is missing at a glance, and none is made up."""
+    assert set().union(*(words(row[3]) for row in rows("At a glance"))) == set(Settlement)
+
+
+def test_every_reason_of_a_failure_says_what_to_do():
+    """Was money spent, order again, what to say: for each code."""
+    table = rows("Why an order failed")
+    assert {row[0].strip("`") for row in table} == {code.value for code in ErrorCode}
+    assert all(cell for row in table for cell in row)
+
+
+def test_every_code_of_a_problem_says_what_to_do():
+    """Each code has its row."""
+    assert {row[1].strip("`") for row in rows("Errors of requests")} == set(CODES)
+
+
+def test_every_flag_has_its_meaning():
+    """The table is the code's."""
+    assert {row[0].strip("`"): row[1] for row in rows("Flags")} == dict(FLAGS)
+
+
+def test_fastapi_receiver_compiles():
+    """The one receiver that no test runs, since FastAPI is not among the tests' packages, is Python all the same."""
+    found = re.search(r"```python receiver_fastapi.py\n(.*?)```", (DOCS / "webhooks.md").read_text(), re.DOTALL)
+    assert found
+    compile(found[1], "receiver_fastapi.py", "exec")
+
+
+def test_code_for_verifying_by_hand_believes_the_right_signature_only():
+    """The function on the page takes what is signed by us, with any of several signatures, and nothing else."""
+    import time
+
+    found = re.search(r"```python verify.py\n(.*?)```", (DOCS / "webhooks.md").read_text(), re.DOTALL)
+    assert found
+    page: dict[str, object] = {}
+    exec(found[1], page)  # noqa: S102 - our own page
+    verify = page["verify"]
+    assert callable(verify)
+    now, body, other = int(time.time()), b'{"type":"webhook.ping"}', "whsec_" + "A" * 40
+    good = headers("evt_1", now, sign([other, SECRET], "evt_1", now, body))
+    assert verify(body, good, SECRET)
+    assert not verify(body + b" ", good, SECRET)
+    assert not verify(body, good, "whsec_" + "B" * 40)
+    old = headers("evt_1", now - 301, sign([SECRET], "evt_1", now - 301, body))
+    assert not verify(body, old, SECRET)
