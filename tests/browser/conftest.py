@@ -16,9 +16,9 @@ from tests.fakes import ManualClock, fakeredis_follows
 from worker.operator import Role
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One browser for all tests. Without one: a skip here, a failure where it must not be missing."""
+    """One browser for the file: its event loop must end before others run theirs. A skip or a failure without one."""
     program = find_chromium()
     if program is None:
         missing = pytest.fail if must_be_real() else pytest.skip
@@ -29,7 +29,7 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def console() -> Iterator[Console]:
     """A console with a bit of everything in its store; the clock stands still."""
     clock = ManualClock()
