@@ -8,7 +8,7 @@ READY := .venv/.ready
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; do \
 	if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$name; break; fi; done)
 
-.PHONY: help setup demo up unit test check fix lock bench guard chaos clean
+.PHONY: help setup install demo up unit test check fix lock bench guard chaos clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{printf "%-15s %s\n", $$1, $$2}'
@@ -28,6 +28,12 @@ $(READY): pyproject.toml requirements/dev.txt web/client/pyproject.toml
 		$$pip install -qq --disable-pip-version-check --no-deps --no-build-isolation \
 			--config-settings editable_mode=compat -e . -e web/client
 	@touch $@
+
+install: ## .venv/ with what runs the service alone, locked: no test tools
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/image.txt
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation \
+		--config-settings editable_mode=compat -e .
 
 demo: setup ## one order from POST to verified webhook, against the sandbox provider
 	@$(BIN)/ringback demo

@@ -1,20 +1,41 @@
-"""Writes the parts of docs/order-lifecycle.md that come from the code: `python docs/generate.py`.
+"""Writes the parts of docs/order-lifecycle.md and docs/metrics.md that come from the code: `python docs/generate.py`.
 
-The picture and the tables stand between `<!-- name -->` and `<!-- /name -->` and are made from `worker/order.py`;
-a test fails while they are not what this would write.
+The picture and the tables stand between `<!-- name -->` and `<!-- /name -->` and are made from `worker/order.py` and
+the tables of metrics; a test fails while they are not what this would write.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 
+from web.api.metrics import GAUGES
 from worker import order
+from worker.metrics import COUNTERS, HISTOGRAMS, Metric
 from worker.order import TERMINAL, TRANSITIONS, Status, Transition
 
 PAGE = Path(__file__).with_name("order-lifecycle.md")
+METRICS_PAGE = Path(__file__).with_name("metrics.md")
+
+
+def current_metrics(page: str) -> str:
+    """The page of metrics with its tables made anew."""
+    page = _replaced(page, "counters", _metrics(COUNTERS, "ringback_{}_total", "max by ({}) (rate({}[5m]))"))
+    quantile = "histogram_quantile(0.99, max by ({}) (rate({}_bucket[5m])))"
+    page = _replaced(page, "histograms", _metrics(HISTOGRAMS, "ringback_{}", quantile, "le"))
+    return _replaced(page, "gauges", _metrics(GAUGES, "ringback_{}", "max by ({}) ({})"))
+
+
+def _metrics(table: Mapping[str, Metric], named: str, query: str, *more: str) -> str:
+    rows = ["| metric | labels | meaning | example |", "|---|---|---|---|"]
+    for name, metric in table.items():
+        shown = named.format(name)
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        example = query.format(", ".join((*more, *metric.labels)), shown).replace(" by ()", "")
+        rows.append(f"| `{shown}` | {labels} | {metric.meaning} | `{example}` |")
+    return "\n".join(rows)
 
 
 def current(page: str) -> str:
@@ -70,3 +91,4 @@ def _documented(enum: str) -> Iterator[tuple[str, str]]:
 
 if __name__ == "__main__":
     PAGE.write_text(current(PAGE.read_text()))
+    METRICS_PAGE.write_text(current_metrics(METRICS_PAGE.read_text()))

@@ -9,8 +9,11 @@ compile="${COMPILE_WITH:-.venv/bin/pip-compile} --quiet --generate-hashes --stri
          --no-emit-index-url --no-emit-find-links"
 
 $compile pyproject.toml requirements/runtime.in -o requirements/runtime.txt "$@"
-$compile --extra dev -c requirements/runtime.txt pyproject.toml requirements/runtime.in requirements/dev.in \
+$compile --extra otel -c requirements/runtime.txt pyproject.toml requirements/runtime.in requirements/image.in \
+    -o requirements/image.txt "$@"
+$compile --extra dev --extra otel -c requirements/runtime.txt pyproject.toml requirements/runtime.in requirements/dev.in \
     -o requirements/dev.txt "$@"
+.venv/bin/python requirements/sbom.py
 if [ -f requirements/bench.in ]; then
     $compile -c requirements/dev.txt requirements/bench.in -o requirements/bench.txt "$@"
 fi

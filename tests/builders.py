@@ -9,6 +9,7 @@ from worker.event import Event
 from worker.lifecycle import Rules
 from worker.order import Ending, ErrorCode, Order, Purchase, Settlement, Status
 from worker.provider import products
+from worker.rental import Rental, Sms
 
 NOW = 1795341600.0
 """Sunday, 22 November 2026, 10:00:00 UTC: the moment at which tests begin."""
@@ -34,6 +35,23 @@ def order(**changes: Any) -> Order:
         "created_at": NOW,
     }
     return Order(**{**fields, **changes})
+
+
+def rental(**changes: Any) -> Rental:
+    """A queued rental."""
+    fields: dict[str, Any] = {
+        "id": "rnt_1",
+        "caller": "cal_1",
+        "item": {"pricing": "101", "country": "PK", "provider": "1"},
+        "callback_url": "https://caller.example/hook",
+        "created_at": NOW,
+    }
+    return Rental(**{**fields, **changes})
+
+
+def sms(text: str, *, at: float | None = NOW + 1, sender: str = "Bank") -> Sms:
+    """A message as the provider lists it."""
+    return Sms(text=text, code=None, sender=sender, at=at)
 
 
 def bought(

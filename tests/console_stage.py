@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,7 +17,7 @@ from tests.fakes import ManualClock
 from worker.announce import announce
 from worker.event import Attempt, Event, EventStatus
 from worker.journal import Entry, line
-from worker.metrics import key
+from worker.metrics import Report, key
 from worker.operator import Operator, Role
 from worker.operators import Operators
 from worker.order import Ending, ErrorCode, EventType, Order, Settlement
@@ -163,7 +164,8 @@ class Console:
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
         """Workers hand a count over."""
-        self.engine(lambda store: store.add_counts({key(name, labels): amount}))
+        report = Report(secrets.token_hex(4), 1, {key(name, labels): amount})
+        self.engine(lambda store: store.add_report(report))
 
     def work_jobs(self) -> int:
         """A worker does its chore for what was asked to be sent again."""
@@ -180,7 +182,7 @@ def furnished(console: Console) -> Console:
         for event in console.events(order):
             console.attempt(event, 200, excerpt="ok")
         console.count("orders_ended", status="received")
-        console.count("code_to_webhook", le="0.1")
+        console.count("code_to_webhook_seconds_bucket", le="0.1")
         console.clock.advance(97)
     console.expired(purpose="sign-up test")
     console.count("orders_ended", status="expired")
@@ -246,7 +248,7 @@ def _busy_hour(console: Console) -> None:
             console.attempt(event, 204)
         for _ in range(1 + place % 4):
             console.count("orders_ended", status="received")
-        console.count("code_to_webhook", le="0.1" if place % 9 else "0.5")
+        console.count("code_to_webhook_seconds_bucket", le="0.1" if place % 9 else "0.5")
         if place % 11 == 3:
             console.count("orders_ended", status="expired")
         console.clock.advance(60)

@@ -41,12 +41,17 @@ from worker.provider.replies import (
     FinishReply,
     Listing,
     ListingReply,
+    Messages,
+    MessagesReply,
     Missing,
     Quote,
     QuoteReply,
+    Renewed,
+    RenewReply,
     StatusReply,
     Word,
 )
+from worker.rental import Rental, Sms
 from worker.schedule import Lane
 from worker.store import AsyncStore, ServerClock, Store, Vault
 from worker.webhooks.outcome import Outcome as Sent
@@ -89,6 +94,7 @@ class Number:
     cancelled: bool = False
     refunded: bool = False
     finished: bool = False
+    renewals: int = 0
 
 
 class ScriptedProvider:
@@ -106,6 +112,8 @@ class ScriptedProvider:
         self.price: Quote | None = None
         self.tag = Decimal("45")
         """What the catalogue names as a price."""
+        self.received: list[Sms] = []
+        """The messages that a rented number lists."""
         self._earliest = earliest_cancel
         self._script: defaultdict[str, deque[tuple[Any, bool]]] = defaultdict(deque)
 
@@ -127,7 +135,8 @@ class ScriptedProvider:
 
     async def buy(self, product: str, item: Mapping[str, str]) -> BuyReply:
         """A number for a server (or of another product, for a service), charged at once."""
-        return self._reply("buy", item.get("server") or item["service"], self._sell)
+        named = item.get("server") or item.get("service") or item["pricing"]
+        return self._reply("buy", named, self._sell)
 
     async def status(self, product: str, activation: str) -> StatusReply:
         """What is known of a number."""
@@ -140,6 +149,14 @@ class ScriptedProvider:
     async def finish(self, product: str, activation: str) -> FinishReply:
         """The end of a purchase whose code arrived."""
         return self._reply("finish", activation, self._finish)
+
+    async def messages(self, product: str, activation: str) -> MessagesReply:
+        """What a rented number has received, in the order in which it is listed just now."""
+        return self._reply("messages", activation, self._list)
+
+    async def renew(self, product: str, activation: str, hours: int) -> RenewReply:
+        """A rental lasts longer, and is charged for it."""
+        return self._reply("renew", activation, lambda what: self._renew(what, hours))
 
     async def balance(self) -> BalanceReply:
         """The money left."""
@@ -163,6 +180,15 @@ class ScriptedProvider:
         number = Number(f"act_{len(self.numbers) + 1}", server, self.clock())
         self.numbers[number.activation] = number
         return Bought(number.activation, f"+92300{len(self.numbers):07}", number.life)
+
+    def _list(self, activation: str) -> MessagesReply:
+        return Messages(tuple(self.received)) if activation in self.numbers else Missing()
+
+    def _renew(self, activation: str, hours: int) -> RenewReply:
+        number = self.numbers[activation]
+        number.life += hours * 3600
+        number.renewals += 1
+        return Renewed()
 
     def _look(self, activation: str) -> StatusReply:
         number = self.numbers.get(activation)
@@ -261,6 +287,17 @@ class World:
         asked = provider or self.provider
         return Lifecycle(self.store, asked, self.gate, by or rules(), self.counters, chance=lambda: 0.0)
 
+    def accept_rental(self, new: Rental, caps: Caps | None = None) -> Rental:
+        """A rental that was accepted."""
+        assert self.blocking.create(new, caps or Caps()).outcome == "created"
+        return new
+
+    def see_rental(self, rental_id: str = "rnt_1") -> Rental:
+        """The rental as it is stored."""
+        found = self.blocking.load_rental(rental_id)
+        assert found is not None
+        return found
+
     def accept(self, new: Order, caps: Caps | None = None) -> Order:
         """An order thwhen an order is posted has accepted."""
         assert self.blocking.create(new, caps or Caps()).outcome == "created"
@@ -274,7 +311,7 @@ class World:
 
     def events(self, order_id: str = "ord_1") -> list[str]:
         """The types of an order's webhooks, oldest first."""
-        caller = self.see(order_id).caller
+        caller = self.raw.hget(f"rb:order:{order_id}", "c").decode()
         page, _ = self.blocking.events(caller, order=order_id, status=None, limit=100, before=None)
         return [event.type for event in reversed(page)]
 
@@ -306,10 +343,7 @@ class World:
         return outcomes
 
     async def _step(self, lane: Lane, order_id: str, activation: str) -> Outcome:
-        if lane is Lane.POLL:
-            outcome = await self.lifecycle.poll(order_id, activation)
-        else:
-            outcome = await (self.lifecycle.buy if lane is Lane.BUY else self.lifecycle.settle)(order_id)
+        outcome = await self.lifecycle.step(lane, order_id, activation)
         if isinstance(outcome, Snooze):
             await self.store.postpone(lane, order_id, outcome.at)
         if isinstance(outcome, Gone):

@@ -14,6 +14,7 @@ from worker.caller import Caps
 from worker.errors import NotFound
 from worker.event import Attempt, Event, EventStatus
 from worker.journal import Entry
+from worker.metrics import Report
 from worker.order import Ending, Order, Settlement, Status
 from worker.schedule import Lane, Wake
 from worker.store import AsyncStore, Created, Idempotency, Store, Tick, Written
@@ -1013,11 +1014,55 @@ class IndexConformance:
         assert stores.raw.zrange("rb:caller:cal_1:orders", 0, -1) == [b"ord_new"]
         assert stores.raw.zrange("rb:caller:cal_1:events", 0, -1) == [b"evt_1"]
 
-    async def test_counters_of_all_workers_are_summed(self, stores: Stores):
-        """Wherever they were counted."""
-        await stores.engine.add_counts({'polls{reply="Code"}': 2, "throttled": 1})
-        await stores.engine.add_counts({'polls{reply="Code"}': 0.5})
+    async def test_counters_of_all_processes_are_summed(self, stores: Stores):
+        """Wherever they were counted, on the web or in a worker."""
+        await stores.engine.add_report(Report("w1", 1, {'polls{reply="Code"}': 2, "throttled": 1}))
+        stores.blocking.add_report(Report("web", 1, {'polls{reply="Code"}': 0.5}))
         assert stores.blocking.counters() == {'polls{reply="Code"}': 2.5, "throttled": 1}
+
+    async def test_repeated_report_counts_once(self, stores: Stores):
+        """Its first answer may have been lost on the way."""
+        await stores.engine.add_report(Report("w1", 1, {"throttled": 1}))
+        await stores.engine.add_report(Report("w1", 1, {"throttled": 1}))
+        await stores.engine.add_report(Report("w1", 2, {"throttled": 1}))
+        assert stores.blocking.counters() == {"throttled": 2}
+
+    async def test_what_needs_a_person_is_kept_with_its_moment(self, stores: Stores):
+        """When it was last counted, on the web or in a worker; nothing is kept of what needs nobody."""
+        before = stores.now()
+        await stores.engine.add_report(
+            Report("w1", 1, {"throttled": 1, 'alerts{kind="wake_up_lost"}': 2, "mended": 0, 'polls{reply="Code"}': 1})
+        )
+        stores.blocking.add_report(Report("web", 1, {'polls{reply="Code"}': 1, 'failures{lane="buy"}': 1}))
+        counted = stores.blocking.counted_at()
+        assert set(counted) == {'alerts{kind="wake_up_lost"}', 'failures{lane="buy"}'}
+        assert all(before - 1 <= at <= stores.now() + 1 for at in counted.values())
+        assert stores.blocking.counters()['alerts{kind="wake_up_lost"}'] == 2
+
+    async def test_callers_beyond_so_many_share_one_series(self, stores: Stores):
+        """However many callers there are, the series stay few."""
+        counts = {f'caller_orders{{caller="cal_{n}",outcome="accepted"}}': 1.0 for n in range(103)}
+        await stores.engine.add_report(Report("w1", 1, counts))
+        await stores.engine.add_report(Report("w1", 2, {'caller_orders{caller="cal_0",outcome="failed"}': 1}))
+        counted = stores.blocking.counters()
+        assert counted['caller_orders{caller="other",outcome="accepted"}'] == 3
+        assert counted['caller_orders{caller="cal_0",outcome="failed"}'] == 1
+        assert len(counted) == 102
+
+    async def test_levels_are_summed_until_a_process_ends(self, stores: Stores):
+        """How full the processes are together; one that has said goodbye counts no more."""
+        await stores.engine.add_report(Report("w1", 1, {}, levels={"lane_running": 3, "lane_capacity": 10}))
+        stores.blocking.add_report(Report("w2", 1, {}, levels={"lane_running": 4, "lane_capacity": 10}))
+        assert stores.blocking.levels() == {"lane_running": 7, "lane_capacity": 20}
+        await stores.engine.add_report(Report("w1", 2, {}), last=True)
+        assert stores.blocking.levels() == {"lane_running": 4, "lane_capacity": 10}
+
+    async def test_exemplars_name_the_trace_of_the_last_one(self, stores: Stores):
+        """One per bucket."""
+        bucket = 'code_wait_seconds_bucket{le="5"}'
+        await stores.engine.add_report(Report("w1", 1, {bucket: 1}, {bucket: "abc 3.1 1700000000"}))
+        await stores.engine.add_report(Report("w1", 2, {bucket: 1}, {bucket: "def 4.2 1700000001"}))
+        assert stores.blocking.exemplars() == {bucket: "def 4.2 1700000001"}
 
     async def test_depths_tell_how_late_a_lane_is(self, stores: Stores):
         """What is held, what is due, and for how long the oldest has been."""

@@ -11,22 +11,26 @@ from flask import Flask
 from flask_openapi3.openapi import OpenAPI
 
 from web import console, converters, middleware
-from web.api import account, events, health, openapi, orders, problems, schemas
+from web.api import account, events, health, openapi, orders, problems, rentals, schemas
 from web.api.authentication import authenticate
 from web.api.callbacks import Callbacks, Judge
 from web.api.keyring import KeyRing
 from web.api.long_poll import LongPoll
-from web.api.metrics import Metrics
+from web.api.metrics import EVERY, Metrics
 from web.api.provider_servers import ProviderServers
 from web.api.rate_limits import RateLimits
 from web.api.requests import MOST_BODY
 from web.parts import Parts, install
+from web.reporter import Reporter
 from worker.callers import Callers
 from worker.errors import SettingsInvalid, StoreTooNew, StoreUnavailable
 from worker.logs import configure, get_logger
+from worker.metrics import Counters
+from worker.otlp import tracer_of
 from worker.provider import products
 from worker.settings import Settings, load
 from worker.store import Store, Vault, connect
+from worker.tracing import Tracer
 from worker.webhooks.guard import guard_of
 
 APP_LOAD_ERROR = 4
@@ -42,6 +46,7 @@ def create_app(
     sleep: Callable[[float], None] = time.sleep,
     monotonic: Callable[[], float] = time.monotonic,
     limits: RateLimits | None = None,
+    tracer: Tracer | None = None,
 ) -> Flask:
     """The WSGI application. Without `settings` the environment is read; a bad one ends the process with one message.
 
@@ -49,6 +54,7 @@ def create_app(
     """
     settings = settings or _from_environment()
     vault = Vault(settings.vault_keys, migrating=settings.sealing_migration)
+    reports = store is None
     store = store or Store(
         connect(settings.store_url), vault, retention=settings.retention, otp_ttl=settings.otp_ttl,
         storage=settings.caller_storage,
@@ -64,12 +70,15 @@ def create_app(
             waiting=LongPoll(store.peek, sleep=sleep, monotonic=monotonic),
             servers=ProviderServers(store, monotonic),
             clock=clock,
+            counters=Counters(),
             products=products.load(settings.products_file),
-        )
+        ),
+        tracer or tracer_of(settings, "web"),
+        reports=reports,
     )
 
 
-def _assembled(shared: Parts) -> Flask:
+def _assembled(shared: Parts, tracer: Tracer, *, reports: bool) -> Flask:
     app = OpenAPI(
         "web.api",
         info=openapi.info(),
@@ -83,12 +92,12 @@ def _assembled(shared: Parts) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MOST_BODY + 1  # a chunked body is cut off here, and then seen to be too long
     converters.install(app)
     install(app, shared)
-    figures = Metrics(shared.store)
-    figures.install(app)
-    middleware.install(app, figures)
+    figures = Metrics(shared.store, shared.counters)
+    shared.counters.watch(shared.waiting.levels)
+    middleware.install(app, figures, Reporter(figures.report, EVERY) if reports else None, tracer)
     app.before_request(authenticate)
     problems.install(app)
-    for routes in (orders.routes(), events.routes(), account.routes(), health.routes(figures)):
+    for routes in (orders.routes(), rentals.routes(), events.routes(), account.routes(), health.routes(figures)):
         app.register_api(routes)
     openapi.install(app)
     if shared.settings.console:

@@ -20,6 +20,12 @@ class EventIds(BaseConverter):
     regex = schemas.EVENT_ID.strip("^$")
 
 
+class RentalIds(BaseConverter):
+    """`<rental:…>`."""
+
+    regex = schemas.RENTAL_ID.strip("^$")
+
+
 def install(app: Flask) -> None:
     """Make them known to the routes."""
-    app.url_map.converters.update(order=OrderIds, event=EventIds)
+    app.url_map.converters.update(order=OrderIds, event=EventIds, rental=RentalIds)

@@ -14,6 +14,7 @@ from web.api.provider_servers import ProviderServers
 from web.api.rate_limits import RateLimits
 from web.request_state import request_state
 from worker.caller import Caller
+from worker.metrics import Counters
 from worker.provider.products import Products
 from worker.settings import Settings
 from worker.store import Store
@@ -33,6 +34,7 @@ class Parts:
     waiting: LongPoll
     servers: ProviderServers
     clock: Callable[[], float]
+    counters: Counters
     products: Products
 
 

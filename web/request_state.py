@@ -10,6 +10,7 @@ from flask import request
 if TYPE_CHECKING:
     from web.api.rate_limits import Quota
     from worker.caller import Caller
+    from worker.tracing import Origin
 
 _NAME = "ringback.request_state"
 
@@ -20,9 +21,13 @@ class RequestState:
 
     request_id: str
     route: str = "-"
-    line: dict[str, str] = field(default_factory=dict)
+    line: dict[str, Any] = field(default_factory=dict)
     caller: Caller | None = None
     quota: Quota | None = None
+    origin: Origin | None = None
+    """This request's span: what it causes is below it."""
+    held: float = 0.0
+    """Seconds for which the answer was held back because the caller asked for it (`?wait=`)."""
 
     def put_into(self, environ: dict[str, Any]) -> None:
         """Go along with a request."""

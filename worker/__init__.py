@@ -4,6 +4,7 @@ First, what an order is and what happens to it:
 
 1. `order.py`      its states, and every named way from one to the next; pure
 2. `lifecycle/`    the steps in the order they happen: buying, polling, settling; `steps.py` is what they share
+   A rental (`rental.py`) lives another life, `lifecycle/renting.py`; `lifecycle/purchasing.py` is what both do alike
 
 Then, what makes it happen at the right time:
 
@@ -19,8 +20,9 @@ Then, what it talks to:
 
 The pure words: `event.py`, `caller.py`, `operator.py`, `schedule.py`, `pause.py`, `alerts.py`, `reading.py`,
 `journal.py`, and `reconciliation.py` (the journal of money against the balances). Around them: `announce.py` (what a
-change owes), `account.py` (balance and catalogue), `housekeeping.py` (erase, mend, trim), `redelivery.py` (many
-webhooks again), `callers.py`, `operators.py`, `settings.py`, `errors.py`, `logs.py`, `metrics.py`, `retry_after.py`,
+change owes), `tally.py` (what a change adds to the metrics), `tracing.py` and `otlp.py` (one trace per order, and where
+it goes), `account.py` (balance and servers), `housekeeping.py` (erase, mend, trim), `redelivery.py` (many webhooks
+again), `callers.py`, `operators.py`, `settings.py`, `errors.py`, `logs.py`, `metrics.py`, `retry_after.py`,
 `compact_json.py`, `version.py`, and `services.py`, where everything is put together. The programs: `cli/` with
 `doctor.py`, and `local/`, everything on one machine: `ringback up`, its store, the demo.
 

@@ -102,7 +102,7 @@ class Account:
         reply = await self._provider.listing(*place)
         if isinstance(reply, Throttled):
             await self._gate.throttled(reply)
-        show = _service if split(what)[0] == SHARED else _named
+        show = _SHOWN.get(split(what)[0], _named)
         listed = [show(choice) for choice in reply.choices] if isinstance(reply, Listing) else None
         await self._store.put_reading(what, None if listed is None else json.dumps(listed), _why(reply))
 
@@ -121,6 +121,22 @@ def _named(choice: Choice) -> dict[str, Any]:
 def _service(choice: Choice) -> dict[str, Any]:
     """A service as it is kept and shown."""
     return {"code": choice.code, "name": choice.name, "price": decimal(choice.price), "count": choice.count}
+
+
+def _rental_country(choice: Choice) -> dict[str, Any]:
+    """A country of rentals as it is kept and shown."""
+    return {"code": choice.code, "name": choice.name}
+
+
+def _rental_price(choice: Choice) -> dict[str, Any]:
+    """An offer of a rental as it is kept and shown; `duration` in hours, null where it cannot be read."""
+    hours = choice.hours
+    duration = None if hours is None else int(hours) if hours == int(hours) else float(hours)
+    return {"id": choice.code, "service": choice.name, "price": decimal(choice.price), "duration": duration}
+
+
+_SHOWN = {SHARED: _service, "rental_countries": _rental_country, "rental_prices": _rental_price}
+"""How the choices of a listing are kept and shown, other than by id and name."""
 
 
 def _why(reply: object) -> str:

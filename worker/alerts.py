@@ -52,6 +52,11 @@ class Alert(StrEnum):
         "A purchase was answered after it had been given up.",
         "a purchase was answered after it was given up; the number is being given back",
     )
+    RENTED_LATE = (
+        "rented_late",
+        "A rental, or its renewal, was answered after it had been given up.",
+        "a rental was paid for and its caller was told that it failed: see the order named in the log line",
+    )
     STATUS_DECLINED = (
         "status_declined",
         "The provider declined a poll or a cancel for the account's sake.",

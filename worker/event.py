@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from worker.order import rfc3339
+from worker.rental import ID_PREFIX
 
 
 class EventStatus(StrEnum):
@@ -52,9 +53,9 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One webhook. `body` holds the exact bytes that are signed; `order` is None for a ping.
+    """One webhook. `body` holds the exact bytes that are signed; `order` is the id of an order or a rental.
 
-    `url` is empty where nobody is pushed: such an event is `recorded` from its beginning.
+    A ping has no `order`. `url` is empty where nobody is pushed: such an event is `recorded` from its beginning.
     """
 
     id: str
@@ -71,6 +72,8 @@ class Event:
     attempts: tuple[Attempt, ...] = ()
     due_at: float | None = None
     sequence: int = 0
+    origin: str = field(default="", repr=False)
+    """Its order's."""
     beyond: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -105,12 +108,17 @@ class Event:
         """The event sent once more at somebody's request: same id, the schedule from its start."""
         return replace(self, status=EventStatus.PENDING, tries=0, due_at=now, version=self.version + 1)
 
+    @property
+    def _of_rental(self) -> bool:
+        return self.order is not None and self.order.startswith(ID_PREFIX)
+
     def public(self) -> dict[str, Any]:
         """The event as the API shows it. The body is not shown: it may hold a code."""
         return {
             "id": self.id,
             "type": self.type,
-            "order": self.order,
+            "order": None if self._of_rental else self.order,
+            "rental": self.order if self._of_rental else None,
             "status": self.status.value,
             "created_at": rfc3339(self.created_at),
             "next_attempt_at": rfc3339(self.due_at) if self.status is EventStatus.PENDING else None,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from worker.alerts import Alert
-from worker.event import Event
+from worker.announce import message_event_id
+from worker.event import Event, EventStatus
 from worker.gate import Gate
 from worker.metrics import Counters
 from worker.order import Order, Refused, Settlement
-from worker.schedule import Lane, Wake
-from worker.store import AsyncStore, Unreadable, Written
+from worker.rental import ID_PREFIX, Message, Rental
+from worker.schedule import ERASE_AFTER_ACK, Lane, Wake
+from worker.store import OPEN_ORDERS, OPEN_RENTALS, AsyncStore, Unreadable, Written
 from worker.webhooks.message import spellings, without_personal
 
 JOURNAL_KEPT = 90 * 86_400.0
@@ -44,7 +46,8 @@ class Housekeeping:
         erased = 0
         for order_id in await self._store.orders_to_erase(most):
             try:
-                erased += await self._erase(order_id)
+                rental = order_id.startswith(ID_PREFIX)
+                erased += await (self._erase_messages(order_id) if rental else self._erase(order_id))
             except Unreadable as why:
                 await self._store.put_off_erasure(order_id, UNREADABLE_AGAIN)
                 self._gate.alert(Alert.RECORD_UNREADABLE, record=order_id, why=str(why))
@@ -57,6 +60,38 @@ class Housekeeping:
             await self._store.forget_erasure(order_id)
             return False
         return await self._erased(order)
+
+    async def _erase_messages(self, rental_id: str) -> int:
+        """Erase a rental's messages whose time is over, and look again when that of the next one is."""
+        rental, now = await self._store.load_rental(rental_id), self._store.clock.now()
+        if rental is None or not rental.personal:
+            await self._store.forget_erasure(rental_id)
+            return 0
+        told = {event.id: event for event in await self._store.events_of(rental_id)}
+        when = {message.key: self._erase_at(rental, message, told) for message in rental.messages if message.personal}
+        due = {key for key, at in when.items() if at <= now}
+        for message in rental.messages:
+            event = told.get(message_event_id(rental, message))
+            secrets = [text for text in (message.text, message.code, message.sender) if text]
+            over = message.key in due and event is not None
+            if over and event and not await self._store.rewrite_event(event, _without(event, secrets).rewritten()):
+                due.discard(message.key)
+        if due and await self._store.save(rental, rental.erase(due), wake=self._duty(rental)) is not Written.SAVED:
+            return 0
+        if len(due) < len(when):
+            await self._store.put_off_erasure(rental_id, min(at for key, at in when.items() if key not in due) - now)
+        return len(due)
+
+    def _erase_at(self, rental: Rental, message: Message, told: Mapping[str, Event]) -> float:
+        """When a message is erased: a while after it was acknowledged, and after its time at the latest."""
+        event = told.get(message_event_id(rental, message))
+        acknowledged = event is not None and event.status is EventStatus.DELIVERED and event.attempts
+        latest = message.read_at + self._store.otp_ttl
+        return min(latest, event.attempts[-1].at + ERASE_AFTER_ACK) if event and acknowledged else latest
+
+    def _duty(self, rental: Rental) -> Wake | None:
+        """An erasure leaves a rental that is active due as it was: at once is no later."""
+        return None if rental.ended else Wake(Lane.POLL)
 
     async def _erased(self, order: Order) -> bool:
         """The webhooks first, the order last: whatever is cut off in between is taken up again."""
@@ -76,17 +111,21 @@ class Housekeeping:
         """Give open orders without a wake-up a new one. Expected never to find any."""
         mended = 0
         for caller_id in await self._store.callers():
-            start = 0
-            while True:
-                walked, lost = await self._store.reconcile(caller_id, start, batch)
-                mended += len(lost)
-                for order_id in lost:
-                    self._gate.alert(Alert.WAKE_UP_LOST, order=order_id)
-                if walked < batch:
-                    break
-                start += walked
+            for index in (OPEN_ORDERS, OPEN_RENTALS):
+                mended += await self._mend(caller_id, index, batch)
         self._counters.add("mended", mended)
         return mended
+
+    async def _mend(self, caller_id: str, index: str, batch: int) -> int:
+        mended = start = 0
+        while True:
+            walked, lost = await self._store.reconcile(caller_id, start, batch, index)
+            mended += len(lost)
+            for order_id in lost:
+                self._gate.alert(Alert.WAKE_UP_LOST, order=order_id)
+            if walked < batch:
+                return mended
+            start += walked
 
     async def trim(self) -> None:
         """Take what is past its time out of the indexes and the journal."""

@@ -11,7 +11,8 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Mapping, MutableMapping
+import time
+from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import suppress
 from functools import lru_cache
 from json import JSONEncoder
@@ -142,7 +143,9 @@ def configure(role: str, level: str = "INFO", json: bool | None = None) -> None:
     `json` None: JSON unless stderr is a terminal or FORCE_COLOR is set.
     """
     first, last = _first_steps(role), _last_steps(_wants_json() if json is None else json)
+    thinned = OncePerMinute()
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(thinned.lets_pass)
     handler.setFormatter(
         ProcessorFormatter(
             foreign_pre_chain=first,
@@ -150,7 +153,7 @@ def configure(role: str, level: str = "INFO", json: bool | None = None) -> None:
         )
     )
     structlog.configure(
-        processors=[*first, *last],
+        processors=[thinned, *first, *last],
         logger_factory=lambda name="": _Lines(handler, name),
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         cache_logger_on_first_use=False,
@@ -161,6 +164,43 @@ def configure(role: str, level: str = "INFO", json: bool | None = None) -> None:
     logging.captureWarnings(True)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+AWAY = frozenset({"claim_failed", "chore_put_off", "step_put_off", "hint_not_sent", "store_unavailable"})
+"""Lines that say again and again, for as long as it lasts, that the store or the broker is away."""
+QUIET_FOR = 60.0
+"""Seconds between two of them."""
+_CONSUMER = "celery.worker.consumer.consumer"
+
+
+class OncePerMinute:
+    """Lets one line of a kind through in a minute; `repeated` on the next says how many there were in between."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._last: dict[str, float] = {}
+        self._dropped: dict[str, int] = {}
+
+    def __call__(self, _logger: Any, _method: str, event: EventDict) -> EventDict:
+        """The processor for our own lines."""
+        kind = event["event"]
+        if kind not in AWAY:
+            return event
+        if not self._due(kind):
+            raise structlog.DropEvent
+        return {**event, "repeated": dropped} if (dropped := self._dropped.pop(kind, 0)) else event
+
+    def lets_pass(self, record: logging.LogRecord) -> bool:
+        """The filter for Celery's: its consumer says every second that it cannot connect."""
+        return record.name != _CONSUMER or record.levelno < logging.ERROR or self._due(str(record.msg))
+
+    def _due(self, kind: str) -> bool:
+        now = self._monotonic()
+        if kind in self._last and now - self._last[kind] < QUIET_FOR:
+            self._dropped[kind] = self._dropped.get(kind, 0) + 1
+            return False
+        self._last[kind] = now
+        return True
 
 
 class _Lines:

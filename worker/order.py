@@ -5,7 +5,7 @@ transition of :data:`TRANSITIONS`, and a transition that does not fit the order'
 and changes nothing. Times are epoch seconds; ``life`` and ``timeout`` are seconds; money is PKR.
 
 What is bought is named by `product` and `item`, which mean something only to the provider's product table: an order of
-any product lives the same life.
+any product lives the same life. What orders and rentals (`rental.py`) have in common is an :class:`Acquisition`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar, Self
 
 
 class Status(StrEnum):
@@ -56,6 +56,8 @@ class Settlement(StrEnum):
     """The provider confirmed the cancel."""
     UNCONFIRMED = "unconfirmed"
     """The provider's word for it could not be had. Never read it as refunded."""
+    CHARGED = "charged"
+    """A rental is bought, and is never given back."""
 
 
 class ErrorCode(StrEnum):
@@ -73,10 +75,12 @@ class ErrorCode(StrEnum):
     SPEND_PER_DAY = "spend_per_day"
     PROVIDER_UNREACHABLE = "provider_unreachable"
     """No connection came about until the buy budget was spent: nothing was bought."""
+    RENEWAL_UNKNOWN = "renewal_unknown"
+    """A rental's renewal went out and its outcome cannot be known; the rental goes on."""
 
 
 class EventType(StrEnum):
-    """The webhooks that an order can cause."""
+    """The webhooks that an order or a rental can cause, and the ping."""
 
     NUMBER_ASSIGNED = "order.number_assigned"
     OTP_RECEIVED = "order.otp_received"
@@ -84,6 +88,11 @@ class EventType(StrEnum):
     CANCELLED = "order.cancelled"
     FAILED = "order.failed"
     PING = "webhook.ping"
+    RENTAL_STARTED = "rental.started"
+    RENTAL_MESSAGE_RECEIVED = "rental.message_received"
+    RENTAL_RENEWED = "rental.renewed"
+    RENTAL_ENDED = "rental.ended"
+    RENTAL_FAILED = "rental.failed"
 
 
 class Ending(StrEnum):
@@ -109,8 +118,8 @@ class Transition:
     """One named way from some states to one state (`target` None: the state stays), with its reason."""
 
     name: str
-    sources: tuple[Status, ...]
-    target: Status | None
+    sources: tuple[StrEnum, ...]
+    target: StrEnum | None
     reason: str
     event: EventType | None = None
 
@@ -158,13 +167,13 @@ TRANSITIONS: Mapping[str, Transition] = {
 }
 
 
-def events_by_state(transitions: Iterable[Transition]) -> dict[Status, EventType | None]:
+def events_by_state(transitions: Iterable[Transition]) -> dict[StrEnum, EventType | None]:
     """The webhook of each state that can be entered.
 
     Raises ValueError for a row whose event could never be sent: one that stays in its state, or one that enters a state
     in company of another event than the other rows do.
     """
-    events: dict[Status, EventType | None] = {}
+    events: dict[StrEnum, EventType | None] = {}
     for one in transitions:
         if one.target is None:
             if one.event is not None:
@@ -185,7 +194,7 @@ def caused_event(before: Order, after: Order) -> EventType | None:
 class Refused(Exception):
     """The transition does not fit the order's state; nothing was changed. Its catcher drops the step or reads anew."""
 
-    def __init__(self, transition: str, status: Status) -> None:
+    def __init__(self, transition: str, status: StrEnum) -> None:
         super().__init__(f"{transition} does not apply to an order that is {status}")
         self.transition = transition
         self.status = status
@@ -216,8 +225,10 @@ class Purchase:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """One order as the store keeps it."""
+class Acquisition:
+    """What a caller asked for that is bought once, up to the answer to its purchase: an order or a rental."""
+
+    transitions: ClassVar[Mapping[str, Transition]]
 
     id: str
     caller: str
@@ -226,22 +237,18 @@ class Order:
     """What of the product is ordered: its fields by name, for the provider's product table alone."""
     callback_url: str = field(repr=False)
     """Where the webhooks go; empty when nobody is pushed and the events are read instead."""
-    timeout: float
     created_at: float
     max_price: Decimal | None = None
     """The most that may be paid."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     purpose: str | None = None
-    status: Status = Status.QUEUED
+    status: StrEnum
     settlement: Settlement = Settlement.NONE
     version: int = 1
     purchase: Purchase | None = None
-    otp: str | None = field(default=None, repr=False)
     error: ErrorCode | None = None
     error_message: str | None = None
     flags: tuple[str, ...] = ()
-    ending: Ending | None = None
-    cancel_requested: bool = False
     attempts: int = 0
     """Purchases sent and answered with "not bought" so far."""
     price_changes: int = 0
@@ -250,29 +257,35 @@ class Order:
     """The price that was read right before the purchase under way, or before the one that was made."""
     counted: Decimal | None = None
     """What the caller's spend cap is charged with for it."""
-    cancels: int = 0
-    """Cancels sent so far, counted before each is sent."""
-    cancel_sent_at: float | None = None
-    refunded_at: float | None = None
-    finishes: int = 0
     first_attempt_at: float | None = None
     """When its turn first came, to be bought or to be held back by a pause; the buy budget counts from it."""
     intended_at: float | None = None
     """When the purchase that is under way, or was made, was intended."""
-    received_at: float | None = None
     ended_at: float | None = None
+    origin: str = field(default="", repr=False)
+    """The span and the request that placed it (`worker.tracing.Origin`)."""
     beyond: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Fields of a newer version, kept and written back."""
 
     @property
-    def ended(self) -> bool:
-        """Whether the order is in a terminal state."""
-        return self.status in TERMINAL
+    def queued(self) -> bool:
+        """Whether a purchase may be sent for it."""
+        return self.status == Status.QUEUED
 
     @property
-    def understood(self) -> bool:
-        """Whether its state is one that this version knows: what a newer one does with it is not ours to end."""
-        return self.status in KNOWN
+    def buying(self) -> bool:
+        """Whether a purchase may be on its way for it."""
+        return self.status == Status.BUYING
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is in a terminal state."""
+        raise NotImplementedError
+
+    @property
+    def personal(self) -> bool:
+        """Whether it holds what is erased after a while."""
+        raise NotImplementedError
 
     @property
     def charged(self) -> bool:
@@ -285,29 +298,94 @@ class Order:
         return f"{self.product}:{self.purchase.activation}" if self.purchase else ""
 
     @property
+    def account(self) -> str:
+        """Under which the journal keeps the money of the purchase that is under way, or was made last."""
+        return self.id
+
+    @property
+    def most(self) -> Decimal | None:
+        """The most that may be paid for the purchase."""
+        return self.max_price
+
+    @property
+    def standing(self) -> tuple[object, ...]:
+        """What a step has to find unchanged before it writes what it found out about one purchase."""
+        return self.status, self.attempts, self.settlement
+
+    # The moments of a purchase.
+
+    def hold_back(self, now: float) -> Self:
+        """Note that its turn came while nothing may be bought."""
+        return self._move("hold_back", first_attempt_at=now)
+
+    def intend(self, now: float, quote: Decimal | None = None, counted: Decimal | None = None) -> Self:
+        """Record that a purchase is about to be sent, at which price if known, and what it counts against the cap."""
+        first = now if self.first_attempt_at is None else self.first_attempt_at
+        return self._move("intend", first_attempt_at=first, intended_at=now, quote=quote, counted=counted)
+
+    def put_off(self, *, price_changed: bool = False) -> Self:
+        """Go back to the queue: the provider sold nothing."""
+        changes = self.price_changes + price_changed
+        return self._move("put_off", attempts=self.attempts + 1, price_changes=changes, quote=None, counted=None)
+
+    def reject(self, code: ErrorCode, message: str, now: float) -> Self:
+        """End it: nothing was bought and nothing will be."""
+        return self._move("reject", error=code, error_message=message, quote=None, counted=None, ended_at=now)
+
+    def lose_purchase(self, why: str, now: float, *flags: str) -> Self:
+        """End it: a purchase went out and its outcome cannot be known."""
+        return self._move(
+            "lose_purchase", error=ErrorCode.PURCHASE_UNKNOWN, error_message=why, flags=self._with(*flags),
+            settlement=Settlement.UNCONFIRMED, ended_at=now,
+        )  # fmt: skip
+
+    def _with(self, *flags: str) -> tuple[str, ...]:
+        return self.flags + tuple(flag for flag in dict.fromkeys(flags) if flag not in self.flags)
+
+    def _move(self, name: str, **changes: Any) -> Self:
+        transition = self.transitions[name]
+        if self.status not in transition.sources:
+            raise Refused(name, self.status)
+        return replace(self, status=transition.target or self.status, version=self.version + 1, **changes)
+
+    def _error(self) -> dict[str, Any] | None:
+        return {"code": self.error.value, "message": self.error_message} if self.error else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order(Acquisition):
+    """One order as the store keeps it."""
+
+    transitions = TRANSITIONS
+
+    status: Status = Status.QUEUED
+    timeout: float
+    otp: str | None = field(default=None, repr=False)
+    ending: Ending | None = None
+    cancel_requested: bool = False
+    cancels: int = 0
+    """Cancels sent so far, counted before each is sent."""
+    cancel_sent_at: float | None = None
+    refunded_at: float | None = None
+    finishes: int = 0
+    received_at: float | None = None
+
+    @property
+    def understood(self) -> bool:
+        """Whether its state is one that this version knows: what a newer one does with it is not ours to end."""
+        return self.status in KNOWN
+
+    @property
+    def ended(self) -> bool:
+        """Whether the order is in a terminal state."""
+        return self.status in TERMINAL
+
+    @property
     def personal(self) -> bool:
         """Whether it holds what is erased after a while: a code or an address."""
         return self.otp is not None or (self.purchase is not None and self.purchase.address is not None)
 
     # The moments of an order, in the order in which they can happen.
-
-    def hold_back(self, now: float) -> Order:
-        """Note that its turn came while nothing may be bought."""
-        return self._move("hold_back", first_attempt_at=now)
-
-    def intend(self, now: float, quote: Decimal | None = None, counted: Decimal | None = None) -> Order:
-        """Record that a purchase is about to be sent, at which price if known, and what it counts against the cap."""
-        first = now if self.first_attempt_at is None else self.first_attempt_at
-        return self._move("intend", first_attempt_at=first, intended_at=now, quote=quote, counted=counted)
-
-    def put_off(self, *, price_changed: bool = False) -> Order:
-        """Go back to the queue: the provider sold nothing."""
-        changes = self.price_changes + price_changed
-        return self._move("put_off", attempts=self.attempts + 1, price_changes=changes, quote=None, counted=None)
-
-    def reject(self, code: ErrorCode, message: str, now: float) -> Order:
-        """End it: nothing was bought and nothing will be."""
-        return self._move("reject", error=code, error_message=message, quote=None, counted=None, ended_at=now)
 
     def withdraw(self, now: float) -> Order:
         """End it at the caller's word, before any purchase."""
@@ -318,13 +396,6 @@ class Order:
         return self._move(
             "assign", purchase=replace(purchase, price=self.quote), settlement=Settlement.PENDING,
             flags=self._with(*flags),
-        )  # fmt: skip
-
-    def lose_purchase(self, why: str, now: float, *flags: str) -> Order:
-        """End it: a purchase went out and its outcome cannot be known."""
-        return self._move(
-            "lose_purchase", error=ErrorCode.PURCHASE_UNKNOWN, error_message=why, flags=self._with(*flags),
-            settlement=Settlement.UNCONFIRMED, ended_at=now,
         )  # fmt: skip
 
     def adopt_late(self, purchase: Purchase) -> Order:
@@ -405,15 +476,6 @@ class Order:
         known = self.settlement is Settlement.REFUNDED
         return Settlement.REFUNDED if known else Settlement.UNCONFIRMED
 
-    def _with(self, *flags: str) -> tuple[str, ...]:
-        return self.flags + tuple(flag for flag in dict.fromkeys(flags) if flag not in self.flags)
-
-    def _move(self, name: str, **changes: Any) -> Order:
-        transition = TRANSITIONS[name]
-        if self.status not in transition.sources:
-            raise Refused(name, self.status)
-        return replace(self, status=transition.target or self.status, version=self.version + 1, **changes)
-
     def public(self) -> dict[str, Any]:
         """The order as the API and the webhooks show it (contract.md, "The order")."""
         bought = self.purchase
@@ -431,7 +493,7 @@ class Order:
             "metadata": self.metadata,
             "purpose": self.purpose,
             "settlement": self.settlement.value,
-            "error": {"code": self.error.value, "message": self.error_message} if self.error else None,
+            "error": self._error(),
             "flags": list(self.flags),
             "created_at": rfc3339(self.created_at),
             "bought_at": rfc3339(bought.bought_at) if bought else None,

@@ -9,15 +9,16 @@ from worker import schedule
 from worker.alerts import Alert
 from worker.event import Attempt, Event, EventStatus
 from worker.gate import Gate
-from worker.metrics import Counters, bucket
+from worker.metrics import Counters
 from worker.order import EventType
 from worker.store import AsyncStore
+from worker.tracing import Origin, Tracer, exemplar_of, read_origin
 from worker.webhooks.message import headers
 from worker.webhooks.outcome import Outcome, Verdict
 from worker.webhooks.signing import sign
 
-ERASE_AFTER_ACK = 900.0
-"""Seconds after a caller acknowledged its code until the code is erased (contract.md, RINGBACK_OTP_TTL)."""
+_PERSONAL = (EventType.OTP_RECEIVED, EventType.RENTAL_MESSAGE_RECEIVED)
+"""The webhooks whose acknowledgement says that what they told need not be kept."""
 OUT_OF_REACH = frozenset({"dns", "tls", "connect_refused", "connect_timeout", "unreachable"})
 """Errors that are about a host, whatever the endpoint there."""
 NO_SECRET = "no_secret"  # noqa: S105 - an error class, not a password
@@ -44,7 +45,9 @@ class Outbox:
         secrets_of: Callable[[str], Awaitable[Sequence[str]]],
         waits: Sequence[float],
         chance: schedule.Chance,
+        tracer: Tracer | None = None,
     ) -> None:
+        self._tracer = tracer or Tracer()
         self._store = store
         self._sender = sender
         self._gate = gate
@@ -60,27 +63,41 @@ class Outbox:
         """
         started = self._store.clock.now()
         secrets = await self._secrets_of(event.caller)
-        outcome = await self._sent(event, secrets, started)
+        span = self._tracer.below(event.origin)
+        outcome = await self._sent(event, secrets, started, span)
+        if span is not None:
+            self._tell(event, outcome, span, started)
         after = self._judged(event, outcome, started)
         acknowledged = after.status is EventStatus.DELIVERED
         woken = await self._store.record_attempt(
             event, after, endpoint_is_up=_endpoint_is_up(outcome), host_is_up=_host_is_up(outcome), patience=PATIENCE,
-            erase_after=ERASE_AFTER_ACK if acknowledged and event.type == EventType.OTP_RECEIVED else None,
+            erase_after=schedule.ERASE_AFTER_ACK if acknowledged and event.type in _PERSONAL else None,
         )  # fmt: skip
         if acknowledged and event.type == EventType.PING:
             await self._store.mark_verified(event.caller)
         self._count(after, outcome)
         return after, woken
 
-    async def _sent(self, event: Event, secrets: Sequence[str], at: float) -> Outcome:
+    async def _sent(self, event: Event, secrets: Sequence[str], at: float, span: Origin | None) -> Outcome:
         """Post it, signed. Nothing goes out unsigned: without a secret its caller is gone, and with it the event."""
         if not secrets:
             return Outcome(Verdict.GONE, None, NO_SECRET, 0.0)
-        return await self._sender.send(event.url, self._signed(event, secrets, at), event.body)
+        return await self._sender.send(event.url, self._signed(event, secrets, at, span), event.body)
 
-    def _signed(self, event: Event, secrets: Sequence[str], at: float) -> dict[str, str]:
+    def _signed(self, event: Event, secrets: Sequence[str], at: float, span: Origin | None) -> dict[str, str]:
         timestamp = int(at)
-        return headers(event.id, timestamp, sign(secrets, event.id, timestamp, event.body))
+        signed = headers(event.id, timestamp, sign(secrets, event.id, timestamp, event.body))
+        return {**signed, "traceparent": span.traceparent} if span else signed
+
+    def _tell(self, event: Event, outcome: Outcome, span: Origin, started: float) -> None:
+        """The attempt as a span below its order's, the one that the receiver's own is below."""
+        origin = read_origin(event.origin)
+        parent = origin.span if origin else ""
+        failed = None if outcome.verdict is Verdict.DELIVERED else outcome.error or f"HTTP {outcome.status}"
+        self._tracer.tell(
+            span, parent, f"webhook {event.type}", started, self._store.clock.now(), kind="client",
+            error=failed, event=event.id, order=event.order, attempt=event.tries + 1, status_code=outcome.status,
+        )  # fmt: skip
 
     def _judged(self, event: Event, outcome: Outcome, started: float) -> Event:
         """The event after its attempt: delivered, gone, due again, or given up."""
@@ -97,15 +114,17 @@ class Outbox:
         return event.tried(attempt, EventStatus.PENDING, due_at=due)
 
     def _count(self, event: Event, outcome: Outcome) -> None:
-        self._counters.add("deliveries", verdict=outcome.verdict.value)
+        verdict = outcome.verdict.value
+        self._counters.add("deliveries", verdict=verdict)
+        self._counters.histogram("webhook_attempt_duration_seconds", outcome=verdict).observe(outcome.duration)
         if event.status is EventStatus.EXHAUSTED and event.type != EventType.PING:
             self._counters.add("events_exhausted")
             self._gate.alert(Alert.EVENT_EXHAUSTED, event_id=event.id)
-        if event.status is EventStatus.DELIVERED and event.type == EventType.OTP_RECEIVED and event.tries == 1:
+        if event.status is EventStatus.DELIVERED and event.type == EventType.OTP_RECEIVED and len(event.attempts) == 1:
+            seconds = max(0.0, self._store.clock.now() - event.created_at)
             self._counters.add("otp_to_webhook")
-            seconds = self._store.clock.now() - event.created_at
             self._counters.add("otp_to_webhook_seconds", seconds)
-            self._counters.add("code_to_webhook", le=bucket(seconds))
+            self._counters.histogram("code_to_webhook_seconds").observe(seconds, exemplar_of(event.origin))
 
 
 def _host_is_up(outcome: Outcome) -> bool | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from worker.order import ErrorCode, Order
+from worker.order import Acquisition, ErrorCode
 
 
 class Pause(StrEnum):
@@ -37,7 +37,7 @@ class Pause(StrEnum):
         return _ADVICE[self]
 
 
-def item_of(order: Order) -> str:
+def item_of(order: Acquisition) -> str:
     """What an order wants to buy, as pauses tell one from another: its product, and the product's fields by name."""
     return "/".join([order.product, *(value for _, value in sorted(order.item.items()))])
 

@@ -36,7 +36,7 @@ class Fate(StrEnum):
     OPEN = "open"
     """Bought, neither finished nor given back yet."""
     FINISHED = "finished"
-    """Bought, and its code arrived."""
+    """Bought, and its code arrived; or rented."""
     REFUNDED = "refunded"
     UNCONFIRMED = "unconfirmed"
     """Bought; whether the money came back is not known."""
@@ -48,6 +48,7 @@ _FATES: Mapping[str, Fate] = {
     Entry.INTENT: Fate.UNDER_WAY,
     Entry.NOT_BOUGHT: Fate.NOT_BOUGHT,
     Entry.BOUGHT: Fate.OPEN,
+    Entry.RENTED: Fate.FINISHED,
     Entry.PURCHASE_UNKNOWN: Fate.UNKNOWN,
     Entry.FINISHED: Fate.FINISHED,
     Entry.REFUNDED: Fate.REFUNDED,
@@ -228,12 +229,12 @@ class _Book:
     def _note_motion(self, at: float, order: str, kind: str) -> None:
         if kind in (Entry.INTENT, Entry.CANCEL):
             self._in_motion.setdefault(order, at)
-        elif kind != Entry.CALLER_CANCEL:
+        elif kind not in (Entry.CALLER_CANCEL, Entry.CALLER_RENEWAL):
             self._in_motion.pop(order, None)
 
     def _note_money(self, order: str, kind: str, status: str) -> None:
         bought, refunded, doubtful = self._moved
-        if kind == Entry.BOUGHT and not self._bought_after_all(order):
+        if kind in (Entry.BOUGHT, Entry.RENTED) and not self._bought_after_all(order):
             bought.append(order)
         elif kind == Entry.REFUNDED:
             refunded.append(order)

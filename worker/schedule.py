@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from worker.order import Order, Status
+from worker.order import Acquisition, Order, Status
 
 LIFE = 1.7
 """Seconds of silence after which a worker counts as dead (docs/adr/0009)."""
@@ -26,6 +26,8 @@ LOOKS_AFTER_CANCEL = 3
 """Unreadable answers to the look after a confirmed cancel before the order ends without one."""
 FINISH_TRIES = 5
 """Finishes sent before the settlement is called unconfirmed: best effort, the caller has the code."""
+ERASE_AFTER_ACK = 900.0
+"""Seconds after a caller acknowledged its code until the code is erased (contract.md, RINGBACK_OTP_TTL)."""
 SLOWEST_ATTEMPT = 20.0
 """Longest wait between two purchases that sold nothing."""
 
@@ -69,7 +71,7 @@ class Wake:
     after_poll: bool = False
 
 
-def answer_due(order: Order, buy_deadline: float) -> float:
+def answer_due(order: Acquisition, buy_deadline: float) -> float:
     """Until when the worker that sent an order's purchase has time to record its answer."""
     return (order.intended_at or 0.0) + buy_deadline + PURCHASE_GRACE
 

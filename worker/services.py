@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,16 +13,18 @@ from worker.account import Account
 from worker.gate import Gate
 from worker.housekeeping import Housekeeping
 from worker.lifecycle import Lifecycle, Rules
-from worker.metrics import Counters
+from worker.metrics import Counters, Series
 from worker.order import DEFAULT_PRODUCT
+from worker.otlp import tracer_of
 from worker.outbox import Outbox
 from worker.provider import products
-from worker.provider.client import Provider
+from worker.provider.client import Observe, Provider
 from worker.reachability import Reachability
 from worker.redelivery import Redelivery
 from worker.schedule import Lane
 from worker.settings import Settings
 from worker.store import AsyncStore, Vault, connect_async
+from worker.tracing import Tracer
 from worker.version import version
 from worker.webhooks.delivery import Sender
 from worker.webhooks.guard import guard_of
@@ -60,6 +63,7 @@ class Services:
     redelivery: Redelivery
     counters: Counters
     reachability: Reachability
+    tracer: Tracer
     lease: dict[Lane, float]
     queues_here: bool
     """Whether the broker's queues lie in the store's database."""
@@ -69,12 +73,13 @@ class Services:
         await self.provider.aclose()
         await self.sender.aclose()
         await self.store.aclose()
+        await asyncio.to_thread(self.tracer.close)
 
 
 async def build(settings: Settings) -> Services:
     """Everything, on the running loop. Nothing is sent yet."""
     vault = Vault(settings.vault_keys, migrating=settings.sealing_migration)
-    counters = Counters()
+    counters, tracer = Counters(), tracer_of(settings, "worker")
     floor = None if settings.min_balance is None else Decimal(str(settings.min_balance))
     # Only where nothing else is sold is the one price that is set the cheapest of all.
     cheapest = settings.cheap_price if settings.products == (DEFAULT_PRODUCT,) else None
@@ -95,6 +100,7 @@ async def build(settings: Settings) -> Services:
         buy_deadline=settings.buy_deadline,
         connections=POLLS_IN_FLIGHT,
         heard=reachability.heard,
+        observe=timed(counters),
         counted={"cheap": settings.cheap_price},
     )
     sender = Sender(guard_of(settings), timeout=settings.webhook_timeout, version=version())
@@ -105,6 +111,7 @@ async def build(settings: Settings) -> Services:
         buy_budget=settings.buy_budget,
         earliest_cancel=settings.earliest_cancel,
         cancel_retry=settings.cancel_retry,
+        rental_poll_interval=settings.rental_poll_interval,
         min_balance=floor,
     )
     return Services(
@@ -112,7 +119,7 @@ async def build(settings: Settings) -> Services:
         provider=provider,
         sender=sender,
         gate=gate,
-        lifecycle=Lifecycle(store, provider, gate, rules, counters, chance=random.random),
+        lifecycle=Lifecycle(store, provider, gate, rules, counters, chance=random.random, tracer=tracer),
         outbox=Outbox(
             store,
             sender,
@@ -121,6 +128,7 @@ async def build(settings: Settings) -> Services:
             secrets_of=secrets_of(store),
             waits=settings.webhook_schedule,
             chance=random.random,
+            tracer=tracer,
         ),
         account=Account(
             store, provider, gate, {name: table[name] for name in settings.products if name in table}, min_balance=floor
@@ -130,6 +138,7 @@ async def build(settings: Settings) -> Services:
         ),
         redelivery=Redelivery(store),
         counters=counters,
+        tracer=tracer,
         reachability=reachability,
         queues_here=settings.broker == settings.store_url,
         lease={
@@ -139,6 +148,21 @@ async def build(settings: Settings) -> Services:
             Lane.DELIVER: settings.webhook_timeout + DELIVERY_MARGIN,
         },
     )
+
+
+def timed(counters: Counters) -> Observe:
+    """Puts the seconds of every call to the provider into their histogram; the series are kept, polls being many."""
+    kept: dict[tuple[str, str, str], Series] = {}
+
+    def observe(product: str, action: str, outcome: str, seconds: float) -> None:
+        series = kept.get((product, action, outcome))
+        if series is None:
+            labels = {"product": product, "action": action, "outcome": outcome}
+            series = counters.histogram("provider_request_duration_seconds", **labels)
+            kept[product, action, outcome] = series
+        series.observe(seconds)
+
+    return observe
 
 
 def secrets_of(store: AsyncStore) -> Callable[[str], Awaitable[Sequence[str]]]:

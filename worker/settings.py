@@ -28,7 +28,7 @@ from pydantic import (
 from worker.errors import SettingsInvalid
 
 Role = Literal["web", "worker", "tool"]
-Product = Literal["cheap", "sms", "email"]
+Product = Literal["cheap", "sms", "email", "rental"]
 Seconds = Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)]
 PREFIX = "RINGBACK_"
 STORE_SCHEMES = ("redis", "rediss", "unix", "sentinel", "rediss+sentinel", "redis+sentinel")
@@ -101,7 +101,7 @@ class Settings(BaseModel):
         None, description="stop buying below this balance"
     )
     products: tuple[Product, ...] = Field(
-        ("cheap", "sms"), description="the products that may be ordered, of `cheap`, `sms`, `email`"
+        ("cheap", "sms"), description="the products that may be ordered, of `cheap`, `sms`, `email`, `rental`"
     )
     products_file: str | None = Field(
         None,
@@ -111,6 +111,10 @@ class Settings(BaseModel):
     cheap_price: Annotated[Decimal, Field(gt=0, le=1_000_000, allow_inf_nan=False)] | None = Field(
         None,
         description="PKR that a cheap number counts against a spend cap, since the provider names no price",
+    )
+    rental_poll_interval: Seconds = Field(30.0, description="seconds between two readings of a rental's messages")
+    otlp_endpoint: str | None = Field(
+        None, description="where spans go (OTLP over HTTP); needs the extra `ringback[otel]`"
     )
     journal_retention: Seconds = Field(7_776_000.0, description="seconds the journal of money is kept")
     sealing_migration: bool = Field(
@@ -191,9 +195,11 @@ class Settings(BaseModel):
             raise ValueError("starts with redis://, rediss://, unix:// or sentinel://")
         return url
 
-    @field_validator("otpget_base_url")
+    @field_validator("otpget_base_url", "otlp_endpoint")
     @classmethod
-    def _is_http_url(cls, url: str) -> str:
+    def _is_http_url(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise ValueError("is an http:// or https:// address without a query")

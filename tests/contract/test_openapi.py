@@ -28,6 +28,13 @@ CALLS = {
     ("get", "/v1/orders"),
     ("get", "/v1/orders/{order_id}"),
     ("post", "/v1/orders/{order_id}/cancel"),
+    ("post", "/v1/rentals"),
+    ("get", "/v1/rentals"),
+    ("get", "/v1/rentals/{rental_id}"),
+    ("get", "/v1/rentals/{rental_id}/messages"),
+    ("post", "/v1/rentals/{rental_id}/renew"),
+    ("get", "/v1/rental-countries"),
+    ("get", "/v1/rental-prices"),
     ("get", "/v1/balance"),
     ("get", "/v1/servers"),
     ("get", "/v1/countries"),
@@ -80,7 +87,7 @@ def _application() -> tuple[Flask, str]:
     _, api_key, _ = Callers(store).create("Shop", NOW, callback_url="https://caller.example/hook")
     still, plenty = StillClock(), RateLimits(requests=1_000_000, failed_logins=1_000_000)
     app = create_app(
-        load("web", {"RINGBACK_REDIS_URL": "redis://nowhere", "RINGBACK_PRODUCTS": "cheap,sms,email"}),
+        load("web", {"RINGBACK_REDIS_URL": "redis://nowhere", "RINGBACK_PRODUCTS": "cheap,sms,email,rental"}),
         store=store, guard=AnyCallback(), sleep=still.sleep, monotonic=still, limits=plenty,
     )  # fmt: skip
     return app, api_key

@@ -100,7 +100,7 @@ def test_recorded_answers_are_masked_and_can_be_read_again(sandbox: Sandbox, tmp
 def question_of(recorded: dict) -> Question:
     """The question that a recorded answer belongs to."""
     product = PRODUCTS[recorded["product"]]
-    if recorded["call"] in ("balance", "status"):
+    if recorded["call"] in ("balance", "status", "messages"):
         return next(one for one in _questions(product) if one.about == recorded["about"])
     return _listing(product, recorded["call"], recorded["values"])
 

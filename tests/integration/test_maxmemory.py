@@ -12,6 +12,7 @@ from worker import doctor
 from worker.caller import Caps
 from worker.doctor import Level
 from worker.errors import StoreFull
+from worker.metrics import Report
 from worker.order import Status
 from worker.schedule import Lane, Wake
 from worker.store import AsyncStore, Store, Vault, Written, connect, connect_async
@@ -73,6 +74,14 @@ async def test_what_is_under_way_goes_on(full: Full):
     kept = full.web.load("ord_1")
     assert kept is not None
     assert kept.status is Status.BUYING
+
+
+async def test_figures_are_still_handed_over(full: Full):
+    """By the web and by the workers: what is full has to be seen."""
+    full.web.add_report(Report("web", 1, {"throttled": 1}, levels={"http_held": 2}))
+    await full.worker.add_report(Report("w1", 1, {"throttled": 1, "mended": 1}))
+    assert full.web.counters() == {"throttled": 2, "mended": 1}
+    assert full.web.levels() == {"http_held": 2}
 
 
 async def test_doctor_says_how_full_it_is(full: Full):

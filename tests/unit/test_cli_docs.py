@@ -31,12 +31,13 @@ def test_every_command_is_described():
 def test_no_command_is_made_up():
     """Every command that the page names exists."""
     known = set(_commands(get_command(app)))
-    named = set(re.findall(r"(?m)(?:`|^    )ringback ((?:caller|order|events|operator|keys) [a-z-]+|[a-z]+)", PAGE))
+    groups = "caller|order|rental|events|operator|keys"
+    named = set(re.findall(rf"(?m)(?:`|^    )ringback ((?:{groups}) [a-z-]+|[a-z]+)", PAGE))
     assert named - known == set()
 
 
 def test_every_alert_is_explained():
     """Each Prometheus alert, each kind of alert line and each pause has its place on the page."""
-    rules = re.findall(r"- alert: (\w+)", (ROOT / "deploy" / "alerts.yaml").read_text())
+    rules = re.findall(r"- alert: (\w+)", (ROOT / "deploy" / "rules" / "alerts.yaml").read_text())
     assert rules
     assert [one for one in (*rules, *Alert, *Pause) if f"`{one}`" not in PAGE] == []

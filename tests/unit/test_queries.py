@@ -6,11 +6,15 @@ from decimal import Decimal
 
 import pytest
 
+from tests.builders import rental
 from tests.console_stage import Console
 from tests.fakes import ManualClock
+from worker.caller import Caps
 from worker.event import EventStatus
+from worker.journal import Entry, line
+from worker.metrics import Report
 from worker.order import Settlement, Status
-from worker.store import figures, queries
+from worker.store import Written, figures, queries
 from worker.store.queries import EventFilter, OrderFilter
 
 DAY = 86_400
@@ -35,6 +39,25 @@ def test_every_order_is_in_the_index_of_its_state_alone(console: Console):
     assert counts == {
         "queued": 1, "buying": 0, "waiting": 1, "cancelling": 0, "received": 1, "expired": 1, "cancelled": 0,
         "failed": 2,
+    }  # fmt: skip
+
+
+def test_rentals_are_no_orders_and_their_money_is_counted(console: Console):
+    """No state of a rental is among those of orders; a renewal's price does not come from the first purchase."""
+    queued = rental(id="rnt_1", caller=console.caller)
+    console.store.create(queued, Caps())
+    buying = queued.intend(console.clock(), Decimal("120"))
+    intent = line(Entry.INTENT, price="120")
+    assert console.store.save(queued, buying, wake=None, events=[], journal=intent) is Written.SAVED
+    lost = buying.lose_purchase("no answer", console.clock())
+    unknown = line(Entry.PURCHASE_UNKNOWN)
+    assert console.store.save(buying, lost, wake=None, events=[], journal=unknown) is Written.SAVED
+    assert not any(console.store.queries.states(console.clock()).values())
+    assert not console.api.raw.keys("rb:orders:*")
+    assert console.store.queries.journal_of("rnt_1") == []
+    moved = console.store.queries.money(console.clock(), console.clock())
+    assert {(one.kind, one.product, one.pkr) for one in moved} == {
+        ("intent", "rental", Decimal(120)), ("purchase_unknown", "rental", None),
     }  # fmt: skip
 
 
@@ -200,6 +223,19 @@ def test_figures_are_kept_by_the_minute_for_a_day(console: Console):
     assert series == {'orders_ended{status="received"}': {minute - 1: 3.0, minute: 1.0}}
     (key,) = console.api.raw.keys("rb:figures:*")
     assert 0 < console.api.raw.ttl(key) <= figures.KEPT
+
+
+def test_report_that_is_sent_again_counts_once_in_its_minute(console: Console):
+    """As in the sums of all time; web processes hand over theirs like workers."""
+    report = Report("one", 7, {'alerts{kind="mended"}': 1.0, 'code_to_webhook_seconds_bucket{le="0.1"}': 2.0})
+    console.store.add_report(report)
+    console.engine(lambda store: store.add_report(report))
+    counted = console.store.figures.read(console.clock(), console.clock())
+    minute = int(console.clock() // 60)
+    assert counted == {
+        'alerts{kind="mended"}': {minute: 1.0},
+        'code_to_webhook_seconds_bucket{le="0.1"}': {minute: 2.0},
+    }
 
 
 def test_worker_says_of_itself_for_as_long_as_it_lives(console: Console):

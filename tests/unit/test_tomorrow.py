@@ -67,7 +67,7 @@ def test_an_orders_unknown_fields_are_kept_and_written_back():
 
 def test_unknown_words_are_kept_and_equal_to_none_that_is_known():
     """In every field that holds a word."""
-    words = {"error": "no_stock", "settlement": "charged", "ending": "renewal"}
+    words = {"error": "no_stock", "settlement": "escrowed", "ending": "renewal"}
     found = order_from(add(codec.pack(order_in(Status.WAITING), VAULT), ORDER, **words), status=b"active")
     assert (found.status, found.status.value, found.understood) == ("active", "active", False)
     assert isinstance(found.status, Status)

@@ -42,7 +42,7 @@ def balance() -> Response:
     It is what a worker last read at the provider; `as_of` says when.
     """
     reading = _reading("balance", refresh=requests.query(schemas.Refresh).refresh == "true")
-    return answer({"balance": reading.value, "currency": "PKR", **_age(reading), "buying": _buying()})
+    return answer({"balance": reading.value, "currency": "PKR", **age(reading), "buying": _buying()})
 
 
 @takes(query=schemas.ServersQuery)
@@ -53,7 +53,7 @@ def servers() -> Response:
     """
     asked = requests.query(schemas.ServersQuery)
     reading = _reading(f"servers:{asked.type}", refresh=asked.refresh == "true")
-    return answer({"type": asked.type, "servers": _listed(reading), **_age(reading)})
+    return answer({"type": asked.type, "servers": listed(reading), **age(reading)})
 
 
 @takes(query=schemas.CountriesQuery)
@@ -63,8 +63,8 @@ def countries() -> Response:
     An id means something for its type alone: it is what an order gives as `country`.
     """
     asked = requests.query(schemas.CountriesQuery)
-    reading = _listing(listing_name("countries", "sms", [asked.type]), refresh=asked.refresh == "true")
-    return answer({"type": asked.type, "countries": _listed(reading), **_age(reading)})
+    reading = listing(listing_name("countries", "sms", [asked.type]), refresh=asked.refresh == "true")
+    return answer({"type": asked.type, "countries": listed(reading), **age(reading)})
 
 
 @takes(query=schemas.ServicesQuery)
@@ -75,9 +75,9 @@ def services() -> Response:
     """
     asked = requests.query(schemas.ServicesQuery)
     place = _place(asked)
-    reading = _listing(listing_name("services", asked.product, place), refresh=asked.refresh == "true")
+    reading = listing(listing_name("services", asked.product, place), refresh=asked.refresh == "true")
     where = {"product": asked.product, "country": asked.country, "type": asked.type, "domain": asked.domain}
-    return answer({**where, "services": _listed(reading), **_age(reading)})
+    return answer({**where, "services": listed(reading), **age(reading)})
 
 
 def _place(asked: schemas.ServicesQuery) -> list[str]:
@@ -113,12 +113,13 @@ def products() -> Response:
     return answer({"data": listed})
 
 
-def _listing(what: str, *, refresh: bool) -> Reading:
+def listing(what: str, *, refresh: bool) -> Reading:
     """A listing of the catalogue; one that nobody has read yet is asked for like one that is to be read anew."""
     return _reading(what, refresh=refresh or parts().store.reading(what).asked_at is None)
 
 
-def _listed(reading: Reading) -> Any:
+def listed(reading: Reading) -> Any:
+    """What a reading lists; None before the first."""
     return None if reading.value is None else json.loads(reading.value)
 
 
@@ -138,7 +139,7 @@ def _reading(what: str, *, refresh: bool) -> Reading:
     return store.reading(what)
 
 
-def _age(reading: Reading) -> dict[str, Any]:
+def age(reading: Reading) -> dict[str, Any]:
     """When it was read, whether it can still be relied on, and why the last attempt failed, if it did."""
     told: dict[str, Any] = {"as_of": rfc3339(reading.at), "stale": reading.stale(parts().clock())}
     return told | ({"reason": reading.why.partition(" ")[0]} if reading.why else {})

@@ -14,8 +14,8 @@ from typing import Any
 
 from web.api import examples
 from web.api.problems import CODES
-from web.api.schemas import ORDER_EXAMPLES
-from web.api.words import ATTEMPT_ERRORS, FLAGS
+from web.api.schemas import ORDER_EXAMPLES, RENEWAL_EXAMPLES, RENTAL_EXAMPLES
+from web.api.words import ATTEMPT_ERRORS, FLAGS, RENTAL_FLAGS
 from worker.order import EventType
 
 Spec = dict[str, Any]
@@ -91,6 +91,7 @@ def _named(spec: Spec, schemas: Spec) -> Spec:
     """The schemas with the closed sets that no model has, and with names that clash with none of their fields."""
     schemas["Problem"]["properties"]["code"]["enum"] = sorted(CODES)
     schemas["Order"]["properties"]["flags"]["items"]["enum"] = list(FLAGS)
+    schemas["Rental"]["properties"]["flags"]["items"]["enum"] = list(RENTAL_FLAGS)
     schemas["Attempt"]["properties"]["error"]["enum"] = [*ATTEMPT_ERRORS, None]
     schemas["Event"]["properties"]["type"] = {"$ref": SCHEMAS + "EventType"}
     schemas["Event"]["properties"]["payload"] |= {
@@ -128,23 +129,37 @@ def _refer_anew(value: Any, renamed: Mapping[str, str]) -> None:
 
 def _messages() -> Spec:
     """The bodies of webhooks; `type` tells them apart."""
-    orders = [kind.value for kind in EventType if kind is not EventType.PING]
-    ping = EventType.PING.value
+    kinds: dict[str, list[str]] = {}
+    for kind in EventType:
+        kinds.setdefault(message_of(kind), []).append(kind.value)
     told = {"type": "object", "required": ["caller", "message"]}
     words = {"caller": {"type": "string"}, "message": {"type": "string"}}
-    mapping = dict.fromkeys(orders, SCHEMAS + "OrderEvent") | {ping: SCHEMAS + "PingEvent"}
+    mapping = {kind: SCHEMAS + name for name, of_it in kinds.items() for kind in of_it}
     return {
-        "OrderEvent": _message("What happened to an order.", orders, {"$ref": SCHEMAS + "Order"}),
-        "PingEvent": _message("A test that somebody asked for.", [ping], {**told, "properties": words}),
+        "OrderEvent": _message("What happened to an order.", kinds["OrderEvent"], {"$ref": SCHEMAS + "Order"}),
+        "RentalEvent": _message(
+            "What happened to a rental; `message` is there with `rental.message_received`.",
+            kinds["RentalEvent"],
+            {"$ref": SCHEMAS + "Rental"},
+            message={"$ref": SCHEMAS + "Message"},
+        ),
+        "PingEvent": _message("A test that somebody asked for.", kinds["PingEvent"], {**told, "properties": words}),
         "WebhookEvent": {
             "description": "The body of a webhook.",
-            "oneOf": [{"$ref": SCHEMAS + name} for name in ("OrderEvent", "PingEvent")],
+            "oneOf": [{"$ref": SCHEMAS + name} for name in kinds],
             "discriminator": {"propertyName": "type", "mapping": mapping},
         },
     }
 
 
-def _message(what: str, types: list[str], data: Spec) -> Spec:
+def message_of(kind: EventType) -> str:
+    """The schema of a webhook's body."""
+    if kind is EventType.PING:
+        return "PingEvent"
+    return "RentalEvent" if kind.startswith("rental.") else "OrderEvent"
+
+
+def _message(what: str, types: list[str], data: Spec, **beside: Spec) -> Spec:
     return {
         "type": "object",
         "description": what,
@@ -153,6 +168,7 @@ def _message(what: str, types: list[str], data: Spec) -> Spec:
             "type": {"type": "string", "enum": types},
             "timestamp": {"type": "string", "format": "date-time", "description": "when it happened"},
             "data": data,
+            **beside,
         },
     }
 
@@ -236,12 +252,16 @@ def _by_reference(spec: Spec, headers: Mapping[str, Spec | None]) -> Spec:
     return {name: {"$ref": HEADERS + name} for name in headers}
 
 
+_ASKED = {"NewOrder": ORDER_EXAMPLES, "NewRental": RENTAL_EXAMPLES, "Renewal": RENEWAL_EXAMPLES}
+"""Bodies that show what a call takes, by its schema."""
+
+
 def _show(spec: Spec, content: Spec, operation: str = "") -> None:
     """Give a body its example: the operation's own, else its schema's."""
     for media in content.values():
         name = media["schema"].get("$ref", "").rpartition("/")[2]
-        if name == "NewOrder":
-            media["examples"] = {product: {"value": body} for product, body in ORDER_EXAMPLES.items()}
+        if name in _ASKED:
+            media["examples"] = {what: {"value": body} for what, body in _ASKED[name].items()}
             continue
         example = examples.BY_OPERATION.get(operation, examples.BY_SCHEMA.get(name.removesuffix(READING)))
         if example is not None:
@@ -263,7 +283,7 @@ def _fitting(example: Any, schema: Spec, schemas: Spec) -> Any:
 
 
 def _webhook(kind: EventType, spec: Spec) -> Spec:
-    name = "PingEvent" if kind is EventType.PING else "OrderEvent"
+    name = message_of(kind)
     headers = ("webhook-id", "webhook-timestamp", "webhook-signature")
     content: Spec = {"application/json": {"schema": {"$ref": SCHEMAS + name}}}
     example = {**examples.BY_SCHEMA[name], "type": kind.value}
@@ -271,7 +291,7 @@ def _webhook(kind: EventType, spec: Spec) -> Spec:
     return {
         "operationId": _camel(*re.split(r"[._]", kind.value)),
         "summary": kind.value,
-        "description": "Sent to the order's callback, signed as Standard Webhooks 1.0.0 has it. Any 2xx acknowledges.",
+        "description": "Sent to the callback, signed as Standard Webhooks 1.0.0 defines it. Any 2xx acknowledges.",
         "tags": ["Webhooks"],
         "security": [],
         "parameters": [{"name": n, "in": "header", "required": True, "schema": {"type": "string"}} for n in headers],

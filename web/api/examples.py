@@ -22,15 +22,41 @@ _RECEIVED = {
 }  # fmt: skip
 _ATTEMPT = {"at": _END, "status_code": 204, "error": None, "duration": 0.084, "response": ""}
 _EVENT: dict[str, Any] = {
-    "id": EVENT_ID, "type": "order.otp_received", "order": ORDER_ID, "status": "delivered", "created_at": _END,
-    "next_attempt_at": None, "attempts": [_ATTEMPT],
+    "id": EVENT_ID, "type": "order.otp_received", "order": ORDER_ID, "rental": None, "status": "delivered",
+    "created_at": _END,    "next_attempt_at": None, "attempts": [_ATTEMPT],
 }  # fmt: skip
 _PING = {
     **_EVENT, "id": "evt_77a1d2c08b53e94f10aa6b3e", "type": "webhook.ping", "order": None, "status": "pending",
     "next_attempt_at": _END, "attempts": [],
 }  # fmt: skip
 
+RENTAL_ID, MESSAGE_ID = "rnt_2b7f9d04c1e85a663f90d4e1", "msg_8c1a4e2f7b90d3556a1f0c7e"
+_RENTED: dict[str, Any] = {
+    "id": RENTAL_ID, "status": "active", "pricing": "101", "country": "PK", "provider": "1", "number": "+923001234567",
+    "price": "350.00", "max_price": "400.00", "messages": 1, "callback_url": "https://shop.example/ringback",
+    "metadata": {"user": 42}, "purpose": None, "settlement": "charged", "error": None, "flags": [],
+    "created_at": _AT, "starts_at": _LATER, "ends_at": "2026-11-23T10:00:02.150Z", "ended_at": None,
+}  # fmt: skip
+_MESSAGE = {
+    "id": MESSAGE_ID,
+    "code": "847293",
+    "text": "Your code is 847293.",
+    "sender": "Telegram",
+    "received_at": _END,
+}
+
 BY_SCHEMA: dict[str, Any] = {
+    "Rental": _RENTED,
+    "Rentals": {"data": [_RENTED], "next_cursor": None},
+    "Messages": {"data": [_MESSAGE], "next_cursor": None},
+    "RentalCountries": {
+        "provider": "1", "countries": [{"code": "PK", "name": "Pakistan"}], "as_of": _AT, "stale": False,
+    },
+    "RentalPrices": {
+        "provider": "1", "country": "PK", "as_of": _AT, "stale": False,
+        "prices": [{"id": "101", "service": "any", "price": "350.00", "duration": 24}],
+    },
+    "RentalEvent": {"type": "rental.started", "timestamp": _LATER, "data": _RENTED},
     "Order": _RECEIVED,
     "Orders": {"data": [_RECEIVED], "next_cursor": None},
     "Event": _EVENT,
@@ -62,6 +88,16 @@ BY_SCHEMA: dict[str, Any] = {
 """What a request's or an answer's body looks like."""
 
 BY_OPERATION: dict[str, Any] = {
+    "createRental": {
+        **_RENTED,
+        "status": "queued",
+        "number": None,
+        "price": None,
+        "messages": 0,
+        "settlement": "none",
+        "starts_at": None,
+        "ends_at": None,
+    },
     "createOrder": _QUEUED,
     "cancelOrder": {**_QUEUED, "status": "cancelled", "ended_at": _LATER},
     "redeliverEvent": {**_EVENT, "status": "pending", "next_attempt_at": _END},
@@ -70,7 +106,9 @@ BY_OPERATION: dict[str, Any] = {
 }
 """Answers that differ from their schema's example."""
 
-PARAMETERS: dict[str, Any] = {"order_id": ORDER_ID, "event_id": EVENT_ID, "Idempotency-Key": "signup-42"}
+PARAMETERS: dict[str, Any] = {
+    "order_id": ORDER_ID, "event_id": EVENT_ID, "rental_id": RENTAL_ID, "Idempotency-Key": "signup-42",
+}  # fmt: skip
 """Parameters whose form is not obvious."""
 
 METRICS = 'ringback_http_requests_total{method="GET",route="/v1/orders",status="200"} 12.0\n'

@@ -8,7 +8,7 @@ from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 
 from web.api import openapi, requests, schemas
-from web.api.metrics import CONTENT_TYPE, Metrics
+from web.api.metrics import Metrics
 from web.api.problems import CODES, Problem
 from web.api.requests import takes
 from web.api.responses import answer
@@ -25,11 +25,13 @@ def routes(figures: Metrics) -> APIBlueprint:
     def metrics() -> Response:
         """Read the metrics, for Prometheus.
 
-        The figures of this process and those that all workers share; where RINGBACK_METRICS_TOKEN is set, with that.
+        What all processes have counted, and how the store and the account stand, whichever process answers: as
+        OpenMetrics to whoever accepts it. Where RINGBACK_METRICS_TOKEN is set, with that.
         """
         if not _is_an_operator():
             raise Problem(401, "unauthorized", "send `Authorization: Bearer` with RINGBACK_METRICS_TOKEN")
-        return Response(figures.text(), 200, content_type=CONTENT_TYPE)
+        text, kind = figures.exposition(request.headers.get("Accept", ""))
+        return Response(text, 200, content_type=kind)
 
     api = APIBlueprint("health", __name__, abp_tags=[openapi.HEALTH])
     api.get("/healthz", responses=openapi.open_answers(schemas.Health))(alive)

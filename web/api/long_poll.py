@@ -12,8 +12,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from flask import has_request_context
+
 from web.api.problems import Problem
 from web.places import Full, Places
+from web.request_state import request_state
 from worker.store import Spot
 
 MOST_WAITING = 16
@@ -38,6 +41,8 @@ class LongPoll:
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._most = most
+        self._held = 0
         self._places = Places(most, per_caller)
         self._peek = peek
         self._sleep = sleep
@@ -56,10 +61,19 @@ class LongPoll:
             whose = "of this caller are" if full.by_caller else "are"
             detail = f"too many requests {whose} being held; ask again, or without `wait` and `refresh`"
             raise Problem(429, "too_many_waiting", detail, retry_after=1) from None
+        begun = self._monotonic()
+        self._held += 1
         try:
-            yield Wait(self, self._monotonic() + seconds, has_left)
+            yield Wait(self, begun + seconds, has_left)
         finally:
+            self._held -= 1
             self._places.free(caller_id)
+            if has_request_context():
+                request_state().held += self._monotonic() - begun
+
+    def levels(self) -> dict[str, float]:
+        """How many answers are held back here, of how many there may be."""
+        return {"http_held": self._held, "http_held_capacity": self._most}
 
     def left(self, deadline: float) -> float:
         """Seconds until a deadline."""

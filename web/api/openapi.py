@@ -25,6 +25,7 @@ from worker.version import version
 SECURITY: dict[str, Any] = {"apiKey": {"type": "http", "scheme": "bearer", "bearerFormat": "rbk_…"}}
 BEARER: list[dict[str, list[str]]] = [{"apiKey": []}]
 ORDERS = Tag(name="Orders", description="A number is bought, polled, and its code sent to the callback.")
+RENTALS = Tag(name="Rentals", description="A number for hours or days; every message is sent to the callback once.")
 EVENTS = Tag(name="Events", description="Webhooks that are owed or were sent, with every attempt.")
 ACCOUNT = Tag(name="Account", description="What the workers last read at the provider.")
 HEALTH = Tag(name="Health", description="For monitoring; needs no key.")
@@ -58,7 +59,7 @@ _HEADERS: dict[str, dict[str, Any]] = {
 }
 _RETRY = {"Retry-After": {"description": "seconds to wait", "schema": {"type": "integer", "minimum": 1}}}
 _CREATED = {
-    "Location": {"description": "where the order is read", "schema": {"type": "string"}},
+    "Location": {"description": "where it is read", "schema": {"type": "string"}},
     "Idempotency-Replayed": {"description": "`true` when this is the first answer again", "schema": {"type": "string"}},
 }
 
@@ -101,8 +102,9 @@ def open_answers(model: type[BaseModel], *errors: int) -> ResponseDict:
 
 def figures() -> ResponseDict:
     """The responses of /metrics."""
-    text = {"text/plain": {"schema": {"type": "string"}, "example": examples.METRICS}}
-    return {200: {"description": "Prometheus' text format", "content": text}, 401: problem(401), 405: problem(405)}
+    text = {"schema": {"type": "string"}, "example": examples.METRICS}
+    content = {"text/plain": text, "application/openmetrics-text": {"schema": {"type": "string"}}}
+    return {200: {"description": "Prometheus' text format", "content": content}, 401: problem(401), 405: problem(405)}
 
 
 def problem(status: int) -> dict[str, Any]:
@@ -118,7 +120,7 @@ def problem(status: int) -> dict[str, Any]:
 def _good(status: int, model: type[BaseModel] | str) -> Any:
     if not isinstance(model, str):
         return model
-    headers = {**_HEADERS, **(_CREATED if model == "Order" else {})}
+    headers = {**_HEADERS, **(_CREATED if model in ("Order", "Rental") else {})}
     return {
         "description": "Accepted",
         "headers": headers,

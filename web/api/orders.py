@@ -26,6 +26,8 @@ from web.api.responses import Answer, answer, unreadable
 from web.client import has_left
 from web.middleware import about
 from web.parts import Parts, current_caller, parts
+from web.request_state import request_state
+from worker import tally
 from worker.announce import announced
 from worker.caller import Caller
 from worker.compact_json import ascii_json
@@ -82,18 +84,21 @@ def _placed() -> Response:
     shared, caller = parts(), current_caller()
     key = requests.headers(schemas.OrderHeaders).idempotency_key
     asked = requests.body()
-    used = _idempotency(key, asked) if key is not None else None
+    used = idempotency(key, asked) if key is not None else None
     if used and (known := shared.store.replayed(caller.id, used)):
         return _created(known)
-    order = _new(requests.checked(_body_of(asked), asked, context=_Judge(shared, caller)), shared, caller)
+    order = _new(requests.checked(_body_of(asked), asked, context=Judge(shared, caller)), shared, caller)
     payload = ascii_json(order.public()).encode()
     if used:
         used = Idempotency(used.key, used.body, payload)
     created = shared.store.create(order, caller.caps, used, price=_price(order))
-    return _accepted(order.id, payload) if created.outcome == "created" else _created(created)
+    if created.outcome != "created":
+        return _created(created)
+    tally.accepted(shared.counters, order)
+    return _accepted(order.id, payload)
 
 
-def _idempotency(key: str, asked: Any) -> Idempotency:
+def idempotency(key: str, asked: Any) -> Idempotency:
     """Digests of the key and of what was asked, however it was spelled."""
     canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"))
     return Idempotency(_digest(key), _digest(canonical), b"")
@@ -103,8 +108,8 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-class _Judge:
-    """What is known of the values of an order's fields while its request is read."""
+class Judge:
+    """What is known of the values of an order's or a rental's fields while its request is read."""
 
     __slots__ = ("_caller", "_parts")
 
@@ -142,10 +147,21 @@ def _body_of(asked: Any) -> type[schemas.OrderBody]:
         raise requests.invalid(
             [{"field": "product", "code": "unknown", "message": "is no product that can be ordered"}]
         )
+    check_on_sale(product)
+    return schemas.ORDER_BODIES[product]
+
+
+def check_on_sale(product: str) -> None:
+    """Raise Problem (422) for a product that is not on sale here."""
     if product not in parts().settings.products:
         field = {"field": "product", "code": "product_disabled", "message": "is not on sale here (RINGBACK_PRODUCTS)"}
         raise Problem(422, "product_disabled", CODES["product_disabled"], errors=[field])
-    return schemas.ORDER_BODIES[product]
+
+
+def check_verified(callback: str | None, caller: Caller) -> None:
+    """Raise Problem (409) for a callback whose caller has to acknowledge a ping first."""
+    if callback and caller.verify_callback and caller.verified_at is None:
+        raise Problem(409, "callback_unverified", "send a ping (POST /v1/events/ping) and acknowledge it first")
 
 
 def _price(order: Order) -> Decimal | None:
@@ -154,8 +170,7 @@ def _price(order: Order) -> Decimal | None:
 
 
 def _new(asked: schemas.OrderBody, shared: Parts, caller: Caller) -> Order:
-    if asked.callback_url and caller.verify_callback and caller.verified_at is None:
-        raise Problem(409, "callback_unverified", "send a ping (POST /v1/events/ping) and acknowledge it first")
+    check_verified(asked.callback_url, caller)
     given = asked.model_dump(include=set(schemas.product_fields(asked.product)))
     return Order(
         id="ord_" + secrets.token_hex(12), caller=caller.id, product=asked.product,
@@ -163,6 +178,7 @@ def _new(asked: schemas.OrderBody, shared: Parts, caller: Caller) -> Order:
         max_price=None if given.get("max_price") is None else Decimal(given["max_price"]),
         callback_url=asked.callback_url or "", metadata=asked.metadata or {}, purpose=asked.purpose,
         timeout=shared.settings.order_timeout if asked.timeout is None else asked.timeout, created_at=shared.clock(),
+        origin=str(request_state().origin or ""),
     )  # fmt: skip
 
 
@@ -171,13 +187,21 @@ def _created(created: Created) -> Response:
     match created.outcome:
         case "replay":
             return _accepted(json.loads(created.answer)["id"], created.answer, {"Idempotency-Replayed": "true"})
+        case _:
+            raise refused(created)
+
+
+def refused(created: Created) -> Problem:
+    """Why an order or a rental was not accepted."""
+    match created.outcome:
         case "mismatch":
-            raise Problem(422, "idempotency_mismatch", CODES["idempotency_mismatch"], errors=[_OTHER_BODY])
+            return Problem(422, "idempotency_mismatch", CODES["idempotency_mismatch"], errors=[_OTHER_BODY])
         case "closed":
             code = CLOSED[created.reason]
-            raise Problem(503, code, CODES[code], retry_after=CLOSED_RETRY)
+            parts().counters.add("orders_refused", reason=code)
+            return Problem(503, code, CODES[code], retry_after=CLOSED_RETRY)
         case _:
-            raise Problem(429, created.reason, CODES[created.reason], retry_after=created.retry_after)
+            return Problem(429, created.reason, CODES[created.reason], retry_after=created.retry_after)
 
 
 _OTHER_BODY = {
@@ -188,7 +212,7 @@ _OTHER_BODY = {
 
 
 def _accepted(order_id: str, payload: bytes, kwargs: Mapping[str, str] = MappingProxyType({})) -> Response:
-    about(order=order_id)
+    about(order=order_id, **({"replayed": True} if "Idempotency-Replayed" in kwargs else {}))
     return Answer(payload, 202, {"Location": f"/v1/orders/{order_id}", **kwargs})
 
 
@@ -300,4 +324,7 @@ def save_cancel(before: Order, after: Order) -> bool:
     wake = after_caller_cancel(after, now, buy_deadline=settings.buy_deadline)
     journal = line(Entry.CALLER_CANCEL)
     written = shared.store.save(before, after, wake=wake, events=announced(before, after, now), journal=journal)
-    return written is Written.SAVED
+    if written is not Written.SAVED:
+        return False
+    tally.changed(shared.counters, before, after)
+    return True

@@ -32,6 +32,8 @@ CODES = {
     "unsupported_media_type": "The body is not declared as application/json.",
     "invalid_fields": "Fields are missing or wrong; `errors` lists every one.",
     "product_disabled": "The product is not on sale here; GET /v1/products lists those that are.",
+    "rental_not_active": "The rental has not begun, or is over: it cannot be renewed.",
+    "renewal_under_way": "A renewal of this rental is under way: ask again when it has an outcome.",
     "idempotency_mismatch": "The Idempotency-Key was used with another body.",
     "rate_limited": "Too many requests with this key.",
     "too_many_failed_logins": "Too many wrong keys from this address.",
@@ -95,7 +97,8 @@ class Problem(Exception):
             self.headers["Retry-After"] = str(max(1, retry_after))
 
     def response(self) -> Response:
-        """The answer."""
+        """The answer; the request's log line names the code."""
+        request_state().line["problem"] = self.code
         payload = {
             "type": "about:blank",
             "title": HTTPStatus(self.status).phrase,

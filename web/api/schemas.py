@@ -22,8 +22,11 @@ import worker.event
 from worker.compact_json import text_json
 from worker.event import EventStatus
 from worker.order import ErrorCode, EventType, Settlement, Status
+from worker.rental import RentalStatus
 
 ORDER_ID = r"^ord_[0-9a-f]{24}$"
+RENTAL_ID = r"^rnt_[0-9a-f]{24}$"
+MESSAGE_ID = r"^msg_[0-9a-f]{24}$"
 EVENT_ID = r"^evt_[0-9a-f]{24}$"
 PRINTABLE = r"^[!-~]([ -~]*[!-~])?$"
 ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
@@ -73,6 +76,11 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10 else value
 
 
+def _whole_number(value: Any) -> Any:
+    """JSON knows one kind of number: `24.0` is `24`."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=PRINTABLE)]
 Code = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z._-]+$")]
 Domain = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[0-9A-Za-z]([0-9A-Za-z.-]*[0-9A-Za-z])?$")]
@@ -85,6 +93,8 @@ Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
 Whole = BeforeValidator(_whole)
 Wait = Annotated[int, Field(strict=True, ge=0, le=LONGEST_WAIT), Whole]
 OrderId = Annotated[str, Field(pattern=ORDER_ID)]
+RentalId = Annotated[str, Field(pattern=RENTAL_ID)]
+MessageId = Annotated[str, Field(pattern=MESSAGE_ID)]
 EventId = Annotated[str, Field(pattern=EVENT_ID)]
 EventCursor = Annotated[str, Field(pattern=EVENT_CURSOR)]
 EventOrFirst = Annotated[str, Field(pattern=EVENT_OR_FIRST)]
@@ -108,12 +118,11 @@ class Judge(Protocol):
         """The callback that counts: the one given, or the caller's own, or none."""
 
 
-class OrderBody(Incoming):
-    """What an order of any product may say."""
+class PurchaseBody(Incoming):
+    """What an order or a rental may say, whatever it is for."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
-    product: str
     callback_url: Url | None = Field(
         None,
         validate_default=True,
@@ -124,16 +133,22 @@ class OrderBody(Incoming):
         None, description="comes back untouched; at most 4 KiB and 16 deep", examples=[{"user": "42"}]
     )
     purpose: str | None = Field(None, max_length=100, pattern=ONE_LINE, description="a short label")
-    timeout: float | None = Field(
-        None, gt=0, le=86_400, allow_inf_nan=False,
-        description="seconds after the purchase at which an order without a code is cancelled",
-    )  # fmt: skip
 
     @field_validator("callback_url")
     @classmethod
     def _judged(cls, url: str | None, info: ValidationInfo) -> str | None:
         judge: Judge | None = info.context
         return judge.callback(url) if judge else url
+
+
+class OrderBody(PurchaseBody):
+    """What an order of any product may say."""
+
+    product: str
+    timeout: float | None = Field(
+        None, gt=0, le=86_400, allow_inf_nan=False,
+        description="seconds after the purchase at which an order without a code is cancelled",
+    )  # fmt: skip
 
 
 class CheapOrder(OrderBody):
@@ -185,8 +200,44 @@ ORDER_EXAMPLES: Mapping[str, dict[str, Any]] = {
 
 
 def product_fields(product: str) -> list[str]:
-    """The fields that an order of a product has and others have not."""
-    return [name for name in ORDER_BODIES[product].model_fields if name not in OrderBody.model_fields]
+    """The fields that an order of a product, or a rental, has and others have not."""
+    body = ORDER_BODIES.get(product, NewRental)
+    return [name for name in body.model_fields if name not in OrderBody.model_fields]
+
+
+class NewRental(PurchaseBody):
+    """A number to be rented for hours or days."""
+
+    pricing: Code = Field(description="the offer, by its id in GET /v1/rental-prices", examples=["101"])
+    country: Code = Field(description="the country in which it is listed, by its code", examples=["PK"])
+    provider: Code = Field("1", description="the provider's provider", examples=["1"])
+    max_price: Price | None = MAX_PRICE
+
+
+RENTAL_EXAMPLES: Mapping[str, dict[str, Any]] = {
+    "rental": {"pricing": "101", "country": "PK", "provider": "1", "max_price": "400.00"},
+}
+
+
+class Renewal(Incoming):
+    """By how much a rental is to last longer."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+
+    duration: Annotated[int, BeforeValidator(_whole_number)] = Field(ge=1, le=8_784, description="hours", examples=[24])
+    max_price: Price | None = MAX_PRICE
+
+
+RENEWAL_EXAMPLES: Mapping[str, dict[str, Any]] = {"renewal": {"duration": 24, "max_price": "400.00"}}
+
+
+class RenewalHeaders(Incoming):
+    """Headers of a renewal."""
+
+    idempotency_key: str = Field(
+        alias="Idempotency-Key", min_length=1, max_length=255, pattern=r"^[!-~]([ -~]*[!-~])?$",
+        description="the same key never renews twice, as long as the rental is kept",
+    )  # fmt: skip
 
 
 class OrderHeaders(Incoming):
@@ -202,6 +253,28 @@ class OrderPath(BaseModel):
     """An order's id."""
 
     order_id: OrderId
+
+
+class RentalPath(BaseModel):
+    """A rental's id."""
+
+    rental_id: RentalId
+
+
+class RentalsQuery(Incoming):
+    """Which rentals to list."""
+
+    status: RentalStatus | None = Field(None, description="only rentals in this state")
+    limit: Limit = 20
+    cursor: RentalId | None = Field(None, description="`next_cursor` of the page before")
+
+
+class MessagesQuery(Incoming):
+    """Which messages to list."""
+
+    after: MessageId | None = Field(None, description="what was told after this message")
+    limit: Limit = 20
+    cursor: MessageId | None = Field(None, description="`next_cursor` of the page before")
 
 
 class EventPath(BaseModel):
@@ -309,6 +382,18 @@ class ServicesQuery(Refresh):
     domain: Domain | None = Field(None, description="of `email`: the domain of the address")
 
 
+class RentalCountriesQuery(Refresh):
+    """Of which provider to list the countries."""
+
+    provider: Code = Field("1", description="the provider's provider")
+
+
+class RentalPricesQuery(RentalCountriesQuery):
+    """Of which country to list the offers."""
+
+    country: Code = Field(description="the country, by its code")
+
+
 class OrderError(BaseModel):
     """Why an order failed."""
 
@@ -353,6 +438,63 @@ class Orders(BaseModel):
     unreadable: list[OrderId] | None = Field(None, description="left out: their records cannot be opened at present")
 
 
+class RentalError(BaseModel):
+    """Why a rental failed, or the renewal that was asked for last."""
+
+    code: ErrorCode
+    message: str | None
+
+
+class Rental(BaseModel):
+    """A rented number."""
+
+    id: RentalId
+    status: RentalStatus
+    pricing: str
+    country: str
+    provider: str
+    number: str | None = Field(examples=["+923001234567"])
+    price: str | None = Field(
+        description="what was paid, renewals left out, a decimal in PKR; null where it is unknown"
+    )
+    max_price: str | None = Field(description="the most that may be paid, a decimal in PKR")
+    messages: int = Field(description="how many were told so far")
+    callback_url: str | None = Field(description="where its webhooks go; null: its events are read")
+    metadata: dict[str, Any]
+    purpose: str | None
+    settlement: Literal["none", "charged", "unconfirmed"] = Field(description="what became of the money")
+    error: RentalError | None
+    flags: list[str]
+    created_at: Moment
+    starts_at: Moment | None
+    ends_at: Moment | None = Field(description="moves with a renewal that the provider confirmed")
+    ended_at: Moment | None
+
+
+class Rentals(BaseModel):
+    """A page of rentals, newest first. A page may be short: the last one is where `next_cursor` is null."""
+
+    data: list[Rental]
+    next_cursor: RentalId | None
+
+
+class Message(BaseModel):
+    """A message that a rented number received. What it said is erased after a while: then it is null."""
+
+    id: MessageId
+    code: str | None
+    text: str | None
+    sender: str | None
+    received_at: Moment = Field(description="its date, or when it was first read where that is unknown")
+
+
+class Messages(BaseModel):
+    """A page of messages, in the order in which they were told."""
+
+    data: list[Message]
+    next_cursor: MessageId | None
+
+
 class Attempt(BaseModel):
     """One attempt to deliver a webhook."""
 
@@ -369,6 +511,7 @@ class Event(BaseModel):
     id: EventId
     type: str = Field(examples=["order.otp_received"])
     order: OrderId | None
+    rental: RentalId | None
     status: EventStatus
     created_at: Moment
     next_attempt_at: Moment | None
@@ -429,6 +572,41 @@ class Servers(BaseModel):
     as_of: Moment | None
     stale: bool
     reason: str | None = None
+
+
+class RentalCountry(BaseModel):
+    """A country in which numbers are rented out."""
+
+    code: str
+    name: str
+
+
+class RentalCountries(BaseModel):
+    """Where numbers are rented out, as a worker last read it."""
+
+    provider: str
+    countries: list[RentalCountry] | None = Field(description="null when they were never read")
+    as_of: Moment | None
+    stale: bool
+
+
+class RentalPrice(BaseModel):
+    """An offer."""
+
+    id: str
+    service: str
+    price: str | None = Field(description="a decimal in PKR; null when it cannot be read", examples=["350.00"])
+    duration: float | None = Field(description="hours; null when they cannot be read", examples=[24])
+
+
+class RentalPrices(BaseModel):
+    """What can be rented in a country, as a worker last read it."""
+
+    country: str
+    provider: str
+    prices: list[RentalPrice] | None = Field(description="null when they were never read")
+    as_of: Moment | None
+    stale: bool
 
 
 class FieldError(BaseModel):

@@ -20,6 +20,17 @@ FLAGS: Mapping[str, str] = {
 }
 """Flags of an order: nothing to act on but the first three."""
 
+RENTAL_FLAGS: Mapping[str, str] = {
+    "earlier_messages_left_out": "The number had messages from before the rental; they are not told.",
+    "undated_messages": "The first reading showed messages without a date: they may be from before the rental.",
+    "messages_erased": "There were messages, and what they said is no longer kept.",
+    **{
+        name: FLAGS[name]
+        for name in ("adopted_late", "odd_number", "sibling_format", "extra_fields", "odd_http_status")
+    },
+}
+"""Flags of a rental."""
+
 ATTEMPT_ERRORS: Mapping[str, str] = {
     "dns": "The host's name cannot be resolved.",
     "connect_timeout": "No connection in time.",

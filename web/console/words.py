@@ -202,10 +202,10 @@ def percentile(buckets: Mapping[str, float], share: float) -> str | None:
     if not total:
         return None
     passed = 0.0
-    for end in sorted(buckets, key=lambda one: float("inf") if one == "more" else float(one)):
+    for end in sorted(buckets, key=lambda one: float(one.replace("+Inf", "inf"))):
         passed += buckets[end]
         if passed >= share * total:
-            return "over a minute" if end == "more" else f"≤ {end} s"
+            return "over 5 minutes" if end == "+Inf" else f"≤ {end} s"
     return None
 
 

@@ -21,6 +21,7 @@ from worker.cli import (
     money,
     operators,
     orders,
+    rentals,
     running,
     trigger,
 )
@@ -41,6 +42,7 @@ app = typer.Typer(
 running.register(app)
 app.add_typer(callers.app, name="caller")
 app.add_typer(orders.app, name="order")
+app.add_typer(rentals.app, name="rental")
 app.add_typer(events.app, name="events")
 app.add_typer(operators.app, name="operator")
 app.add_typer(keys.app, name="keys")

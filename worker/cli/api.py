@@ -67,6 +67,16 @@ class Api:
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         return self._asked("POST", "/v1/orders", json=order, headers=headers)
 
+    def rent(self, rental: dict[str, Any], idempotency_key: str | None) -> dict[str, Any]:
+        """Rent a number."""
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        return self._asked("POST", "/v1/rentals", json=rental, headers=headers)
+
+    def renew(self, rental_id: str, renewal: dict[str, Any], idempotency_key: str) -> dict[str, Any]:
+        """Renew a rental."""
+        headers = {"Idempotency-Key": idempotency_key}
+        return self._asked("POST", f"/v1/rentals/{rental_id}/renew", json=renewal, headers=headers)
+
     def cancel(self, order_id: str) -> dict[str, Any]:
         """Ask for an order's cancel."""
         return self._asked("POST", f"/v1/orders/{order_id}/cancel")

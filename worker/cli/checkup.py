@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import socket
+from typing import Annotated
+from urllib.request import urlopen
+
 import typer
 
 from worker.cli.context import AsJson, open_context, say, show_json
 from worker.cli.provider_check import check_products, check_provider
 from worker.doctor import Finding, Level, examine, explained
 from worker.errors import RingbackError, StoreUnavailable
+from worker.schedule import LIFE
 
 _MARKS = {Level.OK: "ok  ", Level.WARN: "WARN", Level.FAIL: "FAIL"}
 
@@ -17,13 +23,21 @@ def register(app: typer.Typer) -> None:
     app.command()(doctor)
 
 
-def doctor(as_json: AsJson = False) -> None:
+def doctor(
+    as_json: AsJson = False,
+    live: Annotated[
+        bool, typer.Option(help="Only whether the process on this machine (web or worker) lives: for health checks.")
+    ] = False,
+) -> None:
     """Say what is wrong and what to do about it.
 
     Looks at settings, store, workers and (by free calls) the provider; leaves with 1 if anything fails.
 
     Example: ringback doctor
     """
+    if live:
+        _tell_life()
+        return
     findings = _findings()
     if as_json:
         show_json({"healthy": not _failed(findings), "findings": [one.public() for one in findings]})
@@ -31,6 +45,30 @@ def doctor(as_json: AsJson = False) -> None:
         _tell(findings)
     if _failed(findings):
         raise typer.Exit(1)
+
+
+def _tell_life() -> None:
+    """Leave with 1 if neither a web on this machine answers nor a worker's heart beats here."""
+    if web_answers(int(os.environ.get("PORT") or 8000)):
+        say("alive: the web answers")
+        return
+    try:
+        beats = open_context().store.heard_of(socket.gethostname(), LIFE)
+    except StoreUnavailable as error:
+        say(f"{error}: starting anew would not help")
+        return
+    if not beats:
+        raise RingbackError("no web answers here, and no worker's heart beats here")
+    say("alive: a worker's heart beats")
+
+
+def web_answers(port: int) -> bool:
+    """Whether a web process answers on this machine."""
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 def _findings() -> list[Finding]:

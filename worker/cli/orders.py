@@ -34,7 +34,8 @@ EVENTS_SHOWN = 50
 Id = Annotated[str, typer.Argument(help="The order's id, ord_...", metavar="ID")]
 
 
-def _object(text: str) -> dict[str, Any]:
+def json_object(text: str) -> dict[str, Any]:
+    """A JSON object. Raises ValueError for anything else."""
     found = json.loads(text)
     if not isinstance(found, dict):
         raise ValueError('is a JSON object, like {"customer": 7}')
@@ -57,7 +58,9 @@ def create(
     domain: Annotated[str | None, typer.Option(help="Of email: the address's domain.")] = None,
     max_price: Annotated[str | None, typer.Option(help="Of sms and email: the most that may be paid, in PKR.")] = None,
     callback_url: Annotated[str | None, typer.Option(help="Where the webhooks go.")] = None,
-    metadata: Annotated[Any, option(_object, metavar="JSON", help="A JSON object that comes back untouched.")] = None,
+    metadata: Annotated[
+        Any, option(json_object, metavar="JSON", help="A JSON object that comes back untouched.")
+    ] = None,
     purpose: Annotated[str | None, typer.Option(help="A short label.")] = None,
     timeout: Annotated[Any, option(seconds, metavar="SPAN", help="Cancel without a code after this, like 9m.")] = None,
     idempotency_key: Annotated[str | None, typer.Option(help="The same key never places a second order.")] = None,

@@ -82,6 +82,7 @@ class Clock:
                     log.warning("clock_stands", why=str(error))
                 stood = True
             except Exception:
+                self._services.counters.add("failures", lane="clock")
                 log.exception("clock_failed")
             await asyncio.sleep(wait)
 

@@ -10,6 +10,7 @@ import asyncio
 
 from worker.errors import StoreUnavailable
 from worker.logs import get_logger
+from worker.metrics import Counters
 from worker.schedule import LIFE
 from worker.store import AsyncStore
 
@@ -26,9 +27,10 @@ BEAT_DEADLINE = 4 * BEAT
 class Heartbeat:
     """Beats from the start of a worker until its work has ended."""
 
-    def __init__(self, store: AsyncStore, worker: str) -> None:
+    def __init__(self, store: AsyncStore, worker: str, counters: Counters) -> None:
         self._store = store
         self._worker = worker
+        self._counters = counters
 
     async def run(self) -> None:
         """Beat until cancelled."""
@@ -39,6 +41,7 @@ class Heartbeat:
             except (StoreUnavailable, TimeoutError):
                 pass  # the clock says so in the log
             except Exception:
+                self._counters.add("failures", lane="heartbeat")
                 log.exception("heartbeat_failed")
             await asyncio.sleep(BEAT)
 

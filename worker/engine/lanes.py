@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from structlog.contextvars import bound_contextvars
 
@@ -19,9 +20,12 @@ from worker.errors import StoreUnavailable
 from worker.event import Event
 from worker.lifecycle.steps import STILL_WAITING, Gone, Outcome, Saved, Snooze
 from worker.logs import get_logger
+from worker.metrics import key
+from worker.order import Order
 from worker.schedule import Lane
 from worker.services import DELIVERY_MARGIN, POLLS_IN_FLIGHT, Services
 from worker.store import Unreadable
+from worker.tracing import log_of
 
 log = get_logger(__name__)
 
@@ -69,6 +73,7 @@ class Lanes:
         self._loop = loop
         self._told: set[str] = set()
         self._loads = {lane: Load(capacity) for lane, capacity in IN_FLIGHT.items()}
+        self._lateness = services.counters.histogram("poll_lateness_seconds")
 
     def running(self) -> dict[Lane, int]:
         """How much of each lane is under way here."""
@@ -82,6 +87,14 @@ class Lanes:
             load.more = room <= 0
             if load.more or await self._claim(lane, load, room) < room:
                 break
+
+    def levels(self) -> dict[str, float]:
+        """How full each lane is here, of how much there is room for."""
+        levels: dict[str, float] = {}
+        for lane, load in self._loads.items():
+            levels[key("lane_running", {"lane": lane.value})] = load.running
+            levels[key("lane_capacity", {"lane": lane.value})] = load.capacity
+        return levels
 
     async def _claim(self, lane: Lane, load: Load, room: int) -> int:
         load.running += room
@@ -105,6 +118,8 @@ class Lanes:
             services.gate.called(len(claim.entries))
         for place, (order_id, activation) in enumerate(claim.entries):
             delay = claim.first + claim.gap * place if claim.gap else 0.0
+            if claim.late:
+                self._lateness.observe(claim.late[place] + delay)
             self._spawn(self._work(lane, order_id, activation, delay, stale_at + delay))
         return len(claim.entries)
 
@@ -133,7 +148,7 @@ class Lanes:
             if self._loop.time() > stale_at:
                 # This process stood still; the claim has passed to somebody else by now.
                 return
-            outcome = await self._step(lane, order_id, activation)
+            outcome = await self._services.lifecycle.step(lane, order_id, activation)
             if outcome is not STILL_WAITING:
                 await self._conclude(lane, order_id, outcome)
         except StoreUnavailable as error:
@@ -152,12 +167,6 @@ class Lanes:
             self._told.add(record)
             self._services.gate.alert(Alert.RECORD_UNREADABLE, record=record, why=str(why))
 
-    async def _step(self, lane: Lane, order_id: str, activation: str) -> Outcome:
-        lifecycle = self._services.lifecycle
-        if lane is Lane.POLL:
-            return await lifecycle.poll(order_id, activation)
-        return await (lifecycle.buy(order_id) if lane is Lane.BUY else lifecycle.settle(order_id))
-
     async def _conclude(self, lane: Lane, order_id: str, outcome: Outcome) -> None:
         """Do what the step asked for, and say in one line what happened."""
         if isinstance(outcome, Saved) and outcome.owes and self._delivers:
@@ -167,12 +176,7 @@ class Lanes:
         with bound_contextvars(order=order_id, lane=lane.value):
             match outcome:
                 case Saved(order):
-                    log.info(
-                        "order",
-                        status=order.status.value,
-                        settlement=order.settlement.value,
-                        version=order.version,
-                    )
+                    log.info("order", **self._about(order))
                 case Snooze(at, why):
                     await self._services.store.postpone(lane, order_id, at)
                     log.debug("snooze", why=why)
@@ -180,6 +184,19 @@ class Lanes:
                     await self._services.store.drop(lane, order_id)
                 case _:
                     log.debug("nothing", why=outcome.why)
+
+    def _about(self, order: Order) -> dict[str, Any]:
+        """What the log says of an order; `age` in seconds. The provider's reply is bound by the step itself."""
+        return {
+            "status": order.status.value,
+            "settlement": order.settlement.value,
+            "version": order.version,
+            "caller": order.caller,
+            "product": order.product,
+            "error": order.error.value if order.error else None,
+            "age": round(self._services.store.clock.now() - order.created_at, 3),
+            **log_of(order.origin),
+        }
 
     async def _deliver(self, event: Event, stale_at: float) -> None:
         woken = 0
@@ -191,6 +208,7 @@ class Lanes:
             log.info(
                 "webhook", event_id=event.id, type=event.type, order=event.order, status=after.status.value,
                 status_code=last.status, error=last.error, duration=round(last.duration, 3), tries=after.tries,
+                caller=event.caller, host=urlsplit(event.url).hostname, **log_of(event.origin),
             )  # fmt: skip
         except StoreUnavailable as error:
             log.warning("delivery_unrecorded", event_id=event.id, why=str(error))

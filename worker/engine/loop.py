@@ -12,6 +12,7 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
+from contextvars import Context
 from typing import Any
 
 from worker.engine.chores import CHORES
@@ -104,10 +105,12 @@ class Engine:
             delivers=self._delivers,
             stopping=self._stopping.is_set,
         )
-        self._beating = self.loop.create_task(Heartbeat(self.services.store, self._worker).run())
-        self._spawn(
-            Clock(self.services, self._hint, self.loop, worker=self._worker, here=self.take).run(self._stopping)
-        )
+        for levels in (self.lanes.levels, self.services.store.levels):
+            self.services.counters.watch(levels)
+        heartbeat = Heartbeat(self.services.store, self._worker, self.services.counters)
+        self._beating = self.loop.create_task(heartbeat.run())
+        clock = Clock(self.services, self._hint, self.loop, worker=self._worker, here=self.take)
+        self._spawn(clock.run(self._stopping))
         self._spawn(self._report())
 
     async def _close(self) -> None:
@@ -116,37 +119,43 @@ class Engine:
         self._beating.cancel()
         with contextlib.suppress(StoreUnavailable):
             await self.services.store.leave(self._worker)
-            await self._flush()
+            await self._report_now()  # what an outage has left over
+            await self._report_now(last=True)
         await self.services.aclose()
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        task = self.loop.create_task(work)
+        task = self.loop.create_task(work, context=Context())  # what one unit of work binds is no other's
         self._tasks.add(task)
         task.add_done_callback(self._over)
 
     def _over(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
+            self.services.counters.add("failures", lane="engine")
             log.error("engine_failed", exc_info=error)
 
     async def _chore(self, name: str) -> None:
         if name in self._chores:
             return
+        chore = CHORES[name]
         self._chores.add(name)
         try:
-            await CHORES[name].run(self.services)
+            await chore.run(self.services)
         except StoreUnavailable as error:
             log.warning("chore_put_off", chore=name, why=str(error))
+        except Exception:
+            self.services.counters.add("failures", lane="chores")
+            log.exception("chore_failed", chore=name)
         finally:
             self._chores.discard(name)
 
     async def _report(self) -> None:
-        """Hand the counters over to the store, and what calls show of the provider, again and again."""
+        """Hand over to the store what was counted, and what calls show of the provider, again and again."""
         while not self._stopping.is_set():
             await asyncio.sleep(REPORT)
             with contextlib.suppress(StoreUnavailable):
                 await self.services.reachability.tell()
-                await self._flush()
+                await self._report_now()
                 await self.services.store.describe(self._worker, self._about())
 
     def _about(self) -> dict[str, str]:
@@ -159,10 +168,10 @@ class Engine:
             **running,
         }
 
-    async def _flush(self) -> None:
-        counts = self.services.counters.drain()
-        if counts:
-            await self.services.store.add_counts(counts)
+    async def _report_now(self, *, last: bool = False) -> None:
+        counters = self.services.counters
+        await self.services.store.add_report(counters.report(), last=last)
+        counters.taken()
 
 
 def _allow_many_connections() -> None:

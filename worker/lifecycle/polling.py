@@ -5,7 +5,7 @@ from __future__ import annotations
 from worker import schedule
 from worker.alerts import Alert
 from worker.journal import Entry, line
-from worker.lifecycle.steps import STILL_WAITING, Gone, Nothing, Outcome, Snooze, Steps, reply_name
+from worker.lifecycle.steps import STILL_WAITING, Gone, Nothing, Outcome, Snooze, Steps
 from worker.metrics import key
 from worker.order import Ending, Settlement, Status, read_handle
 from worker.provider.protocol import Cancelled, Code, Declined, Missing, StatusReply, Throttled
@@ -15,6 +15,7 @@ from worker.schedule import Lane, Wake
 SLOW_RETRY = 6
 """Poll intervals until an order whose poll was declined (BAD_KEY) is polled again."""
 POLLED_WAITING = key("polls", {"reply": "Waiting"})
+"""Made once: counted for every poll."""
 MISSING_IN_A_ROW = 3
 """Answers "no such activation" in a row before the number counts as lost."""
 
@@ -26,13 +27,13 @@ class Polling(Steps):
         """Look once. "Still waiting" writes nothing: the claim has already set the next poll."""
         reply = await self.provider.status(*read_handle(handle))
         if reply is WAITING:
-            self.counters.count(POLLED_WAITING)
+            self.counters.add_to(POLLED_WAITING)
             return STILL_WAITING
         return await self.looked(order_id, reply)
 
     async def looked(self, order_id: str, reply: StatusReply) -> Outcome:
         """Act on what a look at an order's number has shown."""
-        self.counters.add("polls", reply=reply_name(reply))
+        self.heard("polls", reply)
         now = self.now()
         match reply:
             case Code():

@@ -74,8 +74,7 @@ class Settling(Steps):
         counted = await self.writer.write(order, lambda o: o.try_finish(), wake=again)
         if not isinstance(counted, Saved):
             return counted
-        reply = await self.provider.finish(order.product, bought.activation)
-        self.counters.add("finishes", reply=reply_name(reply))
+        reply = await self.answered(order, "finishes", self.provider.finish(order.product, bought.activation))
         if isinstance(reply, Throttled):
             await self.gate.throttled(reply)
         if not isinstance(reply, Done):
@@ -124,8 +123,7 @@ class Settling(Steps):
             return counted
         order = counted.order
         await self.gate.slot()
-        reply = await self.provider.cancel(order.product, bought.activation)
-        self.counters.add("cancels", reply=reply_name(reply))
+        reply = await self.answered(order, "cancels", self.provider.cancel(order.product, bought.activation))
         # The store or the provider may have held this step up, and somebody else may have looked meanwhile.
         next_look = max(next_look, self.now() + self.rules.poll_interval)
         match reply:

@@ -6,37 +6,47 @@ webhook and its line in the journal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
+from structlog.contextvars import bind_contextvars
+
+from worker import tally
 from worker.alerts import Alert
 from worker.announce import announced
 from worker.gate import Gate
 from worker.metrics import Counters
-from worker.order import Order, Refused
+from worker.order import Acquisition, Refused
 from worker.provider.replies import (
     BalanceReply,
     BuyReply,
     CancelReply,
     Declined,
     FinishReply,
+    MessagesReply,
     QuoteReply,
+    RenewReply,
     StatusReply,
 )
 from worker.schedule import Chance, Wake
 from worker.store import AsyncStore, Written
+from worker.tracing import Tracer
+
+Reply = TypeVar("Reply")
+
+A = TypeVar("A", bound=Acquisition)
 
 PATIENCE = 600.0
 """Seconds for which the result of a provider call is held in memory while the store cannot be reached."""
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
-    """The order was changed and written; `owes` says that the change caused a webhook."""
+class Saved(Generic[A]):
+    """The order (or rental) was changed and written; `owes` says that the change caused a webhook."""
 
-    order: Order
+    order: A
     owes: bool = False
 
 
@@ -60,9 +70,9 @@ class Gone:
     """The order no longer exists; its wake-up can be dropped."""
 
 
-Outcome = Saved | Snooze | Nothing | Gone
+Outcome = Saved[Any] | Snooze | Nothing | Gone
 STILL_WAITING = Nothing("still waiting")
-Change = Callable[[Order], Order]
+Change = Callable[[A], A]
 
 
 class ProviderCalls(Protocol):
@@ -74,6 +84,8 @@ class ProviderCalls(Protocol):
     async def cancel(self, product: str, activation: str) -> CancelReply: ...
     async def finish(self, product: str, activation: str) -> FinishReply: ...
     async def balance(self) -> BalanceReply: ...
+    async def messages(self, product: str, activation: str) -> MessagesReply: ...
+    async def renew(self, product: str, activation: str, hours: int) -> RenewReply: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,22 +97,24 @@ class Rules:
     buy_budget: float
     earliest_cancel: float
     cancel_retry: float
+    rental_poll_interval: float = 30.0
     min_balance: Decimal | None = None
 
 
 class Writer:
-    """Writes changes of orders, and owes the webhooks that they cause."""
+    """Writes changes of orders and rentals, and owes the webhooks that they cause."""
 
-    def __init__(self, store: AsyncStore, counters: Counters) -> None:
+    def __init__(self, store: AsyncStore, counters: Counters, tracer: Tracer) -> None:
         self._store = store
         self._counters = counters
+        self._tracer = tracer
 
     async def write(
         self,
-        order: Order,
-        change: Change,
+        order: A,
+        change: Change[A],
         *,
-        wake: Wake | Callable[[Order], Wake | None] | None,
+        wake: Wake | Callable[[A], Wake | None] | None,
         journal: Mapping[str, str] | None = None,
     ) -> Outcome:
         """Apply a change and save it with its wake-up (or what makes one of the order as it is then) and its webhook.
@@ -119,12 +133,12 @@ class Writer:
                 journal={**journal, "settlement": after.settlement.value} if journal else None,
             )  # fmt: skip
             if written is Written.SAVED:
-                if after.ended and not order.ended:
-                    self._counters.add("orders_ended", status=after.status.value)
+                tally.changed(self._counters, order, after)
+                self._tracer.left(order, after, self._store.clock.now())
                 return Saved(after, owes=bool(events))
             if written is not Written.CONFLICT:
                 return Gone() if written is Written.MISSING else Nothing(written)
-            fresh = await self._store.load(order.id)
+            fresh = await self._store.reload(order)
             if fresh is None:
                 return Gone()
             order = fresh
@@ -141,10 +155,26 @@ class Steps:
     counters: Counters
     writer: Writer
     chance: Chance
+    tracer: Tracer
 
     def now(self) -> float:
         """Epoch seconds by the store's clock."""
         return self.store.clock.now()
+
+    async def answered(self, order: Acquisition, counter: str, call: Awaitable[Reply]) -> Reply:
+        """The reply to a call that changes something at the provider: counted, logged, and a span of the order's."""
+        begun = self.now()
+        reply = await call
+        self.heard(counter, reply)
+        told = {"order": order.id, "reply": reply_name(reply)}
+        self.tracer.tell_below(order.origin, f"provider {counter}", begun, self.now(), kind="client", **told)
+        return reply
+
+    def heard(self, counter: str, reply: object) -> None:
+        """Count a reply, and have the log lines of this unit of work name it."""
+        name = reply_name(reply)
+        self.counters.add(counter, reply=name)
+        bind_contextvars(reply=name)
 
     async def account_trouble(self, order_id: str, declined: Declined) -> None:
         """A poll or a cancel was declined: tell an operator, and find out by a free call whether it is the key."""
@@ -152,15 +182,15 @@ class Steps:
         await self.gate.request_balance()
 
 
-def unless_moved(seen: Order, change: Change) -> Change:
+def unless_moved(seen: A, change: Change[A]) -> Change[A]:
     """The change, for as long as the order stands where this step saw it.
 
     What a step found out about one purchase must not be written to the next one, nor over what others settled: the
     step may have stood still, or its first, unanswered write may have counted long ago.
     """
 
-    def guarded(order: Order) -> Order:
-        if (order.status, order.attempts, order.settlement) != (seen.status, seen.attempts, seen.settlement):
+    def guarded(order: A) -> A:
+        if order.standing != seen.standing:
             raise Refused("an outdated change", order.status)
         return change(order)
 

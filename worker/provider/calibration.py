@@ -21,6 +21,7 @@ from worker.provider.replies import (
     Balance,
     Declined,
     Listing,
+    Messages,
     Missing,
     Unclear,
     Unreached,
@@ -31,8 +32,12 @@ from worker.provider.transport import Answer
 
 MADE_UP: Final = "ringback-calibration"
 """An order's id, an action and a place that the provider cannot know."""
-FREE: Final = frozenset({"balance", "servers", "countries", "services", "status"})
+FREE: Final = frozenset(
+    {"balance", "servers", "countries", "services", "status", "rental_countries", "rental_prices", "messages"}
+)
 """Calls that cost nothing and change nothing."""
+COUNTRIES: Final = ("countries", "rental_countries")
+"""Listings of which one country is looked into."""
 _LONG_NUMBER = re.compile(r"\+?[0-9]{7,}")
 
 Ask = Callable[[str, str], Awaitable[Answer | Unreached | Unclear]]
@@ -69,6 +74,8 @@ class Question:
             return protocol.read_balance(*heard, now=now)
         if self.call == "status":
             return protocol.read_status(*heard, now=now)
+        if self.call == "messages":
+            return protocol.read_messages(*heard, now=now)
         product, *rest = heard
         return protocol.read_listing(product, self.call, self.values, *rest, now=now)  # type: ignore[arg-type]
 
@@ -102,10 +109,10 @@ async def calibrate(products: Products, ask: Ask, key: str, now: Callable[[], fl
         for question in _questions(product):
             finding, reply = await _asked(question, ask, key, now)
             yield finding
-            if question.call == "countries" and place is None and isinstance(reply, Listing) and reply.choices:
+            if question.call in COUNTRIES and place is None and isinstance(reply, Listing) and reply.choices:
                 place = {**question.values, "country": reply.choices[0].code}
-        if place is not None and "services" in product.actions:
-            finding, _ = await _asked(_listing(product, "services", place), ask, key, now)
+        if place is not None and product.price_list is not None:
+            finding, _ = await _asked(_listing(product, product.price_list, place), ask, key, now)
             yield finding
 
 
@@ -118,11 +125,13 @@ def _questions(product: Product) -> list[Question]:
         asked += [_listing(product, listing, place) for place in places]
     if product.place_names("services") == ("domain",):
         asked.append(_listing(product, "services", {"domain": f"{MADE_UP}.invalid"}))
-    refused, unknown = partial(_question, product, "status"), {"id": MADE_UP}
+    look = "status" if "status" in product.actions else "messages"
+    refused, unknown = partial(_question, product, look), {"id": MADE_UP}
     words = f"[{product.name}.words]"
     asked += [
         refused(
-            "an order that nobody has", unknown, "no such order", (Missing, Waiting), f'{words} {{}} = "NO_ACTIVATION"'
+            "an order that nobody has", unknown, "no such order", (Missing, Waiting, Messages),
+            f'{words} {{}} = "NO_ACTIVATION"',
         ),
         refused("a wrong key", unknown, "BAD_KEY", Word.BAD_KEY, f'{words} {{}} = "BAD_KEY"', key=MADE_UP),
         refused("no key", unknown, "BAD_KEY", Word.BAD_KEY, f'{words} {{}} = "BAD_KEY"', key=None),

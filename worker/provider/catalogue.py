@@ -16,6 +16,8 @@ from worker.provider.replies import Choice
 
 NAME_LIMIT: Final = 200
 """Characters kept of a name or a code."""
+LONGEST_RENTAL: Final = 8_784
+"""Hours beyond which a duration is not believed: a year."""
 
 _AMOUNT = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,8})?")
 _NUMBERS = re.compile(r"[-+]?[0-9][0-9.,eE]*")
@@ -80,7 +82,8 @@ def _choice(product: Product, value: Any, key: str) -> Choice | None:
         amount = read_price(_first(value, product.names["price"]))
         count = _first(value, product.names["count"])
         stock = int(count) if _COUNT.fullmatch(count) else None
-        return Choice(code, name or f"{_kind(product)} {code}", amount, stock) if code else None
+        hours = _hours(_first(value, product.names.get("duration", ())))
+        return Choice(code, name or f"{_kind(product)} {code}", amount, stock, hours) if code else None
     if isinstance(value, Number):
         return Choice(shown, shown, read_price(value)) if shown else None
     if isinstance(value, str) and shown:
@@ -95,6 +98,12 @@ def read_price(text: str) -> Decimal | None:
     last = numbers[-1].rstrip(".,") if numbers else ""
     amount = Decimal(last) if _AMOUNT.fullmatch(last) else Decimal(0)
     return amount if amount > 0 else None
+
+
+def _hours(text: str) -> Decimal | None:
+    """A span in hours, which may be a part of one; a year at most."""
+    hours = Decimal(text) if _AMOUNT.fullmatch(text) else Decimal(0)
+    return hours if 0 < hours <= LONGEST_RENTAL else None
 
 
 def _first(row: Mapping[str, Any], names: Iterable[str]) -> str:

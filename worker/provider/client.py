@@ -26,8 +26,10 @@ from worker.provider.replies import (
     FinishReply,
     Listing,
     ListingReply,
+    MessagesReply,
     Quote,
     QuoteReply,
+    RenewReply,
     StatusReply,
     Unclear,
     Unreached,
@@ -90,7 +92,7 @@ class Provider:
             handler: Wire(endpoint, tls, connections) for handler, endpoint in endpoints.items()
         }
         self._credentials = urlencode({"api_key": api_key})
-        self._status_queries = {name: _around_id(one) for name, one in products.items()}
+        self._status_queries = {name: _around_id(one) for name, one in products.items() if "status" in one.actions}
         self._poll_deadline, self._deadline = poll_deadline, buy_deadline
         self._counted = counted or {}
         self._observe, self._heard, self._clock = observe or _ignore, heard, clock
@@ -100,16 +102,17 @@ class Provider:
     async def quote(self, product: str, item: Mapping[str, str]) -> QuoteReply:
         """Read what a purchase would cost right now. A free call, and none for a product without prices."""
         known = self._products[product]
-        if not known.prices or known.item is None:
+        listing = known.price_list
+        if listing is None or known.item is None:
             return Quote(counted=self._counted.get(product))
-        place = known.place("services", item)
-        reply = await self._listing(known, "services", place, self._poll_deadline)
+        reply = await self._listing(known, listing, known.place(listing, item), self._poll_deadline)
         if not isinstance(reply, Listing):
             return reply
         choice = reply.find(item[known.item])
         if choice is None or choice.price is None:
             return Unclear("not_listed" if choice is None else "no_price")
-        return Quote(choice.price, choice.price)
+        lasting = None if choice.hours is None else float(choice.hours) * 3600
+        return Quote(choice.price, choice.price, lasting)
 
     async def buy(self, product: str, item: Mapping[str, str]) -> BuyReply:
         """Buy. Sent at most once; `Declined`, `Throttled`, `Unreached`: nothing was bought."""
@@ -133,6 +136,17 @@ class Provider:
         if "finish" not in known.actions:
             return Done(Word.ACCESS_FINISH)
         return await self._call(known, "finish", {"id": activation}, protocol.read_finish)
+
+    async def messages(self, product: str, activation: str) -> MessagesReply:
+        """Read what a rented number has received."""
+        known = self._products[product]
+        query, transport = known.query("messages", {"id": activation}), self._rare[known.handler]
+        return await self._ask(known, "messages", query, protocol.read_messages, transport, self._poll_deadline)
+
+    async def renew(self, product: str, activation: str, hours: int) -> RenewReply:
+        """Renew a rental. Sent at most once; `Declined`, `Throttled`, `Unreached`: nothing was renewed."""
+        values = {"id": activation, "duration": str(hours)}
+        return await self._call(self._products[product], "renew", values, protocol.read_renewal)
 
     async def balance(self) -> BalanceReply:
         """Ask for the money left, which all products share."""

@@ -25,8 +25,14 @@ from worker.provider.replies import WORDS, Word
 
 DEFAULT: Final = "default"
 """The entry whose tables hold for every product that has none of its own."""
-NEEDED: Final = ("buy", "status", "cancel")
-"""Calls that every product has."""
+NEEDED: Final = {
+    "number": ("buy", "status", "cancel"),
+    "address": ("buy", "status", "cancel"),
+    "rental": ("buy", "messages", "renew"),
+}
+"""The calls that a product has, by what it sells."""
+PRICE_LISTS: Final = ("services", "rental_prices")
+"""Listings that name prices; a product has one of them at most."""
 
 
 class Meaning(StrEnum):
@@ -48,7 +54,7 @@ class _Entry(BaseModel):
 
     handler: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     verified: bool
-    sells: Literal["number", "address"]
+    sells: Literal["number", "address", "rental"]
     answer: Literal["line", "words", "json"]
     fields: tuple[str, ...] = Field(min_length=1)
     item: str | None = None
@@ -63,10 +69,7 @@ class _Entry(BaseModel):
 
     @field_validator("actions")
     @classmethod
-    def _are_complete(cls, actions: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
-        for call in NEEDED:
-            if call not in actions:
-                raise ValueError(f"has no call {call!r}")
+    def _name_actions(cls, actions: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
         for call, query in actions.items():
             if not query.get("action"):
                 raise ValueError(f"{call} names no action")
@@ -74,15 +77,22 @@ class _Entry(BaseModel):
 
     @model_validator(mode="after")
     def _fit_together(self) -> _Entry:
-        for call, known in (("buy", set(self.fields)), ("status", {"id"}), ("cancel", {"id"}), ("finish", {"id"})):
+        for call in NEEDED[self.sells]:
+            if call not in self.actions:
+                raise ValueError(f"actions has no call {call!r}")
+        for call, known in (("buy", set(self.fields)), *_GIVEN.items()):
             if unknown := _placeholders(self.actions.get(call, {})) - known:
                 raise ValueError(f"actions.{call} asks for {', '.join(sorted(unknown))}, which no order has")
         for listing in self.readings:
             if listing not in self.actions:
                 raise ValueError(f"readings.{listing} has no call of that name among the actions")
-        if "services" in self.actions and self.item not in self.fields:
+        if self.item not in self.fields and any(one in self.actions for one in PRICE_LISTS):
             raise ValueError("item is one of the fields where there are services")
         return self
+
+
+_GIVEN: Final = {"status": {"id"}, "cancel": {"id"}, "finish": {"id"}, "messages": {"id"}, "renew": {"id", "duration"}}
+"""What a call about something that is bought can fill in."""
 
 
 def _placeholders(query: Mapping[str, str]) -> set[str]:
@@ -127,9 +137,9 @@ class Product:
         return self.words.get(text) or (Word(text) if text in WORDS else None)
 
     @property
-    def prices(self) -> bool:
-        """Whether the provider names prices for it."""
-        return "services" in self.actions
+    def price_list(self) -> str | None:
+        """The listing in which the provider names prices for it, if there is one."""
+        return next((one for one in PRICE_LISTS if one in self.actions), None)
 
 
 Products = Mapping[str, Product]

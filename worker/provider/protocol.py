@@ -16,6 +16,8 @@ from typing import Final, TypeVar
 
 from worker.provider.catalogue import read_choices
 from worker.provider.envelope import Envelope, open_envelope
+from worker.provider.messages import read_messages as _messages_in
+from worker.provider.moments import read_moment
 from worker.provider.products import Meaning, Product
 from worker.provider.purchase import read_purchase
 from worker.provider.replies import (
@@ -37,7 +39,11 @@ from worker.provider.replies import (
     FinishReply,
     Listing,
     ListingReply,
+    Messages,
+    MessagesReply,
     Missing,
+    Renewed,
+    RenewReply,
     StatusReply,
     Throttled,
     Unclear,
@@ -70,6 +76,9 @@ LISTING_REJECTIONS: Final = ACCOUNT_REJECTIONS | {
     Word.BAD_TYPE, Word.BAD_SERVER, Word.BAD_SERVICE, Word.BAD_COUNTRY,
 }  # fmt: skip
 """Refusals that a listing of the catalogue can get."""
+
+RENEW_REJECTIONS: Final = BUY_REJECTIONS | {Word.NO_ACTIVATION, Word.WRONG_ACTIVATION_ID}
+"""The only words that prove that nothing was renewed."""
 
 _R = TypeVar("_R")
 
@@ -167,6 +176,31 @@ def read_listing(
         return Listing(choices)
     refused = _read_rejection(product, text, LISTING_REJECTIONS)
     refused = refused or _read_refusal(open_envelope(product, text), status, LISTING_REJECTIONS)
+    return refused or _read_failure(status, headers, body, text, now)
+
+
+def read_messages(
+    product: Product, status: int, headers: Mapping[str, str], body: bytes, *, now: float
+) -> MessagesReply:
+    """What a rented number has received."""
+    text = _text(body)
+    if (listed := _messages_in(product, text)) is not None:
+        return Messages(listed)
+    envelope = open_envelope(product, text)
+    said = envelope.message if envelope and envelope.meaning in (Meaning.REJECTED, Meaning.REFUSED) else text
+    missing = Missing() if product.word(said) in (Word.NO_ACTIVATION, Word.WRONG_ACTIVATION_ID) else None
+    return missing or _declined(product, said) or _read_failure(status, headers, body, text, now)
+
+
+def read_renewal(product: Product, status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> RenewReply:
+    """What came of a renewal. Only `Declined` and `Throttled` prove that nothing was renewed."""
+    text = _text(body)
+    if declined := _read_rejection(product, text, RENEW_REJECTIONS):
+        return declined
+    envelope = open_envelope(product, text)
+    if envelope is not None and envelope.meaning is Meaning.SUCCESS:
+        return Renewed(read_moment(product.zone, envelope.value("until")))
+    refused = _read_refusal(envelope, status, RENEW_REJECTIONS)
     return refused or _read_failure(status, headers, body, text, now)
 
 

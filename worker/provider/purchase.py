@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from worker.provider.envelope import Envelope, open_envelope
+from worker.provider.moments import read_moment
 from worker.provider.products import Meaning, Product
 from worker.provider.replies import WORDS, Bought, Word
 
@@ -75,7 +77,9 @@ def _read_envelope(product: Product, envelope: Envelope) -> Bought | None:
     success = envelope.meaning is Meaning.SUCCESS
     if not _is_id(activation) or not (contact or (own and success)):
         return None
-    return _bought(product, "json", activation, contact, product.life, [] if success or not own else ["odd_status"])
+    odd = [] if success or not own else ["odd_status"]
+    bought = _bought(product, "json", activation, contact, product.life, odd)
+    return replace(bought, until=read_moment(product.zone, envelope.value("until")))
 
 
 def _bought(product: Product, form: str, activation: str, contact: str, life: float, flags: Sequence[str]) -> Bought:

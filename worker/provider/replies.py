@@ -10,6 +10,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
+from worker.rental import Sms
+
 
 class Word(StrEnum):
     """Every word of the protocol, OTPGet's own and its family's. Case-sensitive, whole tokens only."""
@@ -85,6 +87,8 @@ class Bought:
     address: str | None = field(default=None, repr=False)
     as_sold: str | None = field(default=None, repr=False)
     earliest_cancel: float | None = None
+    until: float | None = None
+    """When it ends, in epoch seconds, where the answer says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +179,8 @@ class Quote:
 
     price: Decimal | None = None
     counted: Decimal | None = None
+    lasting: float | None = None
+    """Seconds for which an offer of a rental lasts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +191,22 @@ class Choice:
     name: str
     price: Decimal | None = None
     count: int | None = None
+    hours: Decimal | None = None
+    """How long an offer of a rental lasts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """What a rented number has received, in any order; may be empty, and need not be all of it."""
+
+    messages: tuple[Sms, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """A rental is renewed, and charged. `until` (epoch seconds) is its new end, where the answer says so."""
+
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,3 +230,5 @@ FinishReply = Done | Missing | Failure
 BalanceReply = Balance | Failure
 QuoteReply = Quote | Failure
 ListingReply = Listing | Failure
+MessagesReply = Messages | Missing | Failure
+RenewReply = Renewed | Failure

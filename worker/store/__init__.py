@@ -8,10 +8,13 @@ from worker.store.asynchronous import AsyncStore, Claim, ServerClock, Tick, Trig
 from worker.store.blocking import Created, Idempotency, Record, Spot, Store
 from worker.store.codec import FORMAT, RecordTooNew, Written
 from worker.store.connection import broker_options, connect, connect_async
+from worker.store.keys import OPEN_ORDERS, OPEN_RENTALS
 from worker.store.vault import Damaged, Place, Unreadable, Unsealed, Vault, VaultLocked
 
 __all__ = [
     "FORMAT",
+    "OPEN_ORDERS",
+    "OPEN_RENTALS",
     "AsyncStore",
     "Claim",
     "Created",

@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import redis.asyncio
 from redis.exceptions import RedisError
@@ -19,9 +19,10 @@ from worker.errors import StoreUnavailable
 from worker.event import Event, EventStatus
 from worker.journal import Entry, line
 from worker.logs import get_logger
-from worker.metrics import NEEDS_A_PERSON
-from worker.order import TERMINAL, Order, Status
+from worker.metrics import Report
+from worker.order import TERMINAL, Acquisition, Order, Status
 from worker.reading import Reading
+from worker.rental import Rental
 from worker.schedule import ORDER_LANES, REFUSALS_KEPT, Lane, Wake, hold_after
 from worker.store import codec, figures, keys
 from worker.store.answers import meaning
@@ -33,6 +34,7 @@ from worker.store.vault import Unreadable, Vault
 log = get_logger(__name__)
 
 T = TypeVar("T")
+A = TypeVar("A", bound=Acquisition)
 PROVIDER_AWAY, PROVIDER_WHY = "provider:away", "provider:why"
 """Fields of the account: since when the provider cannot be reached, and why."""
 READINGS_KEPT = 604_800
@@ -53,11 +55,15 @@ MOST_LOOKED_AT = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a claim handed out: entries (id, activation or ""), and seconds before the first and between two calls."""
+    """What a claim handed out: entries (id, activation or ""), and seconds before the first and between two calls.
+
+    `late` tells for each poll by how many seconds it is claimed late.
+    """
 
     entries: tuple[tuple[str, str], ...]
     gap: float = 0.0
     first: float = 0.0
+    late: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +118,7 @@ class AsyncStore:
         self._redis: Any = client  # redis-py types replies as bytes or str; ours are bytes
         self._vault = vault
         self._retention = retention
-        self._otp_ttl = otp_ttl
+        self.otp_ttl = otp_ttl
         self._cap = "" if max_rps is None else repr(max_rps)
         self.clock = clock or ServerClock()
         names = (
@@ -129,6 +135,7 @@ class AsyncStore:
             "reconcile",
             "save_caller",
             "redeliver",
+            "report",
         )
         self._jobs = JobQueue(client)
         self._scripts = {name: client.register_script(source_of_work(name)) for name in names}
@@ -154,9 +161,12 @@ class AsyncStore:
             [lane, most, ms(lease), self._cap],
         )
         self.clock.heard(int(reply[0]))
+        gap, first = float(reply[1]) / 1000, int(reply[2]) / 1000
         ids = [part.decode() for part in reply[3:]]
-        entries = tuple(zip(ids[::2], ids[1::2], strict=True)) if lane is Lane.POLL else tuple((one, "") for one in ids)
-        return Claim(entries, float(reply[1]) / 1000, int(reply[2]) / 1000)
+        if lane is not Lane.POLL:
+            return Claim(tuple((one, "") for one in ids), gap, first)
+        late = tuple(int(float(one)) / 1000 for one in ids[2::3])
+        return Claim(tuple(zip(ids[::3], ids[1::3], strict=True)), gap, first, late)
 
     async def claim_events(self, most: int, lease: float, worker: str, free: int = PER_CALLER) -> list[Event]:
         """Claim up to `most` due webhooks for `lease` seconds, as far as endpoint, host and caller have room.
@@ -187,10 +197,20 @@ class AsyncStore:
         stored, sealed = await self._read(keys.order(order_id))
         return codec.unpack(order_id, stored, sealed, self._vault) if stored else None
 
+    async def load_rental(self, rental_id: str) -> Rental | None:
+        """The rental, or None when there is none."""
+        stored, sealed = await self._read(keys.order(rental_id))
+        return codec.unpack_rental(rental_id, stored, sealed, self._vault) if stored else None
+
+    async def reload(self, known: A) -> A | None:
+        """An order or a rental as it is now."""
+        rental = isinstance(known, Rental)
+        return cast(A | None, await (self.load_rental(known.id) if rental else self.load(known.id)))
+
     async def save(
         self,
-        before: Order,
-        after: Order,
+        before: Acquisition,
+        after: Acquisition,
         *,
         wake: Wake | None,
         events: Sequence[Event] = (),
@@ -204,7 +224,7 @@ class AsyncStore:
         """
         script_keys, arguments = codec.save_call(
             before, after, self._vault, writer=secrets.token_hex(8), wake=wake, events=events, journal=journal,
-            retention=self._retention, otp_ttl=self._otp_ttl,
+            retention=self._retention, otp_ttl=self.otp_ttl,
         )  # fmt: skip
         reply = await _patiently(lambda: self._run("save", script_keys, arguments), patience)
         return Written(reply[0].decode())
@@ -377,8 +397,8 @@ class AsyncStore:
         if held != keys.ACCOUNT:
             await _reached(self._redis.expire(held, READINGS_KEPT))
         if what == "balance" and value is not None:
-            hour, minutes = figures.of_minute({"balance": float(value)}, self.clock.now())
-            await _reached(self._redis.hset(hour, mapping=minutes))
+            hour, minute = figures.place("balance", self.clock.now())
+            await _reached(self._redis.hset(hour, minute, float(value)))
             await _reached(self._redis.expire(hour, figures.KEPT))
 
     async def reading(self, what: str) -> Reading:
@@ -474,9 +494,14 @@ class AsyncStore:
         await _reached(self._redis.hset(keys.about(worker), mapping=dict(about)))
         await _reached(self._redis.expire(keys.about(worker), ABOUT))
 
-    async def reconcile(self, caller_id: str, start: int, batch: int) -> tuple[int, list[str]]:
-        """Walk a caller's open orders from rank `start`: (how many were walked, ids that had lost their wake-up)."""
-        script_keys = [keys.caller(caller_id, "open"), *(keys.due(lane) for lane in ORDER_LANES), keys.TURNS]
+    async def reconcile(
+        self, caller_id: str, start: int, batch: int, index: str = keys.OPEN_ORDERS
+    ) -> tuple[int, list[str]]:
+        """Walk a caller's open orders from rank `start`: (how many were walked, ids that had lost their wake-up).
+
+        `index` is that of the orders or of the rentals.
+        """
+        script_keys = [keys.caller(caller_id, index), *(keys.due(lane) for lane in ORDER_LANES), keys.TURNS]
         reply = await self._run("reconcile", script_keys, [start, start + batch - 1])
         return int(reply[0]), [order_id.decode() for order_id in reply[1:]]
 
@@ -499,11 +524,18 @@ class AsyncStore:
     async def trim_indexes(self, caller_id: str, before: float) -> None:
         """Take orders accepted before a moment, and events that are gone, out of a caller's indexes."""
         await _reached(self._redis.zremrangebyscore(keys.caller(caller_id, "orders"), "-inf", ms(before)))
+        await self._trim_rentals(keys.caller(caller_id, keys.RENTALS))
         index = keys.caller(caller_id, "events")
         for event_id in await _reached(self._redis.zrange(index, 0, 199)):
             if await _reached(self._redis.exists(keys.event(event_id.decode()))):
                 return
             await _reached(self._redis.zrem(index, event_id))
+
+    async def _trim_rentals(self, index: str) -> None:
+        """Take the rentals that are gone out of an index: one may last far longer than ended ones are kept."""
+        for rental_id in await _reached(self._redis.zrange(index, 0, 199)):
+            if not await _reached(self._redis.exists(keys.order(rental_id.decode()))):
+                await _reached(self._redis.zrem(index, rental_id))
 
     async def trim_states(self, before: float, doubted_before: float) -> None:
         """Take orders and webhooks that are gone by now out of the indexes by state."""
@@ -512,25 +544,21 @@ class AsyncStore:
             await _reached(self._redis.zremrangebyscore(index, "-inf", ms(before)))
         await _reached(self._redis.zremrangebyscore(keys.DOUBTFUL, "-inf", ms(doubted_before)))
 
-    async def add_counts(self, counts: Mapping[str, float]) -> None:
-        """Add to the counters that all workers share."""
-        pipe = self._redis.pipeline(transaction=False)
-        for name, amount in counts.items():
-            pipe.hincrbyfloat(keys.COUNTERS, name, amount)
-            if amount and name.partition("{")[0] in NEEDS_A_PERSON:
-                pipe.hset(keys.COUNTED_AT, name, ms(self.clock.now()))
-        hour, minutes = figures.of_minute(counts, self.clock.now())
-        for name, amount in minutes.items():
-            pipe.hincrbyfloat(hour, name, amount)
-        if minutes:
-            pipe.expire(hour, figures.KEPT)
-        await _reached(pipe.execute())
+    async def add_report(self, report: Report, *, last: bool = False) -> None:
+        """Add what a process has counted to what all have; `last` says that it ends."""
+        await self._run("report", *codec.report_call(report, last=last))
 
     async def depths(self) -> dict[Lane, int]:
         """How many entries each lane holds."""
         held = {lane: await _reached(self._redis.zcard(keys.due(lane))) for lane in Lane}
         held[Lane.BUY] += await _reached(self._redis.zcard(keys.TURNS))
         return held
+
+    def levels(self) -> dict[str, float]:
+        """How many of this process's connections to the store are busy, of how many there may be."""
+        pool = self._redis.connection_pool
+        busy = len(getattr(pool, "_in_use_connections", ()))
+        return {"store_connections_busy": busy, "store_connections": pool.max_connections}
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -18,8 +18,10 @@ from worker.caller import Caller, Caps
 from worker.errors import NotFound, StoreFull, StoreReadOnly, StoreTooNew
 from worker.event import Event
 from worker.logs import get_logger
-from worker.order import Order
+from worker.metrics import Report
+from worker.order import Acquisition, Order
 from worker.reading import Reading
+from worker.rental import Rental
 from worker.schedule import Lane, Wake
 from worker.store import codec, keys
 from worker.store.codec import Written, ms
@@ -28,7 +30,7 @@ from worker.store.figures import Figures
 from worker.store.jobs import Jobs
 from worker.store.operators import Audit, OperatorRecords
 from worker.store.queries import Queries
-from worker.store.scripts import source
+from worker.store.scripts import source, source_of_work
 from worker.store.vault import Place, Unreadable, Vault
 
 log = get_logger(__name__)
@@ -99,6 +101,7 @@ class Store:
         self.figures = Figures(client)
         self.queries = Queries(client, self._load_readable, self._load_events, retention=retention)
         self.jobs = Jobs(client)
+        self._report = Script(client, source_of_work("report"))
         self._pause = Script(client, source("pause"))
         self._reseal = Script(client, source("reseal"))
         self._adopt_format = Script(client, source("adopt_format"))
@@ -116,15 +119,15 @@ class Store:
     # Orders.
 
     def create(
-        self, order: Order, caps: Caps, idempotency: Idempotency | None = None, *, price: Decimal | None = None
+        self, order: Acquisition, caps: Caps, idempotency: Idempotency | None = None, *, price: Decimal | None = None
     ) -> Created:
-        """Accept an order: record, wake-up and idempotency record in one script.
+        """Accept an order or a rental: record, wake-up and idempotency record in one script.
 
         `price` is what its purchase will count against a spend cap, as far as that is known by now.
         """
         caller = order.caller
         script_keys = [
-            keys.order(order.id), keys.caller(caller, "open"), keys.caller(caller, "orders"), keys.due(Lane.BUY),
+            keys.order(order.id), codec.open_index(order), codec.index(order), keys.due(Lane.BUY),
             keys.idempotency(caller, idempotency.key) if idempotency else "", keys.GATE,
         ]  # fmt: skip
         arguments: list[Any] = [
@@ -159,6 +162,31 @@ class Store:
         """The order, or None when there is none."""
         return self._load_many([order_id])[0]
 
+    def load_rental(self, rental_id: str) -> Rental | None:
+        """The rental, or None when there is none."""
+        return self._load_rentals([rental_id])[0]
+
+    def rentals(
+        self, caller_id: str, *, status: str | None, limit: int, before: str | None
+    ) -> tuple[list[Rental], str | None]:
+        """A page of a caller's rentals, newest first, and the cursor of the next one.
+
+        Raises NotFound for a cursor that is not among them (any more).
+        """
+        return self._page(
+            keys.caller(caller_id, keys.RENTALS),
+            limit,
+            before,
+            self._load_rentals,
+            lambda rental: status is None or rental.status == status,
+        )
+
+    def _load_rentals(self, ids: Sequence[str]) -> list[Rental | None]:
+        return [
+            codec.unpack_rental(rental_id, stored, sealed, self._vault) if stored else None
+            for rental_id, (stored, sealed) in zip(ids, self._read([keys.order(one) for one in ids]), strict=True)
+        ]
+
     @staticmethod
     def version_of(order_id: str) -> Spot:
         """Where an order's version stands: it changes whenever the order does."""
@@ -184,8 +212,8 @@ class Store:
 
     def save(
         self,
-        before: Order,
-        after: Order,
+        before: Acquisition,
+        after: Acquisition,
         *,
         wake: Wake | None,
         events: Sequence[Event] = (),
@@ -517,6 +545,13 @@ class Store:
         with reaching():
             return int(self._redis.zcount(keys.WORKERS, ms(self.now() - within), "+inf"))
 
+    def heard_of(self, host: str, within: float) -> bool:
+        """Whether a worker on a host was heard of within so many seconds."""
+        since = ms(self.now() - within)
+        with reaching():
+            names = self._redis.zrangebyscore(keys.WORKERS, since, "+inf")
+        return any(name.decode().startswith(f"{host}:") for name in names)
+
     def now(self) -> float:
         """The server's clock in epoch seconds: proof that it answers."""
         with reaching():
@@ -568,9 +603,26 @@ class Store:
         return waiting, max(0.0, now - max(accepted, taken) / 1000)
 
     def counters(self) -> dict[str, float]:
-        """The counters of all workers, summed."""
+        """The counters and histograms of all processes, summed."""
         with reaching():
             return {k.decode(): float(v) for k, v in self._redis.hgetall(keys.COUNTERS).items()}
+
+    def exemplars(self) -> dict[str, str]:
+        """Per bucket of a histogram one that fell into it: trace id, seconds and epoch seconds, spaces between."""
+        with reaching():
+            return {k.decode(): v.decode() for k, v in self._redis.hgetall(keys.EXEMPLARS).items()}
+
+    def levels(self) -> dict[str, float]:
+        """How full all processes are together: a gauge's key to its value."""
+        now = self.now()
+        with reaching():
+            return codec.levels(self._redis.hvals(keys.LEVELS), now)
+
+    def add_report(self, report: Report, *, last: bool = False) -> None:
+        """Add what a process has counted to what all have; `last` says that it ends."""
+        script_keys, arguments = codec.report_call(report, last=last)
+        with reaching():
+            self._report(keys=script_keys, args=arguments)
 
     def counted_at(self) -> dict[str, float]:
         """When what needs a person was last counted, in epoch seconds."""

@@ -1,4 +1,4 @@
-"""Orders and events as the store keeps them: what scripts need stands open, everything else is sealed JSON.
+"""Orders, rentals and events as the store keeps them: what scripts need stands open, all else is sealed JSON.
 
 A record says by which format it was written (an attempt goes by its event's). Fields and words that this version does
 not know are kept and written back, so that two versions may work on one store (docs/upgrading.md).
@@ -11,15 +11,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from worker.caller import Caller, Caps, Secret
 from worker.event import Attempt, Event, EventStatus
+from worker.metrics import NEEDS_A_PERSON, Report
 from worker.operator import Operator, Role
-from worker.order import Ending, ErrorCode, Order, Purchase, Settlement, Status
+from worker.order import Acquisition, Ending, ErrorCode, Order, Purchase, Settlement, Status
 from worker.reading import PROVIDER_UNREACHABLE, Reading
+from worker.rental import Message, Renewal, RenewalState, Rental, RentalStatus
 from worker.schedule import ORDER_LANES, Lane, Wake
-from worker.store import keys
+from worker.store import figures, keys
 from worker.store.vault import Damaged, Place, Unreadable, Vault
 
 FORMAT = 2
@@ -36,9 +38,10 @@ class RecordTooNew(Unreadable):
     """A record was written by a newer version, in a format that this one does not know."""
 
 
-_DEFAULTS = {f.name: f.default for f in fields(Order) if f.name != "beyond"}
+_DEFAULTS: Mapping[type[Acquisition], Mapping[str, Any]] = {
+    kind: {f.name: f.default for f in fields(kind) if f.name != "beyond"} for kind in (Order, Rental)
+}
 _ENUMS: dict[str, type[StrEnum]] = {
-    "status": Status,
     "settlement": Settlement,
     "error": ErrorCode,
     "ending": Ending,
@@ -67,22 +70,58 @@ def ms(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def pack(order: Order, vault: Vault) -> bytes:
-    """The sealed part of an order's record; fields at their defaults are left out."""
+def pack(order: Acquisition, vault: Vault) -> bytes:
+    """The sealed part of the record of an order or a rental; fields at their defaults are left out."""
+    defaults = _DEFAULTS[type(order)]
     record = {
         name: value
-        for name in _DEFAULTS
-        if name not in _OUTSIDE and (value := getattr(order, name)) != _DEFAULTS[name] and value not in ({}, ())
+        for name in defaults
+        if name not in _OUTSIDE and (value := getattr(order, name)) != defaults[name] and value not in ({}, ())
     }
     if order.purchase is not None:
-        record["purchase"] = {name: value for name, value in _fields(order.purchase).items() if value is not None}
+        record["purchase"] = _set(order.purchase)
+    if isinstance(order, Rental):
+        record |= {"messages": [_set(message) for message in order.messages]} if order.messages else {}
+        record |= {"renewal": _set(order.renewal)} if order.renewal else {}
     return _sealed(record | dict(order.beyond), vault, Place("order", order.id, order.caller))
+
+
+def _set(value: Any) -> dict[str, Any]:
+    """The fields of a value that are set."""
+    return {name: one for name, one in _fields(value).items() if one is not None}
 
 
 def unpack(order_id: str, stored: Mapping[bytes, bytes], sealed: bytes, vault: Vault) -> Order:
     """An order from its hash and its sealed record."""
-    caller = stored[b"c"].decode()
-    record = _opened(sealed, vault, Place("order", order_id, caller))
+    record = _unpacked(order_id, stored, sealed, vault)
+    return _made(Order, record, status=word(Status, stored[b"s"].decode()), **_outside(order_id, stored))
+
+
+def unpack_rental(rental_id: str, stored: Mapping[bytes, bytes], sealed: bytes, vault: Vault) -> Rental:
+    """A rental from its hash and its sealed record."""
+    record = _unpacked(rental_id, stored, sealed, vault)
+    record["messages"] = tuple(_made(Message, one) for one in record.get("messages", ()))
+    record["renewal_keys"] = tuple((key, body) for key, body in record.get("renewal_keys", ()))
+    if "renewal" in record:
+        record["renewal"] = _unpack_renewal(record["renewal"])
+    return _made(Rental, record, status=word(RentalStatus, stored[b"s"].decode()), **_outside(rental_id, stored))
+
+
+def _unpack_renewal(stored: dict[str, Any]) -> Renewal:
+    for name in stored.keys() & {"max_price", "counted"}:
+        stored[name] = Decimal(stored[name])
+    stored["state"] = word(RenewalState, stored["state"])
+    return _made(Renewal, stored)
+
+
+def _outside(order_id: str, stored: Mapping[bytes, bytes]) -> dict[str, Any]:
+    """What stands outside the sealed record, but for the status."""
+    return {"id": order_id, "caller": stored[b"c"].decode(), "version": int(stored[b"v"])}
+
+
+def _unpacked(order_id: str, stored: Mapping[bytes, bytes], sealed: bytes, vault: Vault) -> dict[str, Any]:
+    """The fields of an order or a rental that its sealed record holds."""
+    record = _opened(sealed, vault, Place("order", order_id, stored[b"c"].decode()))
     for name, enum in _ENUMS.items():
         if record.get(name) is not None:
             record[name] = word(enum, record[name])
@@ -94,8 +133,7 @@ def unpack(order_id: str, stored: Mapping[bytes, bytes], sealed: bytes, vault: V
     if "purchase" in record:
         record["purchase"] = _unpack_purchase(record["purchase"])
     record.setdefault("item", {})
-    status = word(Status, stored[b"s"].decode())
-    return _made(Order, record, id=order_id, caller=caller, status=status, version=int(stored[b"v"]))
+    return record
 
 
 def _unpack_purchase(stored: dict[str, Any]) -> Purchase:
@@ -112,6 +150,7 @@ def pack_event(event: Event, vault: Vault) -> bytes:
         "tries": event.tries,
         "due_at": event.due_at,
         "attempts": [_fields(attempt) for attempt in event.attempts],
+        **({"origin": event.origin} if event.origin else {}),
     }
     return _sealed(record | dict(event.beyond), vault, Place("event", event.id, event.caller))
 
@@ -191,7 +230,7 @@ def word(kind: type[Word], text: str) -> Word:
 
 _NAMES: Mapping[Any, tuple[str, ...]] = {
     kind: tuple(one.name for one in fields(kind) if one.name != "beyond")
-    for kind in (Order, Event, Attempt, Caller, Caps, Secret, Purchase, Operator)
+    for kind in (Order, Rental, Message, Renewal, Event, Attempt, Caller, Caps, Secret, Purchase, Operator)
 }
 
 
@@ -239,6 +278,42 @@ def caller_call(before: Caller | None, after: Caller, vault: Vault) -> tuple[lis
     return script_keys, [*arguments, "" if spend is None else spend_units(spend), after.weight]
 
 
+MOST_CALLERS_COUNTED = 100
+"""Callers with metrics of their own; the others share one."""
+
+
+def report_call(report: Report, *, last: bool) -> tuple[list[str], list[Any]]:
+    """The keys and arguments of `report.lua`; `last` says that the process ends."""
+    script_keys = [
+        keys.COUNTERS, keys.EXEMPLARS, keys.COUNTED_CALLERS, keys.LEVELS, keys.report(report.process), keys.COUNTED_AT,
+        keys.FIGURES,
+    ]  # fmt: skip
+    levels = "" if last else json.dumps(report.levels)
+    urgent = {name for name, amount in report.counts.items() if amount and name.partition("{")[0] in NEEDS_A_PERSON}
+    first = sorted(report.counts, key=lambda name: name not in urgent)
+    counts = {name: repr(float(report.counts[name])) for name in first}
+    arguments: list[Any] = [
+        report.process, report.number, levels, MOST_CALLERS_COUNTED, len(counts), len(urgent),
+        f" {' '.join(figures.COUNTED)} ", figures.KEPT,
+    ]  # fmt: skip
+    return script_keys, arguments + flat(counts) + flat(report.exemplars)
+
+
+LEVELS_FRESH = 5.0
+"""Seconds after which the levels of a process that has gone silent no longer count."""
+
+
+def levels(stored: Iterable[bytes], now: float) -> dict[str, float]:
+    """How full all processes are together, from what each has told of late."""
+    summed: dict[str, float] = {}
+    for told in stored:
+        at, _, values = told.partition(b" ")
+        if now - int(at) / 1000 <= LEVELS_FRESH:
+            for name, value in json.loads(values).items():
+                summed[name] = summed.get(name, 0.0) + value
+    return summed
+
+
 def _dumped(record: object) -> bytes:
     """Compact JSON. Half a surrogate pair, which a caller's JSON can spell and UTF-8 cannot, is kept all the same."""
     text = json.dumps(record, separators=(",", ":"), ensure_ascii=False, default=_amount)
@@ -252,8 +327,8 @@ def _amount(value: object) -> str:
 
 
 def save_call(
-    before: Order,
-    after: Order,
+    before: Acquisition,
+    after: Acquisition,
     vault: Vault,
     *,
     writer: str,
@@ -263,10 +338,10 @@ def save_call(
     retention: float,
     otp_ttl: float,
 ) -> tuple[list[str], list[Any]]:
-    """The keys and arguments of `save.lua` for one change of an order."""
+    """The keys and arguments of `save.lua` for one change of an order or a rental."""
     script_keys = [
         keys.order(after.id),
-        keys.caller(after.caller, "open"),
+        open_index(after),
         *(keys.due(lane) for lane in ORDER_LANES),
         keys.due(Lane.DELIVER),
         keys.caller(after.caller, "events"),
@@ -290,20 +365,43 @@ def save_call(
         head = [event.id, event.type, event.status.value, event.host, event.endpoint]
         arguments += [*head, pack_event(event, vault)]
     if journal:
-        told = {"order": after.id, "caller": after.caller, "status": after.status.value}
-        arguments += flat({**journal, **told, **_worth(after)})
+        told = {"order": after.account, "caller": after.caller, "status": after.status.value}
+        arguments += flat({**_worth(after), **journal, **told})
     return script_keys, arguments
 
 
-def _worth(order: Order) -> dict[str, str]:
-    """What is bought and for how much, where that is known: the money is counted by it."""
+def _worth(order: Acquisition) -> dict[str, str]:
+    """What is bought and for how much, where that is known: the money is counted by it.
+
+    A rental's lines name their own price, where they have one: each renewal has another.
+    """
+    if isinstance(order, Rental):
+        return {"product": order.product}
     price = order.purchase.price if order.purchase else order.quote
     return {"product": order.product, **({} if price is None else {"price": str(price)})}
 
 
-def _erase_at(before: Order, after: Order, otp_ttl: float) -> str:
+def index(order: Acquisition) -> str:
+    """Where all of its kind and its caller stand."""
+    return keys.caller(order.caller, keys.RENTALS if isinstance(order, Rental) else keys.ORDERS)
+
+
+def open_index(order: Acquisition) -> str:
+    """Where those of its kind and its caller stand that still need attention."""
+    return keys.caller(order.caller, keys.OPEN_RENTALS if isinstance(order, Rental) else keys.OPEN_ORDERS)
+
+
+def _erase_at(before: Acquisition, after: Acquisition, otp_ttl: float) -> str:
     if not after.personal:
         return "0" if before.personal else ""
+    if isinstance(after, Rental):
+        known = len(before.messages) if isinstance(before, Rental) else 0
+        new = [message.read_at for message in after.messages[known:] if message.personal]
+        return str(ms(min(new) + otp_ttl)) if new else ""
+    return _erase_order_at(cast(Order, before), cast(Order, after), otp_ttl)
+
+
+def _erase_order_at(before: Order, after: Order, otp_ttl: float) -> str:
     first = after.received_at or after.ended_at
     new = not before.ended or not before.personal or (before.otp is None and after.otp is not None)
     return str(ms(first + otp_ttl)) if first is not None and new else ""
@@ -316,7 +414,7 @@ def spend_units(amount: Decimal | None) -> int:
     return int((amount * SPEND_UNITS).to_integral_value(rounding=ROUND_CEILING))
 
 
-def _spent_key(before: Order, after: Order) -> str:
+def _spent_key(before: Acquisition, after: Acquisition) -> str:
     """Where the caller's spend of the purchase's day is counted; empty when the change moves no money."""
     if after.counted == before.counted:
         return ""

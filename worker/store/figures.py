@@ -13,20 +13,17 @@ from worker.store.connection import reaching
 
 KEPT = 90_000
 """Seconds for which an hour's figures are kept: a day and an hour."""
-COUNTED = ("orders_ended", "deliveries", "purchases", "alerts", "throttled", "code_to_webhook")
-"""The counters that are kept by the minute; polls are not, they are many and alike."""
-
-_KEPT = frozenset((*COUNTED, "balance"))
+COUNTED = ("orders_ended", "deliveries", "purchases", "alerts", "throttled", "code_to_webhook_seconds_bucket")
+"""What of the reports is kept by the minute (`report.lua`); polls are not, they are many and alike."""
 
 Series = Mapping[str, Mapping[int, float]]
 """counter → minute (since 1970) → how much."""
 
 
-def of_minute(counts: Mapping[str, float], now: float) -> tuple[str, dict[str, float]]:
-    """The key of the hour, and the fields to add to: what of the counts is kept by the minute."""
+def place(name: str, now: float) -> tuple[str, str]:
+    """Where a figure of this minute stands: the key of the hour, and its field."""
     minute = int(now // 60)
-    kept = {f"{minute}|{name}": amount for name, amount in counts.items() if name.partition("{")[0] in _KEPT}
-    return keys.figures(minute // 60), kept
+    return keys.figures(minute // 60), f"{minute}|{name}"
 
 
 class Figures:

@@ -2,6 +2,7 @@
 
 rb:format                int   the newest format of records that a version has written here
 rb:order:<id>            hash  v version · s status · c caller · a activation · k cancel_at · w writer · e event ids
+                               A rental is kept like an order.
 rb:order:<id>:record     str   its sealed record; beside the hash, so that the hash stays small enough for a list pack
 rb:order:<id>:missing    int   "no such activation" answers in a row
 rb:event:<id>            hash  v version · s status · c caller · o order · t type · h host · p endpoint · q sequence
@@ -15,6 +16,7 @@ rb:activation:<product>:<id>  str  the order that a provider's id belongs to
 rb:caller:<id>           hash  v version · m spend cap in 1/10000 PKR;  rb:caller:<id>:record  str  its sealed record
 rb:caller:<id>:orders    zset  its orders by creation
 rb:caller:<id>:open      zset  its orders that still need attention
+rb:caller:<id>:rentals   zset  its rentals by creation;  rb:caller:<id>:rentals:open  zset  those that need attention
 rb:caller:<id>:events    zset  its events by sequence
 rb:caller:<id>:sequence  int   the last sequence given
 rb:caller:<id>:count:<m|d>:<n>  int  orders accepted in that minute or day
@@ -35,18 +37,23 @@ rb:caller:<id>:delivering  zset  deliveries of a caller in flight
 rb:caller:<id>:delivering:waiting  zset  endpoints that wait for a place in their caller's share, by since when
 rb:workers               zset  worker → ms at which it was last heard of
 rb:worker:<name>:deliveries  zset  deliveries that a worker claimed of late, by the end of their lease
-rb:erase                 zset  orders whose code is to be erased when
+rb:erase                 zset  orders whose code, and rentals of which messages, are to be erased when
 rb:gate                  hash  why buying is paused: reason → JSON
 rb:gate:items            hash  items that are paused for want of money: item → JSON
 rb:trial:<item>          str   one order tries a paused item
 rb:limit                 hash  hold · rate · since · next · others: the provider's limiter
 rb:account               hash  balance, servers:<type>, countries:<type>, each with …:at, …:asked, …:why
                                provider:away, provider:why · price
-rb:account:<reading>     hash  the same of a listing of services, for a week
+rb:account:<reading>     hash  the same of a listing of services or rentals, for a week
 rb:refresh_requests      hash  readings of the account that somebody asked for
 rb:clock                 str   the worker whose clock ticks;  rb:clock:tick  ms of the last tick
 rb:chores                hash  chore → ms when it is next due
-rb:counters              hash  counters of all workers, summed;  rb:counters:at  hash  counter → ms of its last count
+rb:counters              hash  counters and histograms of all processes, summed
+rb:counters:exemplars    hash  bucket of a histogram → the trace, seconds and moment of one that fell into it
+rb:counters:callers      set   callers that have series of their own
+rb:levels                hash  process → ms of its last report, and how full it is, as JSON
+rb:report:<process>      str   the number of its last report, so that none counts twice
+rb:counters:at           hash  counter that needs a person → ms of its last count
 rb:journal               stream  every intent, purchase, cancel, finish and refund
 rb:orders:<status>       zset  the orders in a state, by creation
 rb:orders:doubtful       zset  orders whose money is in doubt, since when
@@ -79,6 +86,9 @@ LIMIT = PREFIX + "limit"
 ACCOUNT = PREFIX + "account"
 REFRESH_REQUESTS = PREFIX + "refresh_requests"
 COUNTERS = PREFIX + "counters"
+EXEMPLARS = PREFIX + "counters:exemplars"
+COUNTED_CALLERS = PREFIX + "counters:callers"
+LEVELS = PREFIX + "levels"
 TURNS = PREFIX + "turns"
 TURN_STATE = PREFIX + "turns:callers"
 COUNTED_AT = PREFIX + "counters:at"
@@ -89,9 +99,13 @@ JOURNAL = PREFIX + "journal"
 OPERATORS = PREFIX + "operators"
 AUDIT = PREFIX + "audit"
 DOUBTFUL = PREFIX + "orders:doubtful"
+FIGURES = PREFIX + "figures:"
 JOBS = PREFIX + "jobs"
 OPEN_JOBS = PREFIX + "jobs:open"
 RECONCILIATION = PREFIX + "reconciliation"
+ORDERS, OPEN_ORDERS = "orders", "open"
+RENTALS, OPEN_RENTALS = "rentals", "rentals:open"
+"""Parts of a caller: all of a kind, and those that still need attention."""
 FORMAT = PREFIX + "format"
 NEVER_THERE = PREFIX + "never_there"
 RECORDS = f"{PREFIX}*:record"
@@ -117,7 +131,7 @@ def due(lane: str) -> str:
 
 def readings(what: str) -> str:
     """The hash that holds a reading: one for all that is always kept, one for each listing read if asked for."""
-    return f"{ACCOUNT}:{what}" if what.startswith("services:") else ACCOUNT
+    return f"{ACCOUNT}:{what}" if what.startswith(("services:", "rental_")) else ACCOUNT
 
 
 def reading(what: str) -> list[str]:
@@ -182,6 +196,11 @@ def idempotency(caller_id: str, digest: str) -> str:
     return f"{PREFIX}idem:{caller_id}:{digest}"
 
 
+def report(process: str) -> str:
+    """The number of a process's last report."""
+    return f"{PREFIX}report:{process}"
+
+
 def record(key: str) -> str:
     """The sealed record beside an order's or an event's hash."""
     return f"{key}:record"
@@ -204,7 +223,7 @@ def money(day: int) -> str:
 
 def figures(hour: int) -> str:
     """What was counted in the minutes of an hour; hours since 1970."""
-    return f"{PREFIX}figures:{hour}"
+    return f"{FIGURES}{hour}"
 
 
 def about(worker: str) -> str:

@@ -11,14 +11,16 @@ from worker.order import ADDRESS_ERASED, OTP_ERASED, rfc3339
 
 _ERASED = {"otp": OTP_ERASED, "address": ADDRESS_ERASED}
 """What of an order is erased after a while, and the flag that says so."""
+_SAID = ("code", "text", "sender")
+"""What of a rental's message is erased after a while."""
 
 
-def render(type: str, timestamp: float, data: Mapping[str, object]) -> bytes:
-    """The body: compact UTF-8 JSON of `type`, `timestamp` (when it happened, epoch seconds) and `data`.
+def render(type: str, timestamp: float, data: Mapping[str, object], **beside: object) -> bytes:
+    """The body: compact UTF-8 JSON of `type`, `timestamp` (when it happened, epoch seconds), `data` and what is beside.
 
     Raises ValueError for a number that JSON cannot carry.
     """
-    return _compact({"type": type, "timestamp": rfc3339(timestamp), "data": dict(data)})
+    return _compact({"type": type, "timestamp": rfc3339(timestamp), "data": dict(data), **beside})
 
 
 def headers(event_id: str, timestamp: int, signature: str) -> dict[str, str]:
@@ -37,10 +39,15 @@ def signature_headers(event_id: str, timestamp: int, signature: str) -> dict[str
 def without_personal(body: bytes) -> bytes:
     """The same message with its code and its address erased: null, and `data.flags` say so.
 
+    Of a rental's message, what it said is null.
+
     A message that carries neither comes back as it is. Raises ValueError when `body` is not a message.
     """
     message = json.loads(body)
-    data = message["data"]
+    data, rental_message = message["data"], message.get("message")
+    if isinstance(rental_message, dict) and any(rental_message.get(name) is not None for name in _SAID):
+        rental_message |= dict.fromkeys(_SAID)
+        return _compact(message)
     held = {name: flag for name, flag in _ERASED.items() if data.get(name) is not None}
     if not held:
         return body

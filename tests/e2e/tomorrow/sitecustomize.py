@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from worker.event import Event
-from worker.order import ErrorCode, Order
+from worker.order import Acquisition, ErrorCode
 from worker.store import Vault, codec
 
 _pack, _pack_event = codec.pack, codec.pack_event
 
 
-def pack(order: Order, vault: Vault) -> bytes:
+def pack(order: Acquisition, vault: Vault) -> bytes:
     """An order with a field and a word more."""
     error = codec.word(ErrorCode, "no_stock") if order.error is ErrorCode.NO_NUMBERS else order.error
     return _pack(replace(order, error=error, beyond={**order.beyond, "revision": order.version}), vault)

@@ -5,7 +5,7 @@
 -- Needs rate.lua, turns.lua.
 -- KEYS 1 the lane's due set · 2 due:settle · 3 hints · 4 limit · 5 due:poll · 6 turns
 -- ARGV 1 lane · 2 most · 3 ms until it is due again · 4 cap on calls per second ("" = none)
--- Returns { now ms, ms between two calls (0 = at once), ms until the first, then per entry: id [, activation for polls] }
+-- Returns { now ms, ms between two calls (0 = at once), ms until the first, then per entry: id [, activation, ms late for polls] }
 local time = redis.call("TIME")
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local lane, most, again = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -63,7 +63,15 @@ end
 if lane == "buy" then give_turns() end
 if most < 1 then return { now, 0, 0 } end
 
-local due = lane == "buy" and take_turns(most) or redis.call("ZRANGEBYSCORE", KEYS[1], "-inf", now, "LIMIT", 0, most)
+local due, late = {}, {}
+if lane == "buy" then
+  due = take_turns(most)
+else
+  local found = redis.call("ZRANGEBYSCORE", KEYS[1], "-inf", now, "WITHSCORES", "LIMIT", 0, most)
+  for n = 1, #found, 2 do
+    due[#due + 1], late[#late + 1] = found[n], now - tonumber(found[n + 1])
+  end
+end
 local claimed = { now, tostring(gap), math.floor(first) }
 if lane ~= "poll" then
   local leases = {}
@@ -87,6 +95,7 @@ else
       end
       claimed[#claimed + 1] = id
       claimed[#claimed + 1] = known[1]
+      claimed[#claimed + 1] = tostring(late[place])
     else
       redis.call("ZREM", KEYS[1], id)
     end

@@ -37,7 +37,8 @@ redis.call("HSET", KEYS[1], "v", ARGV[4], "s", ARGV[5], "w", ARGV[2])
 redis.call("SET", KEYS[1] .. ":record", ARGV[8], "KEEPTTL")
 if ARGV[6] ~= "" then redis.call("HSET", KEYS[1], "a", ARGV[6], "k", ARGV[7]) end
 
-if held[6] ~= ARGV[5] then
+local rental = string.sub(id, 1, 4) == "rnt_"
+if held[6] ~= ARGV[5] and not rental then
   local from = "rb:orders:" .. held[6]
   local created = redis.call("ZSCORE", from, id)
   if created then redis.call("ZREM", from, id) end
@@ -94,11 +95,12 @@ if ARGV[place] then
   local written, told = redis.call(unpack(entry)), {}
   for i = place, #ARGV, 2 do told[ARGV[i]] = ARGV[i + 1] end
   -- The order knows its own lines, and the day what it cost: nobody has to walk the journal for either.
-  redis.call("HSET", KEYS[1], "j:" .. written, told.kind)
+  if not rental then redis.call("HSET", KEYS[1], "j:" .. written, told.kind) end
   local day, sum = "rb:money:" .. math.floor(now / 86400000), told.kind .. "|" .. caller .. "|" .. told.product
   redis.call("HINCRBY", day, sum, 1)
   if told.price then redis.call("HINCRBYFLOAT", day, sum .. "|pkr", told.price) end
   redis.call("EXPIRE", day, 7776000)
+  if rental then return { "saved" } end
   if told.kind == "purchase_unknown" or (told.kind == "unconfirmed" and ARGV[5] ~= "received") then
     redis.call("ZADD", "rb:orders:doubtful", now, id)
   elseif told.kind == "refunded" or told.kind == "received" then

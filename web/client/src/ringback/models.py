@@ -54,6 +54,7 @@ class ErrorCode(StrEnum):
     PRICE_ABOVE_MAX = "price_above_max"
     PRICE_UNKNOWN = "price_unknown"
     SPEND_PER_DAY = "spend_per_day"
+    RENEWAL_UNKNOWN = "renewal_unknown"
 
 
 class RentalStatus(StrEnum):
@@ -215,7 +216,7 @@ class RentalPrice(Model):
     id: str
     service: str | None = None
     price: Decimal | None = None
-    duration: int | None = None
+    duration: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
