@@ -89,6 +89,8 @@ PANELS = (
         ("sum by (status) (max by (method, route, status) (rate(ringback_http_requests_total[5m])))", "{{status}}"),
     )),
     _rates("Orders ended", "orders_ended", "status"),
+    _rates("Rentals ended", "rentals_ended", "status"),
+    _rates("Readings of rentals", "rental_readings", "reply"),
     _hourly("Why orders failed, in an hour", ("orders_failed", "error")),
     _hourly("Orders refused, in an hour", ("orders_refused", "reason")),
     _hourly("What became of the money, in an hour", ("settlements", "settlement")),

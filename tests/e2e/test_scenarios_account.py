@@ -68,6 +68,12 @@ def pauses(stack: Stack) -> list[str]:
 # The account.
 
 
+def without_reason(stale: dict[str, Any]) -> dict[str, Any]:
+    """A stale reading without the word that says why, which it has to have."""
+    assert stale.pop("reason")
+    return stale
+
+
 def test_a_balance_that_cannot_be_read_is_unknown(treasury: Stack) -> None:
     """Anything but a plain decimal is no balance: the last good one stays and is marked stale."""
     treasury.provider.set_balance("4321.05")
@@ -75,10 +81,10 @@ def test_a_balance_that_cannot_be_read_is_unknown(treasury: Stack) -> None:
     assert (good["balance"], good["stale"]) == ("4321.05", False)
     for amount in ("1,234.50", "NaN", "", "1e9", "-"):
         treasury.provider.script(account("getBalance", "text", body=f"ACCESS_BALANCE:{amount}"))
-        assert read(treasury, "/v1/balance") == good | {"stale": True}, amount
+        assert without_reason(read(treasury, "/v1/balance")) == good | {"stale": True}, amount
     for kind, body in (("empty", None), ("html", PAGE)):
         treasury.provider.script(account("getBalance", kind, body=body))
-        assert read(treasury, "/v1/balance") == good | {"stale": True}, kind
+        assert without_reason(read(treasury, "/v1/balance")) == good | {"stale": True}, kind
     assert read(treasury, "/v1/balance")["stale"] is False
 
 
@@ -89,7 +95,7 @@ def test_the_last_good_list_of_servers_stays(treasury: Stack) -> None:
     assert good["stale"] is False
     for kind, body in (("text", "{}"), ("text", "[]"), ("html", None), ("http_error", None)):
         treasury.provider.script(account("getServers", kind, body=body))
-        assert read(treasury, "/v1/servers") == good | {"stale": True}, (kind, body)
+        assert without_reason(read(treasury, "/v1/servers")) == good | {"stale": True}, (kind, body)
 
 
 def test_low_balance_pauses_buying_until_it_rises(treasury: Stack) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import logging
 import ssl
-import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -308,18 +307,15 @@ async def test_receiver_that_does_not_read_is_a_timeout():
 
 async def test_look_up_counts_inside_the_deadline():
     """A slow name server costs an attempt its deadline: the attempt ends while the name is still looked up."""
-    answers = threading.Event()
+    never = asyncio.Event()
 
-    def slow(_: str) -> list[str]:
-        answers.wait(HANG)
+    async def slow(_: str) -> list[str]:
+        await never.wait()
         return ["127.0.0.1"]
 
     async with receiving(OK) as receiver, sending(local_guard(resolve=slow), timeout=0.1) as sender:
-        try:
-            async with asyncio.timeout(HANG / 2):
-                outcome = await sender.send(receiver.url(host="hooks.test"), HEADERS, BODY)
-        finally:
-            answers.set()
+        async with asyncio.timeout(HANG / 2):
+            outcome = await sender.send(receiver.url(host="hooks.test"), HEADERS, BODY)
     assert (outcome.error, outcome.status) == ("connect_timeout", None)
 
 

@@ -38,7 +38,7 @@ _PAGE_POLICY = (
 _EVERYWHERE = (401, 405, 413, 429, 500, 503)
 """Errors that any call under /v1 may give."""
 _TOLD = {
-    304: "The order is as `If-None-Match` has it.",
+    304: "The order has not changed since `If-None-Match`.",
     400: "The body cannot be read.",
     401: "No valid API key.",
     404: "It does not exist, or belongs to another caller.",
@@ -103,7 +103,7 @@ def open_answers(model: type[BaseModel], *errors: int) -> ResponseDict:
 def figures() -> ResponseDict:
     """The responses of /metrics."""
     text = {"schema": {"type": "string"}, "example": examples.METRICS}
-    content = {"text/plain": text, "application/openmetrics-text": {"schema": {"type": "string"}}}
+    content = {"text/plain": text, "application/openmetrics-text": text}
     return {200: {"description": "Prometheus' text format", "content": content}, 401: problem(401), 405: problem(405)}
 
 

@@ -18,7 +18,7 @@ from worker.store import Unreadable
 log = get_logger(__name__)
 
 CODES = {
-    "invalid_json": "The body is not JSON as RFC 8259 has it, or names a field twice.",
+    "invalid_json": "The body is not valid JSON (RFC 8259), or names a field twice.",
     "bad_request": "The request could not be read.",
     "unauthorized": "There is no API key, or it is unknown or revoked.",
     "not_found": "It does not exist, or belongs to another caller.",
@@ -47,7 +47,7 @@ CODES = {
     "spend_per_day": "The caller's cap on what its purchases of a day may cost is reached.",
     "orders_refused": "The provider refused too many of the caller's orders; correct them before ordering on.",
     "storage_full": "The caller's orders and events take all the storage it has; the oldest leave day by day.",
-    "internal_error": "Something failed here; the log has it under the answer's X-Request-Id.",
+    "internal_error": "Internal error; the log says more under the answer's X-Request-Id.",
     "store_unavailable": "The store does not answer. Send the order again with the same Idempotency-Key.",
     "store_full": "The store has no room for what is new. Send the order again later with the same Idempotency-Key.",
     "record_unreadable": "The record cannot be opened at present; the operators know.",

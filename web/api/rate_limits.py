@@ -1,6 +1,6 @@
 """How often a caller may ask, and how often an address may fail to log in. Counted per process, in memory.
 
-Shown as the IETF draft "RateLimit header fields for HTTP" (draft-ietf-httpapi-ratelimit-headers) has it. Written
+Shown as the IETF draft "RateLimit header fields for HTTP" (draft-ietf-httpapi-ratelimit-headers) defines. Written
 here because it is on the way of every request: the storage of the `limits` package starts a thread every 10 ms.
 """
 

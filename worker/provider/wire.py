@@ -46,7 +46,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._parser = HttpResponseParser(self)
-        # An answer with a length and chunks is read by its chunks, as RFC 9112 (6.3) has it; see on_headers_complete.
+        # An answer with a length and chunks is read by its chunks, as RFC 9112 (6.3) defines; see on_headers_complete.
         self._parser.set_dangerous_leniencies(lenient_chunked_length=True)
         self._waiter: asyncio.Future[Answer] | None = None
         self._headers: Mapping[str, str] | None = None
