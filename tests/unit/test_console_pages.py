@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
+from tests.builders import bought, rental
 from tests.console_stage import CODE, HOSTILE, NUMBER, Console, Visitor, furnished, pages
 from tests.fakes import ManualClock
 from web.console import access
+from worker.announce import message_event
+from worker.caller import Caps
 from worker.event import EventStatus
+from worker.metrics import Counters
 from worker.operator import Role
 from worker.order import Status
 from worker.pause import Pause
+from worker.rental import Message, RentalStatus
+from worker.store import Written
 
 
 @pytest.fixture
@@ -135,6 +142,38 @@ def test_overview_says_which_endpoint_fails_and_since_when(console: Console, ope
 def test_overview_says_that_no_worker_runs(console: Console, operator: Visitor):
     """A service that does nothing does not look calm."""
     assert "no worker has ever run on this store" in operator.page("/console")
+
+
+def test_overview_tells_how_fast_codes_were_with_their_callers(console: Console, operator: Visitor):
+    """By the workers' own histogram, of which a report holds what fell into each bucket since the last."""
+    counters = Counters()
+    series = counters.histogram("code_to_webhook_seconds")
+    for seconds in (*(0.02 for _ in range(60)), *(0.3 for _ in range(39)), 900.0, 900.0):
+        series.observe(seconds)
+    console.engine(lambda store: store.add_report(counters.report()))
+    page = operator.page("/console")
+    assert "≤ 0.025 s <small>p50</small>" in page
+    assert "over 5 minutes <small>p99</small>" in page
+
+
+def test_webhook_of_a_rental_shows_nothing_of_its_message(console: Console, operator: Visitor):
+    """Nor does what its receiver answered; and a rental has no page among the orders."""
+    queued = rental(id="rnt_1", caller=console.caller)
+    console.store.create(queued, Caps())
+    buying = queued.intend(console.clock())
+    assert console.store.save(queued, buying, wake=None) is Written.SAVED
+    number = bought("act_rnt", console.clock(), number=NUMBER)
+    message = Message(
+        key="k", received_at=console.clock(), read_at=console.clock(), text=f"Welcome! {CODE}", code=CODE, sender="Bank"
+    )
+    told = replace(buying, status=RentalStatus.ACTIVE, purchase=number, messages=(message,), version=3)
+    event = message_event(told, message, console.clock())
+    assert console.store.save(buying, told, wake=None, events=[event]) is Written.SAVED
+    console.attempt(event, 500, excerpt="Bank said: Welcome!")
+    page = operator.page(f"/console/webhooks/{event.id}")
+    assert 'about <span class="id">rnt_1</span>' in page
+    assert not [one for one in (CODE, "Welcome", "Bank", NUMBER) if one in page]
+    assert operator.get("/console/orders/rnt_1").status_code == 404
 
 
 def test_overview_says_when_money_is_in_doubt(console: Console, operator: Visitor):

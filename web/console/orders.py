@@ -15,6 +15,7 @@ from worker.errors import NotFound
 from worker.event import Event
 from worker.operator import Act
 from worker.order import ErrorCode, Order, Settlement, Status
+from worker.rental import ID_PREFIX
 
 LONGEST_REASON = 200
 EVENTS_SHOWN = 50
@@ -118,7 +119,7 @@ def _reason() -> str:
 
 
 def _found(order_id: str) -> Order:
-    order = parts().store.load(order_id)
+    order = None if order_id.startswith(ID_PREFIX) else parts().store.load(order_id)
     if order is None:
         raise NotFound(f"there is no order {order_id} (any more)")
     return order

@@ -152,6 +152,10 @@ def without_query(url: str | None) -> str | None:
     return url if url is None or "?" not in url else url.partition("?")[0] + f"?{HIDDEN}"
 
 
+MESSAGE = ("code", "text", "sender")
+"""What of a rental's message is for its caller alone."""
+
+
 def masked_payload(event: Event) -> str:
     """A webhook's body, readable, with code, number and address masked."""
     try:
@@ -163,7 +167,7 @@ def masked_payload(event: Event) -> str:
         _mask(data)
     inner = message.get("message")
     if isinstance(inner, dict):
-        message["message"] = {name: HIDDEN if name in ("code", "text") else value for name, value in inner.items()}
+        message["message"] = {name: HIDDEN if name in MESSAGE else value for name, value in inner.items()}
     return json.dumps(message, indent=2, ensure_ascii=False)
 
 
@@ -189,9 +193,10 @@ def secrets_of(order: Order | None, event: Event) -> list[str]:
     values: list[Any] = [order.otp] if order else []
     values += [bought.number, bought.address, bought.as_sold] if bought else []
     try:
-        data = json.loads(event.body).get("data")
+        body = json.loads(event.body)
     except ValueError:
-        data = None
-    if isinstance(data, dict):
-        values += [data.get(name) for name in ("otp", "number", "address")]
+        body = {}
+    for part, names in (("data", ("otp", "number", "address")), ("message", MESSAGE)):
+        if isinstance(body.get(part), dict):
+            values += [body[part].get(name) for name in names]
     return sorted({str(value) for value in values if value}, key=len, reverse=True)

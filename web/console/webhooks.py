@@ -48,7 +48,7 @@ def _matching() -> int | None:
 def show(event_id: str) -> str:
     """One webhook with its attempts and its payload, masked."""
     event = _found(event_id)
-    order = parts().store.load(event.order) if event.order else None
+    order = parts().store.load(event.order) if event.order and not event.of_rental else None
     secrets = secrets_of(order, event)
     return render(
         "webhook.html", title=f"Webhook {event.id}", event=event, order=order, payload=masked_payload(event),
