@@ -40,7 +40,8 @@ class Api:
 
     def __init__(self, clock: ManualClock, *, limits: RateLimits | None = None, **environ: str) -> None:
         self.clock = clock
-        self.raw = fakeredis.FakeRedis()
+        self.server = fakeredis.FakeServer()
+        self.raw = fakeredis.FakeRedis(server=self.server)
         self.store = Store(self.raw, Vault(), retention=604_800, otp_ttl=86_400)
         self.callers = Callers(self.store)
         self.slept: list[float] = []

@@ -279,7 +279,8 @@ class SaveConformance:
         stored = stores.blocking.load_event("evt_1")
         assert stored == replace(owed, sequence=1)
         (_, line), *kwargs = stores.blocking.journal(0)
-        assert line == {"kind": "received", "order": "ord_1", "caller": "cal_1", "status": "received"}
+        told = {"kind": "received", "order": "ord_1", "caller": "cal_1", "status": "received", "product": "cheap"}
+        assert line == told
         assert kwargs == []
 
     async def test_journal_is_read_in_order_and_in_pages(self, stores: Stores):

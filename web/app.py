@@ -10,7 +10,7 @@ from collections.abc import Callable
 from flask import Flask
 from flask_openapi3.openapi import OpenAPI
 
-from web import converters, middleware
+from web import console, converters, middleware
 from web.api import account, events, health, openapi, orders, problems, rentals, schemas
 from web.api.authentication import authenticate
 from web.api.callbacks import Callbacks, Judge
@@ -100,6 +100,8 @@ def _assembled(shared: Parts, tracer: Tracer, *, reports: bool) -> Flask:
     for routes in (orders.routes(), rentals.routes(), events.routes(), account.routes(), health.routes(figures)):
         app.register_api(routes)
     openapi.install(app)
+    if shared.settings.console:
+        console.install(app)
     return app
 
 

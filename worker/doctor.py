@@ -15,7 +15,6 @@ from typing import TypeVar
 from worker.alerts import Alert
 from worker.errors import RingbackError, SettingsInvalid, StoreTooNew
 from worker.pause import Pause
-from worker.provider import products
 from worker.schedule import LIFE
 from worker.settings import Settings
 from worker.store import Store
@@ -98,12 +97,7 @@ def explained(error: RingbackError) -> Finding:
 
 def check_settings(settings: Settings) -> Iterator[Finding]:
     """The settings' warnings, and holes in the address guard."""
-    try:
-        table = products.load(settings.products_file)
-    except SettingsInvalid as error:
-        yield Finding(Level.FAIL, "products", str(error), "correct the file that RINGBACK_PRODUCTS_FILE names")
-        return
-    warnings = [*settings.warnings(), *products.warnings(table, settings.products)]
+    warnings = settings.warnings()
     for warning in warnings:
         yield Finding(Level.WARN, "settings", warning)
     if settings.callback_allowed_networks:

@@ -109,7 +109,8 @@ class Event:
         return replace(self, status=EventStatus.PENDING, tries=0, due_at=now, version=self.version + 1)
 
     @property
-    def _of_rental(self) -> bool:
+    def of_rental(self) -> bool:
+        """Whether it is about a rental, whose id stands in the order's place."""
         return self.order is not None and self.order.startswith(ID_PREFIX)
 
     def public(self) -> dict[str, Any]:
@@ -117,8 +118,8 @@ class Event:
         return {
             "id": self.id,
             "type": self.type,
-            "order": None if self._of_rental else self.order,
-            "rental": self.order if self._of_rental else None,
+            "order": None if self.of_rental else self.order,
+            "rental": self.order if self.of_rental else None,
             "status": self.status.value,
             "created_at": rfc3339(self.created_at),
             "next_attempt_at": rfc3339(self.due_at) if self.status is EventStatus.PENDING else None,

@@ -132,6 +132,7 @@ class Housekeeping:
         before = self._store.clock.now() - self._retention - 86_400
         for caller_id in await self._store.callers():
             await self._store.trim_indexes(caller_id, before)
+        await self._store.trim_states(before, self._store.clock.now() - self._journal_retention)
         await self._store.trim_journal(self._journal_retention)
 
 

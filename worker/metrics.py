@@ -220,3 +220,8 @@ def key(name: str, labels: Mapping[str, str]) -> str:
     """A metric's name with its labels, as Prometheus writes it."""
     inside = ",".join([f'{label}="{labels[label]}"' for label in sorted(labels)])
     return f"{name}{{{inside}}}" if inside else name
+
+
+def label_of(counter: str, name: str) -> str:
+    """The value of one label of a counter's key; empty when it has none of that name."""
+    return counter.partition(f'{name}="')[2].partition('"')[0]

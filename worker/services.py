@@ -20,6 +20,7 @@ from worker.outbox import Outbox
 from worker.provider import products
 from worker.provider.client import Observe, Provider
 from worker.reachability import Reachability
+from worker.redelivery import Redelivery
 from worker.schedule import Lane
 from worker.settings import Settings
 from worker.store import AsyncStore, Vault, connect_async
@@ -59,6 +60,7 @@ class Services:
     outbox: Outbox
     account: Account
     housekeeping: Housekeeping
+    redelivery: Redelivery
     counters: Counters
     reachability: Reachability
     tracer: Tracer
@@ -134,6 +136,7 @@ async def build(settings: Settings) -> Services:
         housekeeping=Housekeeping(
             store, gate, counters, retention=settings.retention, journal_retention=settings.journal_retention
         ),
+        redelivery=Redelivery(store),
         counters=counters,
         tracer=tracer,
         reachability=reachability,

@@ -126,6 +126,15 @@ class Settings(BaseModel):
         None,
         description="`/metrics` answers only to `Authorization: Bearer` with this, and `/readyz` says why only to it",
     )
+    console: bool = Field(True, description="serve the operators' console under `/console`")
+    console_trusted_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")] | None = Field(
+        None,
+        description="a header in which a proxy that authenticates names the operator; "
+        "only behind a proxy that strips it from what comes in",
+    )
+    sandbox_url: str | None = Field(
+        None, description="the sandbox provider's page, set by `ringback up`: the console then places test orders"
+    )
     _unknown: tuple[str, ...] = PrivateAttr(())
 
     @field_validator(

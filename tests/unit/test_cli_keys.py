@@ -12,8 +12,10 @@ from tests.unit.cli_stage import Stage
 from worker import doctor
 from worker.caller import Caps
 from worker.doctor import Level
+from worker.operator import Operator, Role
 from worker.store import Idempotency, Vault, codec
 
+OPERATOR = Operator(id="op_1", name="Asma", role=Role.ADMIN, created_at=0.0)
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 
 
@@ -24,11 +26,12 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
 
 def seal_with(stage: Stage, *keys: str) -> None:
     """What is written from now on is sealed with the first key."""
-    stage.store._vault = Vault(keys)
+    stage.store._vault = stage.store.operators._vault = Vault(keys)
 
 
 def fill(stage: Stage) -> str:
-    """A caller, an order, a webhook and an idempotency record; returns the order's id."""
+    """A caller, an order, a webhook, an operator and an idempotency record; returns the order's id."""
+    stage.store.operators.save(None, OPERATOR)
     caller = stage.caller()
     order = stage.order(caller)
     stage.received(order)
@@ -45,12 +48,12 @@ def status(stage: Stage, keys: str) -> tuple[int, dict]:
 
 
 def test_records_are_counted_by_the_key_that_they_need(stage: Stage):
-    """Orders, webhooks, callers and the answers of idempotency keys."""
+    """Orders, webhooks, callers, operators and the answers of idempotency keys."""
     seal_with(stage, OLD)
     fill(stage)
     code, told = status(stage, f"{NEW},{OLD}")
-    assert (code, told["records"], told["unreadable"]) == (0, 5, [])
-    assert [one["records"] for one in told["keys"]] == [0, 5]
+    assert (code, told["records"], told["unreadable"]) == (0, 6, [])
+    assert [one["records"] for one in told["keys"]] == [0, 6]
     assert [one["here"] for one in told["keys"]] == ["seals and opens", "opens"]
 
 
@@ -61,7 +64,7 @@ def test_records_whose_key_is_missing_are_named(stage: Stage):
     code, told = status(stage, NEW)
     assert code == 1
     assert f"order {order_id}" in told["unreadable"]
-    assert {"here": "missing", "records": 5, "key": Vault([OLD]).key_ids[0]} in told["keys"]
+    assert {"here": "missing", "records": 6, "key": Vault([OLD]).key_ids[0]} in told["keys"]
 
 
 def test_reseal_lets_an_old_encryption_key_go(stage: Stage):
@@ -69,11 +72,12 @@ def test_reseal_lets_an_old_encryption_key_go(stage: Stage):
     seal_with(stage, OLD)
     order_id = fill(stage)
     both = f"{NEW},{OLD}"
-    assert json.loads(stage.run("keys", "reseal", "--json", RINGBACK_ENCRYPTION_KEYS=both).stdout)["resealed"] == 5
+    assert json.loads(stage.run("keys", "reseal", "--json", RINGBACK_ENCRYPTION_KEYS=both).stdout)["resealed"] == 6
     assert status(stage, NEW)[0] == 0
     assert json.loads(stage.run("keys", "reseal", "--json", RINGBACK_ENCRYPTION_KEYS=NEW).stdout)["resealed"] == 0
     seal_with(stage, NEW)
     assert stage.store.load(order_id) is not None
+    assert stage.store.operators.load("op_1") == OPERATOR
     assert stage.run("caller", "list", RINGBACK_ENCRYPTION_KEYS=NEW).stdout.count("cal_") == 1
 
 

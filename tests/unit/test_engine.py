@@ -24,6 +24,7 @@ from worker.housekeeping import Housekeeping
 from worker.lifecycle.steps import Gone, Snooze
 from worker.outbox import Outbox
 from worker.reachability import Reachability
+from worker.redelivery import Redelivery
 from worker.schedule import Lane
 from worker.services import Services
 from worker.store import AsyncStore
@@ -52,6 +53,7 @@ def services(world: World, sender: FakeSender | None = None, store: AsyncStore |
         ),
         account=Account(world.store, world.provider, world.gate, {"cheap": CHEAP}, min_balance=None),
         housekeeping=Housekeeping(world.store, world.gate, world.counters, retention=604_800),
+        redelivery=Redelivery(store or world.store),
         counters=world.counters,
         tracer=Tracer(),
         reachability=Reachability(store or world.store),
@@ -299,6 +301,7 @@ async def test_chore_runs_once_at_a_time(world: World):
 WORK = {
     "account": ("account", "refresh"),
     "erase": ("housekeeping", "erase"),
+    "jobs": ("redelivery", "work"),
     "mend": ("housekeeping", "mend"),
     "trim": ("housekeeping", "trim"),
 }

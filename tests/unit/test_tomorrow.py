@@ -15,6 +15,7 @@ from worker.caller import Caps, key_hash
 from worker.callers import Callers
 from worker.errors import StoreTooNew
 from worker.event import Attempt, EventStatus
+from worker.operator import Act, Operator, Role
 from worker.order import Ending, ErrorCode, Order, Settlement, Status
 from worker.schedule import Lane
 from worker.store import FORMAT, Place, RecordTooNew, Store, Vault, VaultLocked, codec
@@ -43,6 +44,7 @@ def order_from(sealed: bytes, status: bytes = b"waiting") -> Order:
 ORDER = Place("order", "ord_1", "cal_1")
 EVENT = Place("event", "evt_1", "cal_1")
 CALLER = Place("caller", "cal_1", "cal_1")
+OPERATOR = Place("operator", "op_1", "")
 
 
 def test_every_record_says_its_format():
@@ -103,6 +105,16 @@ def test_a_callers_unknown_fields_are_kept():
         "admin", "500", 3,
     )  # fmt: skip
     assert [one.get("algorithm") for one in written["secrets"]] == [None, "ed25519"]
+
+
+def test_an_operators_unknown_fields_are_kept_and_an_unknown_role_may_nothing():
+    """Both are written back as they were."""
+    asma = Operator(id="op_1", name="Asma", role=Role.ADMIN, created_at=NOW)
+    sealed = add(codec.pack_operator(asma, VAULT), OPERATOR, role="auditor", team="night")
+    found = codec.unpack_operator("op_1", 1, sealed, VAULT)
+    assert not any(found.may(act) for act in Act)
+    written = read(codec.pack_operator(found.revoked(NOW), VAULT), OPERATOR)
+    assert (written["role"], written["team"], written["revoked_at"]) == ("auditor", "night", NOW)
 
 
 def test_a_record_without_a_format_is_read():

@@ -313,13 +313,13 @@ def cancel(order_id: str) -> Response:
         if not before.understood:
             raise Problem(503, "busy", CODES["busy"], retry_after=5)
         after = before.ask_cancel(parts().clock())
-        if after is before or _save(before, after):
+        if after is before or save_cancel(before, after):
             return answer(after.public(), 202)
     raise Problem(503, "busy", CODES["busy"], retry_after=1)
 
 
-def _save(before: Order, after: Order) -> bool:
-    """Write the cancel; False when the order changed meanwhile, and is to be read anew."""
+def save_cancel(before: Order, after: Order) -> bool:
+    """Write a cancel that was asked for; False when the order changed meanwhile, and is to be read anew."""
     shared, settings, now = parts(), parts().settings, parts().clock()
     wake = after_caller_cancel(after, now, buy_deadline=settings.buy_deadline)
     journal = line(Entry.CALLER_CANCEL)

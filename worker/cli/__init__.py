@@ -19,6 +19,7 @@ from worker.cli import (
     keys,
     listen,
     money,
+    operators,
     orders,
     rentals,
     running,
@@ -43,6 +44,7 @@ app.add_typer(callers.app, name="caller")
 app.add_typer(orders.app, name="order")
 app.add_typer(rentals.app, name="rental")
 app.add_typer(events.app, name="events")
+app.add_typer(operators.app, name="operator")
 app.add_typer(keys.app, name="keys")
 account.register(app)
 money.register(app)

@@ -94,6 +94,7 @@ def create(
         name, context.now(), callback_url=callback_url, verify_callback=verify_callback,
         caps=Caps(max_in_flight, orders_per_minute, orders_per_day, max_spend_per_day or None),
     )  # fmt: skip
+    context.audit("change_caller", caller.id, "created")
     made = {"id": caller.id, "name": caller.name, "api_key": api_key, "webhook_secret": secret}
     if as_json:
         return show_json(made)
@@ -158,14 +159,17 @@ def limits(
 
     Example: ringback caller limits cal_1f0c --max-in-flight 100 --orders-per-day none --weight 2
     """
-    callers = open_context().callers
+    context = open_context()
+    callers = context.callers
     asked = {
         "max_in_flight": max_in_flight, "orders_per_minute": orders_per_minute, "orders_per_day": orders_per_day,
         "max_spend_per_day": max_spend_per_day,
     }  # fmt: skip
     changes = {name: value or None for name, value in asked.items() if value is not None}
-    asks = changes or weight is not None
-    caller = callers.change_caps(id, weight=weight, **changes) if asks else callers.get(id)
+    caller = callers.get(id)
+    if changes or weight is not None:
+        caller = callers.change_caps(id, weight=weight, **changes)
+        context.audit("change_caller", id, "changed its caps")
     _payload({"id": id, **_shown(caller.caps), "weight": caller.weight}, as_json)
 
 
@@ -184,6 +188,7 @@ def rotate_secret(
     context = open_context()
     now = context.now()
     secret = context.callers.rotate_secret(id, now, overlap)
+    context.audit("change_caller", id, "rotated its webhook secret")
     _payload({"id": id, "webhook_secret": secret, "old_secret_signs_until": rfc3339(now + overlap)}, as_json)
 
 
@@ -193,7 +198,10 @@ def rotate_key(id: Id, as_json: AsJson = False) -> None:
 
     Example: ringback caller rotate-key cal_1f0c
     """
-    _payload({"id": id, "api_key": open_context().callers.rotate_key(id)}, as_json)
+    context = open_context()
+    api_key = context.callers.rotate_key(id)
+    context.audit("change_caller", id, "rotated its API key")
+    _payload({"id": id, "api_key": api_key}, as_json)
 
 
 @app.command()
@@ -204,6 +212,7 @@ def revoke(id: Id, as_json: AsJson = False) -> None:
     """
     context = open_context()
     caller = context.callers.revoke(id, context.now())
+    context.audit("change_caller", id, "revoked")
     _payload({"id": id, "revoked_at": rfc3339(caller.revoked_at)}, as_json)
 
 

@@ -10,7 +10,7 @@ from urllib.request import urlopen
 import typer
 
 from worker.cli.context import AsJson, open_context, say, show_json
-from worker.cli.provider_check import check_provider
+from worker.cli.provider_check import check_products, check_provider
 from worker.doctor import Finding, Level, examine, explained
 from worker.errors import RingbackError, StoreUnavailable
 from worker.schedule import LIFE
@@ -78,7 +78,8 @@ def _findings() -> list[Finding]:
     except RingbackError as error:
         return [explained(error)]
     try:
-        return [*examine(context.settings, store), *check_provider(context.settings)]
+        found = examine(context.settings, store)
+        return [*found, *check_products(context.settings), *check_provider(context.settings)]
     except StoreUnavailable as error:
         return [explained(error)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import sys
@@ -76,6 +77,10 @@ class Context:
         """The store's clock, in epoch seconds."""
         return self.store.now()
 
+    def audit(self, act: str, on: str, why: str) -> None:
+        """Say in the audit what was done here, by the name of this machine's user."""
+        self.store.audit.add(f"command line ({_user()})", act, on, why)
+
     def chosen(self, caller_id: str | None) -> list[Caller]:
         """The caller that was asked for, or all of them that can be opened. Raises NotFound."""
         if caller_id is not None:
@@ -113,6 +118,13 @@ def _of_running_service() -> dict[str, str]:
         return {}
     asked, embedded = os.environ.get(STORE_URL), EmbeddedStore.known_url(FOLDER)
     return {} if asked and embedded and asked != embedded else environment()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return str(os.getuid())
 
 
 def _client(url: str) -> redis.Redis:

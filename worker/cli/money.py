@@ -139,8 +139,10 @@ def buying(
         context.store.pause(
             SWITCHED_OFF, {"since": context.now(), "by": "operator", **({"reason": reason} if reason else {})}
         )
+        context.audit("switch_buying", "off", reason)
     elif switch is Switch.ON:
         context.store.resume(SWITCHED_OFF)
+        context.audit("switch_buying", "on", reason)
     left = context.store.pauses()
     if as_json:
         return show_json({"buying": not left, "paused": left})

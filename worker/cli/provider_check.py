@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from worker.doctor import Finding, Level
+from worker.errors import SettingsInvalid
 from worker.provider import products
 from worker.provider.protocol import Balance, BalanceReply, Declined, Listing, ListingReply, Throttled
 from worker.provider.replies import Unclear, Unreached
@@ -18,6 +19,17 @@ PATIENCE = 8.0
 Answers = tuple[BalanceReply, ListingReply]
 Ask = Callable[[Settings], Answers]
 """Asks the provider for balance and servers."""
+
+
+def check_products(settings: Settings) -> Iterator[Finding]:
+    """Whether the table of products holds together with what is on sale."""
+    try:
+        table = products.load(settings.products_file)
+    except SettingsInvalid as error:
+        yield Finding(Level.FAIL, "products", str(error), "correct the file that RINGBACK_PRODUCTS_FILE names")
+        return
+    for warning in products.warnings(table, settings.products):
+        yield Finding(Level.WARN, "products", warning)
 
 
 def check_provider(settings: Settings, ask: Ask | None = None) -> Iterator[Finding]:

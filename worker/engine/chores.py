@@ -27,6 +27,7 @@ CHORES: Mapping[str, Chore] = {
     for chore in (
         Chore("account", 30.0, Lane.BUY, lambda services: services.account.refresh(), Trigger.ACCOUNT),
         Chore("erase", 3600.0, Lane.DELIVER, lambda services: services.housekeeping.erase(), Trigger.ERASURES),
+        Chore("jobs", 3600.0, Lane.DELIVER, lambda services: services.redelivery.work(), Trigger.JOBS),
         Chore("mend", 60.0, Lane.SETTLE, lambda services: services.housekeeping.mend()),
         Chore("trim", 3600.0, Lane.DELIVER, lambda services: services.housekeeping.trim()),
     )

@@ -75,6 +75,10 @@ class Lanes:
         self._loads = {lane: Load(capacity) for lane, capacity in IN_FLIGHT.items()}
         self._lateness = services.counters.histogram("poll_lateness_seconds")
 
+    def running(self) -> dict[Lane, int]:
+        """How much of each lane is under way here."""
+        return {lane: load.running for lane, load in self._loads.items()}
+
     async def take(self, lane: Lane) -> None:
         """Claim and start entries while there is room and more is due."""
         load = self._loads[lane]

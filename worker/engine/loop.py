@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import platform
 import resource
 import secrets
 import socket
@@ -22,6 +23,7 @@ from worker.errors import StoreUnavailable
 from worker.logs import get_logger
 from worker.schedule import Lane
 from worker.services import Services
+from worker.version import version
 
 log = get_logger(__name__)
 
@@ -154,6 +156,17 @@ class Engine:
             with contextlib.suppress(StoreUnavailable):
                 await self.services.reachability.tell()
                 await self._report_now()
+                await self.services.store.describe(self._worker, self._about())
+
+    def _about(self) -> dict[str, str]:
+        """What this worker says of itself, for the console."""
+        running = {f"running:{lane}": str(count) for lane, count in self.lanes.running().items()}
+        return {
+            "version": version(),
+            "delivers": str(int(self._delivers)),
+            "python": platform.python_version(),
+            **running,
+        }
 
     async def _report_now(self, *, last: bool = False) -> None:
         counters = self.services.counters

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
-from worker.errors import RingbackError
+from worker.errors import RingbackError, StoreUnavailable
 from worker.local.children import Child, Supervisor, run
 from worker.local.embedded import EmbeddedStore
 from worker.local.processes import (
@@ -26,12 +26,17 @@ from worker.local.processes import (
     read_private,
     write_private,
 )
+from worker.operator import Role
+from worker.operators import Operators, login_path
 from worker.settings import load
+from worker.store import Store, Unreadable, Vault, connect
 
 __all__ = ["FOLDER", "Child", "Ports", "environment", "run", "service", "up"]
 
 FOLDER = Path(".ringback")
 """Where `ringback up` keeps its data, below the folder it is called in."""
+HERE = "ringback up"
+"""The operator whom `ringback up` lets into the console."""
 SANDBOX_KEY = "sandbox"
 """The sandbox provider's API key; it guards play money."""
 REVIVAL_PAUSE = 2.0
@@ -85,7 +90,9 @@ def up(
         _check_settings(children[-1])
         store.describe(**_addresses(ports))
         _say(*_opening(store, sandboxed, asked=sandbox))
-        return Supervisor(children, on_ready=lambda: _say(*_ready(ports)), each_tick=_reviver(store)).run()
+        return Supervisor(
+            children, on_ready=lambda: _say(*_ready(ports), *_console(ports, children[-1])), each_tick=_reviver(store)
+        ).run()
 
 
 def environment(folder: Path = FOLDER) -> dict[str, str]:
@@ -126,6 +133,8 @@ def service(
     if sys.stdout.isatty():
         common.setdefault("FORCE_COLOR", "1")
     names = ["worker"] if workers == 1 else [f"worker{number}" for number in range(1, workers + 1)]
+    if ports.sandbox:
+        common.setdefault("RINGBACK_SANDBOX_URL", f"http://127.0.0.1:{ports.sandbox}/sandbox/")
     children = [_web(ports.web, common), *(_worker(name, common | _provider(ports)) for name in names)]
     return [_sandbox(ports.sandbox, sandbox_options), *children] if ports.sandbox else children
 
@@ -259,6 +268,27 @@ def _ready(ports: Ports) -> list[str]:
     if ports.sandbox:
         lines.append(f"          numbers and codes can be watched and sent at {addresses['sandbox']}")
     return lines
+
+
+def _console(ports: Ports, worker: Child) -> list[str]:
+    """The console's address with a login link: whoever starts the service looks after it."""
+    merged = {**os.environ, **worker.env}
+    settings = load("tool", {name: value for name, value in merged.items() if value is not None})
+    if not settings.console:
+        return []
+    store = Store(
+        connect(settings.store_url),
+        Vault(settings.vault_keys, migrating=settings.sealing_migration),
+        retention=settings.retention,
+        otp_ttl=settings.otp_ttl,
+    )
+    operators = Operators(store)
+    try:
+        mine = operators.named(HERE) or operators.create(HERE, Role.ADMIN, store.now())
+        link = f"{_addresses(ports)['web']}{login_path(operators.link(mine.id))}"
+    except (StoreUnavailable, Unreadable) as error:
+        return [f"console:  no login link can be made: {error}"]
+    return [f"console:  {link}", "          (logs in once, within 10 minutes; `ringback operator link` makes another)"]
 
 
 def _say(*lines: str) -> None:

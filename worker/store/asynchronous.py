@@ -20,13 +20,14 @@ from worker.event import Event, EventStatus
 from worker.journal import Entry, line
 from worker.logs import get_logger
 from worker.metrics import Report
-from worker.order import Acquisition, Order
+from worker.order import TERMINAL, Acquisition, Order, Status
 from worker.reading import Reading
 from worker.rental import Rental
 from worker.schedule import ORDER_LANES, REFUSALS_KEPT, Lane, Wake, hold_after
-from worker.store import codec, keys
+from worker.store import codec, figures, keys
 from worker.store.answers import meaning
 from worker.store.codec import Written, ms
+from worker.store.jobs import JobQueue
 from worker.store.scripts import source_of_work
 from worker.store.vault import Unreadable, Vault
 
@@ -44,6 +45,8 @@ PER_HOST = 128
 """Deliveries in flight to one receiving host, of all its endpoints (`claim_events.lua` says how they share them)."""
 PER_CALLER = 500
 """Deliveries of one caller in flight, over all workers; fewer while few places are free."""
+ABOUT = 10
+"""Seconds for which what a worker says of itself is kept."""
 PROBE_AFTER = 5
 """Failures in a row after which an endpoint, or a host that is out of reach, gets one attempt at a time."""
 MOST_LOOKED_AT = 2_000
@@ -79,6 +82,8 @@ class Trigger(StrEnum):
     """Buying is paused, or somebody asked for a reading of the account."""
     ERASURES = "erasures"
     """A code's time is over."""
+    JOBS = "jobs"
+    """An operator asked for many webhooks to be sent again."""
 
 
 class ServerClock:
@@ -129,8 +134,10 @@ class AsyncStore:
             "rewrite_event",
             "reconcile",
             "save_caller",
+            "redeliver",
             "report",
         )
+        self._jobs = JobQueue(client)
         self._scripts = {name: client.register_script(source_of_work(name)) for name in names}
 
     async def _run(self, script: str, script_keys: Sequence[str], arguments: Sequence[Any]) -> Any:
@@ -280,6 +287,25 @@ class AsyncStore:
         arguments = [before.version, after.version, codec.pack_event(after, self._vault)]
         return bool(await self._run("rewrite_event", [keys.event(before.id)], arguments))
 
+    async def redeliver(self, event: Event) -> bool:
+        """Send an event once more, now. False when an attempt is under way, or it was changed meanwhile."""
+        again = event.again(self.clock.now())
+        script_keys = [keys.event(event.id), keys.due(Lane.DELIVER), keys.endpoint(event.endpoint)]
+        arguments = [event.id, event.version, again.version, codec.pack_event(again, self._vault)]
+        return bool(await self._run("redeliver", script_keys, arguments))
+
+    async def open_jobs(self) -> list[str]:
+        """The redeliveries of many that are not done."""
+        return await _reached(self._jobs.open())
+
+    async def next_of_job(self, job_id: str, most: int) -> list[str]:
+        """The webhooks that a job sends next."""
+        return await _reached(self._jobs.next(job_id, most))
+
+    async def advance_job(self, job_id: str, sent: int, skipped: int) -> None:
+        """What of a job was dealt with."""
+        await _reached(self._jobs.advance(job_id, sent, skipped))
+
     async def orders_to_erase(self, most: int) -> list[str]:
         """Orders whose code is to be erased by now."""
         due = await _reached(
@@ -370,6 +396,10 @@ class AsyncStore:
         await _reached(self._redis.hset(held, mapping=fields))
         if held != keys.ACCOUNT:
             await _reached(self._redis.expire(held, READINGS_KEPT))
+        if what == "balance" and value is not None:
+            hour, minute = figures.place("balance", self.clock.now())
+            await _reached(self._redis.hset(hour, minute, float(value)))
+            await _reached(self._redis.expire(hour, figures.KEPT))
 
     async def reading(self, what: str) -> Reading:
         """What was last read (`worker.reading` has the names)."""
@@ -459,6 +489,11 @@ class AsyncStore:
         if await _reached(self._redis.get(keys.CLOCK)) == worker.encode():
             await _reached(self._redis.delete(keys.CLOCK))
 
+    async def describe(self, worker: str, about: Mapping[str, str]) -> None:
+        """What a worker says of itself, for as long as it goes on saying so."""
+        await _reached(self._redis.hset(keys.about(worker), mapping=dict(about)))
+        await _reached(self._redis.expire(keys.about(worker), ABOUT))
+
     async def reconcile(
         self, caller_id: str, start: int, batch: int, index: str = keys.OPEN_ORDERS
     ) -> tuple[int, list[str]]:
@@ -501,6 +536,13 @@ class AsyncStore:
         for rental_id in await _reached(self._redis.zrange(index, 0, 199)):
             if not await _reached(self._redis.exists(keys.order(rental_id.decode()))):
                 await _reached(self._redis.zrem(index, rental_id))
+
+    async def trim_states(self, before: float, doubted_before: float) -> None:
+        """Take orders and webhooks that are gone by now out of the indexes by state."""
+        ended = [keys.orders_in(status) for status in Status if status in TERMINAL]
+        for index in (*ended, keys.events_in("exhausted"), keys.events_in("gone")):
+            await _reached(self._redis.zremrangebyscore(index, "-inf", ms(before)))
+        await _reached(self._redis.zremrangebyscore(keys.DOUBTFUL, "-inf", ms(doubted_before)))
 
     async def add_report(self, report: Report, *, last: bool = False) -> None:
         """Add what a process has counted to what all have; `last` says that it ends."""

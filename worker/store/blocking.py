@@ -6,16 +6,16 @@ import json
 import math
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
 
 import redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from worker.caller import Caller, Caps
-from worker.errors import NotFound, StoreFull, StoreReadOnly, StoreTooNew, StoreUnavailable
+from worker.errors import NotFound, StoreFull, StoreReadOnly, StoreTooNew
 from worker.event import Event
 from worker.logs import get_logger
 from worker.metrics import Report
@@ -24,9 +24,12 @@ from worker.reading import Reading
 from worker.rental import Rental
 from worker.schedule import Lane, Wake
 from worker.store import codec, keys
-from worker.store.answers import meaning
 from worker.store.codec import Written, ms
-from worker.store.connection import Script
+from worker.store.connection import Script, reaching
+from worker.store.figures import Figures
+from worker.store.jobs import Jobs
+from worker.store.operators import Audit, OperatorRecords
+from worker.store.queries import Queries
 from worker.store.scripts import source, source_of_work
 from worker.store.vault import Place, Unreadable, Vault
 
@@ -93,6 +96,11 @@ class Store:
         self._add_event = Script(client, source("add_event"))
         self._redeliver = Script(client, source("redeliver"))
         self._save_caller = Script(client, source("save_caller"))
+        self.operators = OperatorRecords(client, vault)
+        self.audit = Audit(client)
+        self.figures = Figures(client)
+        self.queries = Queries(client, self._load_readable, self._load_events, retention=retention)
+        self.jobs = Jobs(client)
         self._report = Script(client, source_of_work("report"))
         self._pause = Script(client, source("pause"))
         self._reseal = Script(client, source("reseal"))
@@ -100,7 +108,7 @@ class Store:
 
     def adopt_format(self) -> None:
         """Note this version's format of records. Raises StoreTooNew where a newer version has worked."""
-        with suppress(StoreFull, StoreReadOnly), _reaching():
+        with suppress(StoreFull, StoreReadOnly), reaching():
             held = int(self._adopt_format(keys=[keys.FORMAT], args=[codec.FORMAT]))
             if held > codec.FORMAT:
                 raise StoreTooNew(
@@ -132,7 +140,7 @@ class Store:
             codec.spend_units(price),
             _or_none(self._storage), math.ceil(self._retention / DAY),
         ]  # fmt: skip
-        with _reaching():
+        with reaching():
             reply: list[Any] = self._create(keys=script_keys, args=arguments)
         outcome = reply[0].decode()
         if outcome == "replay" and idempotency:
@@ -142,7 +150,7 @@ class Store:
 
     def replayed(self, caller_id: str, idempotency: Idempotency) -> Created | None:
         """What an already used idempotency key answers, or None for a new one."""
-        with _reaching():
+        with reaching():
             body, answer = self._redis.hmget(keys.idempotency(caller_id, idempotency.key), "b", "r")
         if body is None:
             return None
@@ -196,7 +204,7 @@ class Store:
 
     def peek(self, spots: Sequence[Spot]) -> list[bytes | None]:
         """The values of many spots in one round trip: the cheapest way to notice changes."""
-        with _reaching():
+        with reaching():
             pipe = self._redis.pipeline(transaction=False)
             for name, field in spots:
                 pipe.hget(name, field) if field else pipe.get(name)
@@ -216,7 +224,7 @@ class Store:
             before, after, self._vault, writer=secrets.token_hex(8), wake=wake, events=events, journal=journal,
             retention=self._retention, otp_ttl=self._otp_ttl,
         )  # fmt: skip
-        with _reaching():
+        with reaching():
             return Written(self._save(keys=script_keys, args=arguments)[0].decode())
 
     def orders(
@@ -247,6 +255,9 @@ class Store:
             for order_id, (stored, sealed) in zip(ids, self._read([keys.order(one) for one in ids]), strict=True)
         ]
 
+    def _load_readable(self, ids: Sequence[str]) -> list[Order | None]:
+        return self._readable(ids, keys.order, self._order, None)
+
     def _order(self, order_id: str, stored: dict[bytes, bytes], sealed: bytes) -> Order:
         return codec.unpack(order_id, stored, sealed, self._vault)
 
@@ -274,7 +285,7 @@ class Store:
 
     def _read(self, names: Sequence[str]) -> list[tuple[dict[bytes, bytes], bytes]]:
         """Hashes, each with the sealed record beside it, as of one moment."""
-        with _reaching():
+        with reaching():
             pipe = self._redis.pipeline(transaction=True)
             for name in names:
                 pipe.hgetall(name)
@@ -323,7 +334,7 @@ class Store:
 
     def _events_of(self, order_id: str, skipped: list[str] | None) -> list[Event]:
         """An order's events, newest first; they are few."""
-        with _reaching():
+        with reaching():
             ids = (self._redis.hget(keys.order(order_id), "e") or b"").split()
         found = self._readable([one.decode() for one in reversed(ids)], keys.event, self._event, skipped)
         return [event for event in found if event is not None]
@@ -352,7 +363,7 @@ class Store:
 
     def _batch_after(self, caller_id: str, sequence: int) -> list[tuple[str, int]]:
         """Some ids of events after a sequence number, each with its own."""
-        with _reaching():
+        with reaching():
             found = self._redis.zrange(
                 keys.caller(caller_id, "events"), f"({sequence}", "+inf", byscore=True, offset=0, num=100,
                 withscores=True,
@@ -379,7 +390,7 @@ class Store:
             codec.pack_event(event, self._vault),
             int(self._retention) or 1,
         ]
-        with _reaching():
+        with reaching():
             self._add_event(keys=script_keys, args=arguments)
 
     def redeliver(self, event: Event, now: float) -> bool:
@@ -391,56 +402,56 @@ class Store:
             keys.endpoint(event.endpoint),
         ]
         arguments: list[Any] = [event.id, event.version, again.version, codec.pack_event(again, self._vault)]
-        with _reaching():
+        with reaching():
             return bool(self._redeliver(keys=script_keys, args=arguments))
 
     # The provider, as the workers last read it.
 
     def reading(self, what: str) -> Reading:
         """What the workers last read (`worker.reading` has the names)."""
-        with _reaching():
+        with reaching():
             return codec.reading(what, self._redis.hmget(keys.readings(what), keys.reading(what)))
 
     def account(self) -> dict[str, str]:
         """All that is known of the account, field by field (`keys`)."""
-        with _reaching():
+        with reaching():
             return {k.decode(): v.decode() for k, v in self._redis.hgetall(keys.ACCOUNT).items()}
 
     def remember(self, what: str, value: str) -> None:
         """Keep something that was learnt about the account."""
-        with _reaching():
+        with reaching():
             self._redis.hset(keys.ACCOUNT, what, value)
 
     def request_refresh(self, what: str) -> None:
         """Ask the workers to read something anew."""
-        with _reaching():
+        with reaching():
             self._redis.hset(keys.REFRESH_REQUESTS, what, 1)
 
     def pauses(self) -> dict[str, dict[str, Any]]:
         """Why buying is paused: reason → details. Empty means that buying goes on."""
-        with _reaching():
+        with reaching():
             return codec.details(self._redis.hgetall(keys.GATE))
 
     def item_pauses(self) -> dict[str, dict[str, Any]]:
         """The items that are paused for want of money, as `product/server/type`: item → details."""
-        with _reaching():
+        with reaching():
             return codec.details(self._redis.hgetall(keys.PAUSED_ITEMS))
 
     def pause(self, reason: str, details: Mapping[str, Any]) -> None:
         """Pause buying; a full store takes that too."""
-        with _reaching():
+        with reaching():
             self._pause(keys=[keys.GATE, keys.NEVER_THERE], args=[reason, json.dumps(details)])
 
     def resume(self, reason: str) -> None:
         """Lift one reason for the pause."""
-        with _reaching():
+        with reaching():
             self._redis.hdel(keys.GATE, reason)
 
     def journal(self, since: float, batch: int = 1000) -> Iterator[tuple[float, dict[str, str]]]:
         """The journal's lines from `since` (epoch seconds) on: (epoch seconds, fields)."""
         start = str(ms(since))
         while True:
-            with _reaching():
+            with reaching():
                 lines: list[Any] = self._redis.xrange(keys.JOURNAL, min=start, count=batch)
             for entry, fields in lines:
                 yield int(entry.split(b"-")[0]) / 1000, {k.decode(): v.decode() for k, v in fields.items()}
@@ -454,13 +465,13 @@ class Store:
         """Every sealed record, each at least once; what is gone meanwhile is passed over."""
         for key in self._scan(keys.RECORDS):
             kind, _, name = key.removeprefix(keys.PREFIX).removesuffix(":record").partition(":")
-            with _reaching():
+            with reaching():
                 sealed, caller = self._redis.get(key), self._redis.hget(key.removesuffix(":record"), "c")
             if sealed is not None:
                 yield Record(key, "", Place(kind, name, name if kind == "caller" else (caller or b"").decode()), sealed)
         for key in self._scan(keys.ANSWERS):
             _, _, caller_id, digest = key.split(":")
-            with _reaching():
+            with reaching():
                 sealed = self._redis.hget(key, "r")
             if sealed is not None:
                 yield Record(key, "r", Place("idempotency", digest, caller_id), sealed)
@@ -468,7 +479,7 @@ class Store:
     def _scan(self, pattern: str) -> Iterator[str]:
         cursor = 0
         while True:
-            with _reaching():
+            with reaching():
                 cursor, found = self._redis.scan(cursor, match=pattern, count=500)
             yield from (key.decode() for key in found)
             if not cursor:
@@ -493,17 +504,17 @@ class Store:
         if self._vault.current(record.sealed):
             return False
         sealed = self._vault.seal(self._vault.open(record.sealed, record.place), record.place)
-        with _reaching():
+        with reaching():
             return bool(self._reseal(keys=[record.key], args=[record.field, record.sealed, sealed]))
 
     def waiting_records(self) -> Iterator[tuple[str, str]]:
         """What is still owed or under way, as (kind, id): callers, open orders, webhooks that are due."""
         for caller_id in self.callers():
             yield "caller", caller_id
-            with _reaching():
+            with reaching():
                 open_orders = self._redis.zrange(keys.caller(caller_id, "open"), 0, -1)
             yield from (("order", one.decode()) for one in open_orders)
-        with _reaching():
+        with reaching():
             due = self._redis.zrange(keys.due(Lane.DELIVER), 0, -1)
         yield from (("event", one.decode()) for one in due)
 
@@ -525,32 +536,32 @@ class Store:
 
     def last_tick(self) -> float | None:
         """When a worker's clock last ticked, in epoch seconds."""
-        with _reaching():
+        with reaching():
             at = self._redis.get(keys.TICK)
         return int(at) / 1000 if at else None
 
     def workers(self, within: float) -> int:
         """How many workers were heard of within so many seconds."""
-        with _reaching():
+        with reaching():
             return int(self._redis.zcount(keys.WORKERS, ms(self.now() - within), "+inf"))
 
     def heard_of(self, host: str, within: float) -> bool:
         """Whether a worker on a host was heard of within so many seconds."""
         since = ms(self.now() - within)
-        with _reaching():
+        with reaching():
             names = self._redis.zrangebyscore(keys.WORKERS, since, "+inf")
         return any(name.decode().startswith(f"{host}:") for name in names)
 
     def now(self) -> float:
         """The server's clock in epoch seconds: proof that it answers."""
-        with _reaching():
+        with reaching():
             seconds, micros = self._redis.time()
         return float(seconds) + float(micros) / 1e6
 
     def info(self) -> dict[str, str]:
         """What the server says of its version, memory and disk (names as in INFO); what it will not say is left out."""
         reply: dict[str, Any] = {}
-        with _reaching():
+        with reaching():
             with suppress(ResponseError):
                 reply |= self._redis.info()
             with suppress(ResponseError):
@@ -563,7 +574,7 @@ class Store:
         now = self.now()
         reply = {}
         for lane in Lane:
-            with _reaching():
+            with reaching():
                 first = self._redis.zrange(keys.due(lane), 0, 0, withscores=True)
                 held, due = (
                     self._redis.zcard(keys.due(lane)),
@@ -581,7 +592,7 @@ class Store:
 
         A long queue that moves is not late: whose turn is far off waits behind its own caller's orders.
         """
-        with _reaching():
+        with reaching():
             waiting = int(self._redis.zcard(keys.TURNS))
             head = self._redis.zrange(keys.TURNS, 0, 0)
             if not head:
@@ -593,36 +604,36 @@ class Store:
 
     def counters(self) -> dict[str, float]:
         """The counters and histograms of all processes, summed."""
-        with _reaching():
+        with reaching():
             return {k.decode(): float(v) for k, v in self._redis.hgetall(keys.COUNTERS).items()}
 
     def exemplars(self) -> dict[str, str]:
         """Per bucket of a histogram one that fell into it: trace id, seconds and epoch seconds, spaces between."""
-        with _reaching():
+        with reaching():
             return {k.decode(): v.decode() for k, v in self._redis.hgetall(keys.EXEMPLARS).items()}
 
     def levels(self) -> dict[str, float]:
         """How full all processes are together: a gauge's key to its value."""
         now = self.now()
-        with _reaching():
+        with reaching():
             return codec.levels(self._redis.hvals(keys.LEVELS), now)
 
     def add_report(self, report: Report, *, last: bool = False) -> None:
         """Add what a process has counted to what all have; `last` says that it ends."""
         script_keys, arguments = codec.report_call(report, last=last)
-        with _reaching():
+        with reaching():
             self._report(keys=script_keys, args=arguments)
 
     def counted_at(self) -> dict[str, float]:
         """When what needs a person was last counted, in epoch seconds."""
-        with _reaching():
+        with reaching():
             return {k.decode(): int(v) / 1000 for k, v in self._redis.hgetall(keys.COUNTED_AT).items()}
 
     # Callers.
 
     def callers(self) -> list[str]:
         """The ids of all callers."""
-        with _reaching():
+        with reaching():
             return sorted(one.decode() for one in self._redis.smembers(keys.CALLERS))
 
     def caller(self, caller_id: str) -> Caller | None:
@@ -633,12 +644,12 @@ class Store:
     def save_caller(self, before: Caller | None, after: Caller) -> Written:
         """Write a new caller (`before` is None), or a change of one, under the version that was read."""
         script_keys, arguments = codec.caller_call(before, after, self._vault)
-        with _reaching():
+        with reaching():
             return Written(self._save_caller(keys=script_keys, args=arguments).decode())
 
     def caller_of_key(self, digest: str) -> str | None:
         """The id of the caller that an API key's SHA-256 belongs to."""
-        with _reaching():
+        with reaching():
             owner = self._redis.get(keys.api_key(digest))
         return owner.decode() if owner else None
 
@@ -654,7 +665,7 @@ class Store:
         found: list[Any] = []
         first = start = self._place_after(index, before)
         while True:
-            with _reaching():
+            with reaching():
                 ids = [one.decode() for one in self._redis.zrevrange(index, start, start + 99)]
             if not ids:
                 return found, None
@@ -670,7 +681,7 @@ class Store:
     def _place_after(self, index: str, cursor: str | None) -> int:
         if cursor is None:
             return 0
-        with _reaching():
+        with reaching():
             rank = self._redis.zrevrank(index, cursor)
         if rank is None:
             raise NotFound(LOST_CURSOR)
@@ -693,14 +704,6 @@ _INFO = frozenset(
         "maxmemory maxmemory_policy used_memory role"
     ).split()
 )
-
-
-@contextmanager
-def _reaching() -> Iterator[None]:
-    try:
-        yield
-    except (RedisError, OSError) as error:
-        raise meaning(error) or StoreUnavailable(f"the store failed ({type(error).__name__})") from None
 
 
 def _or_none(cap: int | None) -> int | str:

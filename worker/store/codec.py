@@ -16,11 +16,12 @@ from typing import Any, TypeVar, cast
 from worker.caller import Caller, Caps, Secret
 from worker.event import Attempt, Event, EventStatus
 from worker.metrics import NEEDS_A_PERSON, Report
+from worker.operator import Operator, Role
 from worker.order import Acquisition, Ending, ErrorCode, Order, Purchase, Settlement, Status
 from worker.reading import PROVIDER_UNREACHABLE, Reading
 from worker.rental import Message, Renewal, RenewalState, Rental, RentalStatus
 from worker.schedule import ORDER_LANES, Lane, Wake
-from worker.store import keys
+from worker.store import figures, keys
 from worker.store.vault import Damaged, Place, Unreadable, Vault
 
 FORMAT = 2
@@ -193,6 +194,20 @@ def _place_of(caller_id: str) -> Place:
     return Place("caller", caller_id, caller_id)
 
 
+def pack_operator(operator: Operator, vault: Vault) -> bytes:
+    """An operator's sealed record; its id and its version stand outside."""
+    record = _fields(operator)
+    del record["id"], record["version"]
+    return _sealed(record, vault, Place("operator", operator.id, ""))
+
+
+def unpack_operator(operator_id: str, version: int, sealed: bytes | None, vault: Vault) -> Operator:
+    """An operator from its sealed record."""
+    record = _opened(sealed, vault, Place("operator", operator_id, ""))
+    record["role"] = word(Role, record["role"])
+    return _made(Operator, record, id=operator_id, version=version)
+
+
 def pack_answer(answer: bytes, caller_id: str, key: str, vault: Vault) -> bytes:
     """The first answer to an idempotency key (its digest), sealed."""
     return vault.seal(answer, Place("idempotency", key, caller_id))
@@ -215,7 +230,7 @@ def word(kind: type[Word], text: str) -> Word:
 
 _NAMES: Mapping[Any, tuple[str, ...]] = {
     kind: tuple(one.name for one in fields(kind) if one.name != "beyond")
-    for kind in (Order, Rental, Message, Renewal, Event, Attempt, Caller, Caps, Secret, Purchase)
+    for kind in (Order, Rental, Message, Renewal, Event, Attempt, Caller, Caps, Secret, Purchase, Operator)
 }
 
 
@@ -271,12 +286,16 @@ def report_call(report: Report, *, last: bool) -> tuple[list[str], list[Any]]:
     """The keys and arguments of `report.lua`; `last` says that the process ends."""
     script_keys = [
         keys.COUNTERS, keys.EXEMPLARS, keys.COUNTED_CALLERS, keys.LEVELS, keys.report(report.process), keys.COUNTED_AT,
+        keys.FIGURES,
     ]  # fmt: skip
     levels = "" if last else json.dumps(report.levels)
     urgent = {name for name, amount in report.counts.items() if amount and name.partition("{")[0] in NEEDS_A_PERSON}
     first = sorted(report.counts, key=lambda name: name not in urgent)
     counts = {name: repr(float(report.counts[name])) for name in first}
-    arguments: list[Any] = [report.process, report.number, levels, MOST_CALLERS_COUNTED, len(counts), len(urgent)]
+    arguments: list[Any] = [
+        report.process, report.number, levels, MOST_CALLERS_COUNTED, len(counts), len(urgent),
+        f" {' '.join(figures.COUNTED)} ", figures.KEPT,
+    ]  # fmt: skip
     return script_keys, arguments + flat(counts) + flat(report.exemplars)
 
 
@@ -346,8 +365,20 @@ def save_call(
         head = [event.id, event.type, event.status.value, event.host, event.endpoint]
         arguments += [*head, pack_event(event, vault)]
     if journal:
-        arguments += flat({**journal, "order": after.account, "caller": after.caller, "status": after.status.value})
+        told = {"order": after.account, "caller": after.caller, "status": after.status.value}
+        arguments += flat({**_worth(after), **journal, **told})
     return script_keys, arguments
+
+
+def _worth(order: Acquisition) -> dict[str, str]:
+    """What is bought and for how much, where that is known: the money is counted by it.
+
+    A rental's lines name their own price, where they have one: each renewal has another.
+    """
+    if isinstance(order, Rental):
+        return {"product": order.product}
+    price = order.purchase.price if order.purchase else order.quote
+    return {"product": order.product, **({} if price is None else {"price": str(price)})}
 
 
 def index(order: Acquisition) -> str:

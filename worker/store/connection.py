@@ -5,7 +5,8 @@ And running a script there, by the short way that a web under load needs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
@@ -15,9 +16,12 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, RedisError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
+
+from worker.errors import StoreUnavailable
+from worker.store.answers import meaning
 
 WORKER_LIMITS = {
     "socket_timeout": 5.0,
@@ -102,6 +106,15 @@ class Script:
         finally:
             self._pool.release(connection)
         return self._script(keys=keys, args=args)
+
+
+@contextmanager
+def reaching() -> Iterator[None]:
+    """What a blocking client raises, as StoreUnavailable."""
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise meaning(error) or StoreUnavailable(f"the store failed ({type(error).__name__})") from None
 
 
 def _is_sentinel(url: str) -> bool:

@@ -55,6 +55,23 @@ rb:levels                hash  process → ms of its last report, and how full i
 rb:report:<process>      str   the number of its last report, so that none counts twice
 rb:counters:at           hash  counter that needs a person → ms of its last count
 rb:journal               stream  every intent, purchase, cancel, finish and refund
+rb:orders:<status>       zset  the orders in a state, by creation
+rb:orders:doubtful       zset  orders whose money is in doubt, since when
+rb:events:<status>       zset  webhooks given up (exhausted, gone), since when
+rb:host:<host>:good      int   ms of the last acknowledged delivery to a host
+rb:money:<day>           hash  <kind>|<caller>|<product> → how many lines of the journal; …|pkr their prices, summed
+rb:figures:<hour>        hash  <minute>|<counter> → how much was counted in that minute; kept a day
+rb:worker:<name>:about   hash  what a worker says of itself: version, queues, in flight
+rb:operators             set   all operators
+rb:operator:<id>         hash  v version;  rb:operator:<id>:record  str  its sealed record;  …:sessions  set  of digests
+rb:login:<sha256>        str   the operator whom a login link lets in
+rb:session:<sha256>      str   the operator that a session belongs to
+rb:console:<what>:<n>    int   how often something was done in a window of time
+rb:audit                 stream  what operators did: who, act, on, why
+rb:jobs                  zset  redeliveries of many, by when they were asked for
+rb:jobs:open             set   those that are not done
+rb:job:<id>              hash  one of them: by, at, what, total, done, failed, state;  rb:job:<id>:left  list  event ids
+rb:reconciliation        str   the last reconciliation run from the console
 """
 
 from __future__ import annotations
@@ -79,6 +96,13 @@ CLOCK = PREFIX + "clock"
 TICK = PREFIX + "clock:tick"
 CHORES = PREFIX + "chores"
 JOURNAL = PREFIX + "journal"
+OPERATORS = PREFIX + "operators"
+AUDIT = PREFIX + "audit"
+DOUBTFUL = PREFIX + "orders:doubtful"
+FIGURES = PREFIX + "figures:"
+JOBS = PREFIX + "jobs"
+OPEN_JOBS = PREFIX + "jobs:open"
+RECONCILIATION = PREFIX + "reconciliation"
 ORDERS, OPEN_ORDERS = "orders", "open"
 RENTALS, OPEN_RENTALS = "rentals", "rentals:open"
 """Parts of a caller: all of a kind, and those that still need attention."""
@@ -180,3 +204,53 @@ def report(process: str) -> str:
 def record(key: str) -> str:
     """The sealed record beside an order's or an event's hash."""
     return f"{key}:record"
+
+
+def orders_in(status: str) -> str:
+    """The orders in a state."""
+    return f"{PREFIX}orders:{status}"
+
+
+def events_in(status: str) -> str:
+    """The webhooks that were given up in a state (exhausted, gone)."""
+    return f"{PREFIX}events:{status}"
+
+
+def money(day: int) -> str:
+    """What the journal said on a day, counted; days since 1970."""
+    return f"{PREFIX}money:{day}"
+
+
+def figures(hour: int) -> str:
+    """What was counted in the minutes of an hour; hours since 1970."""
+    return f"{FIGURES}{hour}"
+
+
+def about(worker: str) -> str:
+    """What a worker says of itself."""
+    return f"{PREFIX}worker:{worker}:about"
+
+
+def operator(operator_id: str, part: str = "") -> str:
+    """The operator's record, or one of its parts (sessions)."""
+    return f"{PREFIX}operator:{operator_id}" + (f":{part}" if part else "")
+
+
+def login(digest: str) -> str:
+    """The operator whom a login link lets in."""
+    return f"{PREFIX}login:{digest}"
+
+
+def session(digest: str) -> str:
+    """The operator that a session belongs to."""
+    return f"{PREFIX}session:{digest}"
+
+
+def console_count(what: str, window: int) -> str:
+    """How often something was done in a window of time."""
+    return f"{PREFIX}console:{what}:{window}"
+
+
+def job(job_id: str, part: str = "") -> str:
+    """A redelivery of many, or one of its parts (left)."""
+    return f"{PREFIX}job:{job_id}" + (f":{part}" if part else "")

@@ -63,6 +63,7 @@ redis.call("SET", KEYS[1] .. ":record", ARGV[3])
 redis.call("ZADD", KEYS[2], now, id)
 redis.call("ZADD", KEYS[3], now, id)
 enter_turns({ id }, { caller })
+if string.sub(id, 1, 4) ~= "rnt_" then redis.call("ZADD", "rb:orders:queued", now, id) end
 if KEYS[5] ~= "" then
   redis.call("HSET", KEYS[5], "b", ARGV[5], "r", ARGV[6])
   redis.call("EXPIRE", KEYS[5], tonumber(ARGV[7]))

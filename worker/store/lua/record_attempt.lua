@@ -28,6 +28,11 @@ if redis.call("HGET", KEYS[1], "v") == ARGV[2] then
   redis.call("HSET", KEYS[1], "v", ARGV[3], "s", ARGV[4])
   redis.call("HDEL", KEYS[1], "r")
   redis.call("SET", KEYS[1] .. ":record", ARGV[5], "KEEPTTL")
+  if ARGV[4] == "delivered" then
+    redis.call("SET", KEYS[5] .. ":good", now, "EX", 604800)
+  elseif ARGV[4] ~= "pending" then
+    redis.call("ZADD", "rb:events:" .. ARGV[4], now, ARGV[1])
+  end
   if ARGV[6] == "" then redis.call("ZREM", KEYS[2], ARGV[1]) else redis.call("ZADD", KEYS[2], ARGV[6], ARGV[1]) end
   redis.call("ZREM", KEYS[4] .. ":waiting", ARGV[1])
   if ARGV[9] ~= "" then redis.call("ZADD", KEYS[3], "LT", now + tonumber(ARGV[10]), ARGV[9]) end

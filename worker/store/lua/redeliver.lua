@@ -9,4 +9,6 @@ if redis.call("HGET", KEYS[1], "v") ~= ARGV[2] then return 0 end
 redis.call("HSET", KEYS[1], "v", ARGV[3], "s", "pending")
 redis.call("SET", KEYS[1] .. ":record", ARGV[4], "KEEPTTL")
 redis.call("ZADD", KEYS[2], now, ARGV[1])
+redis.call("ZREM", "rb:events:exhausted", ARGV[1])
+redis.call("ZREM", "rb:events:gone", ARGV[1])
 return 1

@@ -10,7 +10,7 @@
 -- Returns {"saved"} · {"conflict"} · {"missing"} · {"duplicate", owner} · {"over_cap"}
 local time = redis.call("TIME")
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local held = redis.call("HMGET", KEYS[1], "v", "w", "c", "e", "a")
+local held = redis.call("HMGET", KEYS[1], "v", "w", "c", "e", "a", "s")
 if not held[1] then return { "missing" } end
 if held[1] ~= ARGV[1] then
   -- A repeated write of ours (the first answer was lost on the way) has happened already.
@@ -36,6 +36,14 @@ end
 redis.call("HSET", KEYS[1], "v", ARGV[4], "s", ARGV[5], "w", ARGV[2])
 redis.call("SET", KEYS[1] .. ":record", ARGV[8], "KEEPTTL")
 if ARGV[6] ~= "" then redis.call("HSET", KEYS[1], "a", ARGV[6], "k", ARGV[7]) end
+
+local rental = string.sub(id, 1, 4) == "rnt_"
+if held[6] ~= ARGV[5] and not rental then
+  local from = "rb:orders:" .. held[6]
+  local created = redis.call("ZSCORE", from, id)
+  if created then redis.call("ZREM", from, id) end
+  redis.call("ZADD", "rb:orders:" .. ARGV[5], created or now, id)
+end
 
 local scheduled = redis.call("ZSCORE", KEYS[4], id) or redis.call("ZSCORE", KEYS[5], id)
 for lane = 3, 5 do redis.call("ZREM", KEYS[lane], id) end
@@ -84,6 +92,19 @@ if ARGV[13] == "0" then redis.call("ZREM", KEYS[10], id) elseif ARGV[13] ~= "" t
 if ARGV[place] then
   local entry = { "XADD", KEYS[9], "*" }
   for i = place, #ARGV do entry[#entry + 1] = ARGV[i] end
-  redis.call(unpack(entry))
+  local written, told = redis.call(unpack(entry)), {}
+  for i = place, #ARGV, 2 do told[ARGV[i]] = ARGV[i + 1] end
+  -- The order knows its own lines, and the day what it cost: nobody has to walk the journal for either.
+  if not rental then redis.call("HSET", KEYS[1], "j:" .. written, told.kind) end
+  local day, sum = "rb:money:" .. math.floor(now / 86400000), told.kind .. "|" .. caller .. "|" .. told.product
+  redis.call("HINCRBY", day, sum, 1)
+  if told.price then redis.call("HINCRBYFLOAT", day, sum .. "|pkr", told.price) end
+  redis.call("EXPIRE", day, 7776000)
+  if rental then return { "saved" } end
+  if told.kind == "purchase_unknown" or (told.kind == "unconfirmed" and ARGV[5] ~= "received") then
+    redis.call("ZADD", "rb:orders:doubtful", now, id)
+  elseif told.kind == "refunded" or told.kind == "received" then
+    redis.call("ZREM", "rb:orders:doubtful", id)
+  end
 end
 return { "saved" }

@@ -15,6 +15,7 @@ redis.call("SET", KEYS[2], now)
 -- A chore is due when its period is over, or after a second when its trigger says that there is something to do.
 local function triggered(by)
   if by == "account" then return redis.call("EXISTS", KEYS[5], KEYS[6], KEYS[9]) > 0 end
+  if by == "jobs" then return redis.call("EXISTS", "rb:jobs:open") > 0 end
   return by == "erasures" and redis.call("ZCOUNT", KEYS[7], "-inf", now) > 0
 end
 local batch, most = tonumber(ARGV[3]), tonumber(ARGV[4])

@@ -1,0 +1,93 @@
+"""Webhooks: by state and endpoint, one with its attempts and payload, and sending one or many again."""
+
+from __future__ import annotations
+
+from flask import redirect, request
+from werkzeug.wrappers import Response
+
+from web.api.events import MOST_TRIES
+from web.console import access, filters
+from web.console.access import Turned
+from web.console.orders import LONGEST_REASON
+from web.console.page import masked_answer, masked_payload, render, secrets_of
+from web.parts import parts
+from worker.callers import Callers
+from worker.errors import NotFound
+from worker.event import Event, EventStatus
+from worker.operator import Act
+from worker.order import EventType
+from worker.store.queries import MOST, answered, host_of
+
+SENT_AGAIN = (EventStatus.EXHAUSTED, EventStatus.GONE, EventStatus.PENDING)
+"""States in which many can be sent again at once."""
+MOST_AT_ONCE = MOST
+"""Webhooks that one redelivery of many takes: as many as one question walks."""
+
+
+def index() -> str:
+    """Webhooks by filter, newest first, and the redeliveries of many."""
+    asked, store = request.args, parts().store
+    wanted, now = filters.events(asked), parts().clock()
+    page = store.queries.events(wanted, now, cursor=asked.get("cursor"))
+    return render(
+        "webhooks.html", title="Webhooks", page=page, asked=asked, address=filters.address, answered=answered,
+        host_of=host_of, callers=Callers(store).all(), types=[*EventType], statuses=list(EventStatus),
+        failing=store.queries.failing(now), jobs=store.jobs.newest(), matching=_matching(), most=MOST_AT_ONCE,
+        used={name for name, value in asked.items() if value},
+    )  # fmt: skip
+
+
+def _matching() -> int | None:
+    """How many a redelivery of what is filtered here would touch; None where that is not offered."""
+    wanted = filters.events(request.args)
+    if wanted.status not in SENT_AGAIN:
+        return None
+    return len(parts().store.queries.matching(wanted, MOST_AT_ONCE))
+
+
+def show(event_id: str) -> str:
+    """One webhook with its attempts and its payload, masked."""
+    event = _found(event_id)
+    order = parts().store.load(event.order) if event.order and not event.of_rental else None
+    secrets = secrets_of(order, event)
+    return render(
+        "webhook.html", title=f"Webhook {event.id}", event=event, order=order, payload=masked_payload(event),
+        host=host_of(event.url), last_good=parts().store.queries.last_good(event.host),
+        caller=parts().store.caller(event.caller), answered=answered(event),
+        answer=lambda attempt: masked_answer(attempt.excerpt, secrets),
+    )  # fmt: skip
+
+
+def redeliver(event_id: str) -> Response:
+    """Send it once more, under the same webhook-id."""
+    if not _found(event_id).pushed:
+        raise Turned(422, "it is pushed to nobody: there is no address to send it to")
+    access.audit(Act.REDELIVER, event_id, request.form.get("reason", "").strip()[:LONGEST_REASON])
+    done = any(parts().store.redeliver(_found(event_id), parts().clock()) for _ in range(MOST_TRIES))
+    return redirect(f"/console/webhooks/{event_id}?done={'redelivered' if done else 'underway'}", 303)
+
+
+def redeliver_many() -> Response:
+    """Have workers send all that a filter means, in batches that can be stopped."""
+    wanted, store = filters.events(request.form), parts().store
+    if wanted.status not in SENT_AGAIN:
+        raise Turned(422, "choose webhooks that are owed or were given up")
+    ids = store.queries.matching(wanted, MOST_AT_ONCE)
+    what = filters.in_words(request.form)
+    access.audit(Act.REDELIVER_MANY, what, f"{len(ids)} webhooks")
+    store.jobs.start(access.current().name, what, ids, parts().clock())
+    return redirect("/console/webhooks#jobs", 303)
+
+
+def stop(job_id: str) -> Response:
+    """Stop a redelivery of many."""
+    access.audit(Act.STOP_WORK, job_id)
+    parts().store.jobs.stop(job_id)
+    return redirect("/console/webhooks?done=stopped#jobs", 303)
+
+
+def _found(event_id: str) -> Event:
+    event = parts().store.load_event(event_id)
+    if event is None:
+        raise NotFound(f"there is no webhook {event_id} (any more)")
+    return event
