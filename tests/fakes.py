@@ -221,6 +221,13 @@ class ScriptedProvider:
         return Done(Word.ACCESS_FINISH)
 
 
+def drained(counters: Counters) -> dict[str, float]:
+    """What was counted since the last look, as a report that arrives would tell it."""
+    counts = dict(counters.report().counts)
+    counters.taken()
+    return counts
+
+
 class FakeSender:
     """Receivers: each attempt is remembered, and answered with what was scripted or 200."""
 
@@ -332,7 +339,7 @@ class World:
 
     def alerts(self) -> list[str]:
         """The kinds of alert counted since the last look."""
-        return [name.split('"')[1] for name in self.counters.drain() if name.startswith("alerts")]
+        return [name.split('"')[1] for name in drained(self.counters) if name.startswith("alerts")]
 
     async def work(self, *lanes: Lane) -> list[Outcome]:
         """Claim what is due in these lanes (all of them unless named) and do it, as the engine would."""

@@ -20,11 +20,11 @@ Then, what it talks to:
 
 The pure words: `event.py`, `caller.py`, `operator.py`, `schedule.py`, `pause.py`, `alerts.py`, `reading.py`,
 `journal.py`, and `reconciliation.py` (the journal of money against the balances). Around them: `announce.py` (what a
-change owes), `tally.py` (what a change adds to the metrics), `tracing.py` and `otlp.py` (one trace per order, and where
-it goes), `account.py` (balance and servers), `housekeeping.py` (erase, mend, trim), `redelivery.py` (many webhooks
-again), `callers.py`, `operators.py`, `settings.py`, `errors.py`, `logs.py`, `metrics.py`, `retry_after.py`,
-`compact_json.py`, `version.py`, and `services.py`, where everything is put together. The programs: `cli/` with
-`doctor.py`, and `local/`, everything on one machine: `ringback up`, its store, the demo.
+change owes), `tally.py` (what a change adds to the metrics), `tracing.py` and `otlp.py` (one trace per order, and
+where it goes), `account.py` (balance and servers), `housekeeping.py` (erase, mend, trim), `redelivery.py` (many
+webhooks again), `callers.py`, `operators.py`, `settings.py`, `errors.py`, `logs.py`, `metrics.py`, `retry_after.py`,
+`compact_json.py`, `ttl_cache.py`, `version.py`, and `services.py`, where everything is put together. The programs:
+`cli/` with `doctor.py`, and `local/`, everything on one machine: `ringback up`, its store, the demo.
 
 Imports go down, never up; `pyproject.toml` has the layers, and docs/architecture.md the picture.
 """

@@ -190,23 +190,15 @@ class Counters:
         """Have each report tell these levels too."""
         self._levels.append(levels)
 
-    def drain(self) -> dict[str, float]:
-        """Everything counted since the last drain."""
-        return self._drained()[0]
-
-    def _drained(self) -> tuple[dict[str, float], dict[str, str]]:
-        exemplars: dict[str, str] = {}
-        with self._lock:
-            counts, self._counts = self._counts, {}
-            for series in self._series.values():
-                series.take(counts, exemplars)
-        return counts, exemplars
-
     def report(self) -> Report:
         """What is to be handed over: the last report anew for as long as nobody has `taken` it."""
         if self._report is None:
             self._reports += 1
-            counts, exemplars = self._drained()
+            exemplars: dict[str, str] = {}
+            with self._lock:
+                counts, self._counts = self._counts, {}
+                for series in self._series.values():
+                    series.take(counts, exemplars)
             levels = {name: value for told in self._levels for name, value in told().items()}
             self._report = Report(self._process, self._reports, counts, exemplars, levels)
         return self._report

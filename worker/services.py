@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -25,6 +24,7 @@ from worker.schedule import Lane
 from worker.settings import Settings
 from worker.store import AsyncStore, Vault, connect_async
 from worker.tracing import Tracer
+from worker.ttl_cache import TtlCache
 from worker.version import version
 from worker.webhooks.delivery import Sender
 from worker.webhooks.guard import guard_of
@@ -167,17 +167,14 @@ def timed(counters: Counters) -> Observe:
 
 def secrets_of(store: AsyncStore) -> Callable[[str], Awaitable[Sequence[str]]]:
     """Looks a caller's live webhook secrets up, and remembers them for a moment."""
-    kept: dict[str, tuple[float, Sequence[str]]] = {}
+    kept: TtlCache[Sequence[str]] = TtlCache(SECRETS_KEPT, most=10_000)
 
     async def look_up(caller_id: str) -> Sequence[str]:
-        found = kept.get(caller_id)
-        if found and found[0] > time.monotonic():
-            return found[1]
-        caller = await store.caller(caller_id)
-        secrets = caller.live_secrets(store.clock.now()) if caller else ()
-        if len(kept) > 10_000:
-            kept.clear()
-        kept[caller_id] = (time.monotonic() + SECRETS_KEPT, secrets)
+        secrets = kept.get(caller_id)
+        if secrets is None:
+            caller = await store.caller(caller_id)
+            secrets = caller.live_secrets(store.clock.now()) if caller else ()
+            kept.put(caller_id, secrets)
         return secrets
 
     return look_up

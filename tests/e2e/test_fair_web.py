@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import select
 import socket
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -162,9 +161,7 @@ def test_a_caller_that_holds_all_it_can_leaves_room_for_others(street: Stack, ho
             for _ in range(MOST_PER_CALLER // 2)
         ]
         assert [one.result().status_code for one in held] == [200] * len(held)
-    begun = time.monotonic()
     wait_for(lambda: _refusal(hostile, own) is None, LONG / 6, "a place that is free again")
-    assert time.monotonic() - begun < LONG / 6
 
 
 def _refusal(client: httpx.Client, order_id: str) -> httpx.Response | None:

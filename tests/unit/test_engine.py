@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.builders import CHEAP, NOW, SECRET, event, order
-from tests.fakes import FakeSender, ManualClock, World
+from tests.fakes import FakeSender, ManualClock, World, drained
 from worker.account import Account
 from worker.engine.chores import CHORES
 from worker.engine.clock import Clock, Hint
@@ -243,7 +243,7 @@ async def test_step_that_raises_frees_its_place_and_is_counted(world: World):
     await take(engine, "buy")
     await idle(engine)
     assert load(engine, "buy").running == 0
-    assert world.counters.drain() == {'failures{lane="buy"}': 1}
+    assert drained(world.counters) == {'failures{lane="buy"}': 1}
     assert world.due("buy") == NOW + 2
 
 

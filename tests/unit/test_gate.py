@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from tests.builders import NOW, order
-from tests.fakes import World
+from tests.fakes import World, drained
 from worker import gate as gates
 from worker.gate import Gate
 from worker.order import ErrorCode
@@ -43,7 +43,7 @@ async def test_word_about_the_account_pauses_everyone(world: World, word: Word, 
     assert await world.gate.refused(Declined(word)) is reason
     assert await Gate(world.engine_store(), world.counters).closed() is reason
     assert list(world.blocking.pauses()) == [reason]
-    assert world.counters.drain() == {'alerts{kind="buying_paused"}': 1}
+    assert drained(world.counters) == {'alerts{kind="buying_paused"}': 1}
 
 
 @pytest.mark.parametrize("word", [Word.NO_NUMBERS, Word.BAD_SERVER, Word.BAD_ACTION, Word.CHANNELS_LIMIT])
@@ -97,7 +97,7 @@ async def test_low_balance_pauses_the_item_alone(world: World):
     assert await other.closed(ITEM) is Pause.INSUFFICIENT_BALANCE
     assert await other.closed("cheap/2/1") is None
     assert (world.blocking.pauses(), list(world.blocking.item_pauses())) == ({}, [ITEM])
-    assert world.counters.drain() == {'alerts{kind="buying_paused"}': 1}
+    assert drained(world.counters) == {'alerts{kind="buying_paused"}': 1}
 
 
 async def test_one_order_tries_when_the_balance_has_risen(world: World):

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from tests.builders import NOW, order
-from tests.fakes import World
+from tests.fakes import World, drained
 from worker.lifecycle.steps import STILL_WAITING, Gone, Nothing, Snooze
 from worker.order import Ending, ErrorCode, Settlement, Status
 from worker.provider.replies import Cancelled, Code, Declined, Missing, Throttled, Unclear, Unreached, Word
@@ -21,7 +21,7 @@ async def waiting(world: World) -> World:
     """A world with one order that waits for its code."""
     world.accept(order())
     await world.work(Lane.BUY)
-    world.counters.drain()
+    drained(world.counters)
     return world
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.builders import NOW, bought, order
-from tests.fakes import World
+from tests.fakes import World, drained
 from worker.lifecycle.steps import Gone, Snooze
 from worker.order import Ending, ErrorCode, Settlement, Status
 from worker.provider.replies import (
@@ -37,7 +37,7 @@ async def due(world: World) -> World:
     world.clock.advance(535)
     await world.work(Lane.POLL)
     world.provider.calls.clear()
-    world.counters.drain()
+    drained(world.counters)
     return world
 
 

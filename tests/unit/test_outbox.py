@@ -11,7 +11,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from tests.builders import NOW, SECRET, caller, event, order
-from tests.fakes import FakeSender, World
+from tests.fakes import FakeSender, World, drained
 from worker.caller import Secret
 from worker.callers import Callers
 from worker.event import Attempt, Event, EventStatus
@@ -100,7 +100,7 @@ async def test_failed_attempts_follow_the_schedule_with_one_id(world: World, out
     assert [one.status for one in after.attempts] == [500, 302, None, 404]
     assert {headers["webhook-id"] for _, headers, _ in sender.sent} == {"evt_1"}
     assert world.due("deliver", "evt_1") is None
-    counted = world.counters.drain()
+    counted = drained(world.counters)
     assert counted["events_exhausted"] == counted['alerts{kind="event_exhausted"}'] == 1
 
 
@@ -145,7 +145,7 @@ async def test_acknowledged_code_is_erased_soon(world: World, outbox: Outbox):
     await owe_a_code(world)
     await outbox.deliver(await claimed(world))
     assert world.raw.zscore("rb:erase", "ord_1") == (world.clock() + 900) * 1000
-    assert world.counters.drain()["otp_to_webhook"] == 1
+    assert drained(world.counters)["otp_to_webhook"] == 1
 
 
 async def test_unacknowledged_code_is_kept(world: World, outbox: Outbox, sender: FakeSender):

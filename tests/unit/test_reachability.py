@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.builders import CHEAP, order
-from tests.fakes import World
+from tests.fakes import World, drained
 from tests.unit.cli_stage import Stage
 from worker import doctor, reachability
 from worker.account import Account
@@ -100,7 +100,7 @@ async def test_polls_that_found_nothing_are_counted(world: World):
     await world.work()
     world.clock.advance(5)
     await world.work()
-    assert world.counters.drain()['polls{reply="Waiting"}'] == 1
+    assert drained(world.counters)['polls{reply="Waiting"}'] == 1
 
 
 @pytest.mark.parametrize("reply", [Unreached("dns"), Unclear("http_502")])

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from flask import request
 
-from web.api.problems import Problem
+from web.api.problems import Problem, not_found
 from web.api.rate_limits import Quota
-from web.parts import parts
+from web.parts import current_caller, parts
 from web.request_state import request_state
 from worker.caller import Caller
+from worker.event import Event
+from worker.order import Order
+from worker.rental import Rental
+
+Owned = TypeVar("Owned", Order, Rental, Event)
 
 
 def authenticate() -> None:
@@ -32,6 +37,13 @@ def confirm() -> None:
     """After an answer was held: a key that was revoked meanwhile gets nothing more. Raises Problem (401)."""
     if _owner(anew=True) is None:
         _turn_away(given=True)
+
+
+def own(found: Owned | None, what: str) -> Owned:
+    """What the caller asked for by its id; somebody else's looks like none. Raises Problem (404)."""
+    if found is None or found.caller != current_caller().id:
+        raise not_found(what)
+    return found
 
 
 def _owner(*, anew: bool = False) -> Caller | None:

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from web.api.problems import CODES, Problem
 from web.places import Full, Places
-from web.ttl_cache import TtlCache
+from worker.ttl_cache import TtlCache
 from worker.webhooks import target
 from worker.webhooks.guard import NOT_PUBLIC, RESOLVE_TIMEOUT, CallbackRefused, NameServersSilent, Refusal, Target
 

@@ -10,9 +10,9 @@ from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 
 from web.api import openapi, requests, schemas
-from web.api.authentication import confirm
+from web.api.authentication import confirm, own
 from web.api.callbacks import told
-from web.api.problems import CODES, Problem, not_found
+from web.api.problems import CODES, Problem
 from web.api.requests import takes
 from web.api.responses import answer, unreadable
 from web.client import has_left
@@ -194,8 +194,6 @@ def _shown(event: Event) -> dict[str, Any]:
 
 def _own(event_id: str) -> Event:
     """The caller's event; somebody else's looks like none."""
-    event = parts().store.load_event(event_id)
-    if event is None or event.caller != current_caller().id:
-        raise not_found("event")
+    event = own(parts().store.load_event(event_id), "event")
     about(webhook=event_id)
     return event

@@ -6,9 +6,9 @@ import re
 import time
 from collections.abc import Callable
 
-from web.ttl_cache import TtlCache
 from worker.caller import KEY_PREFIX, Caller, key_hash
 from worker.callers import Callers
+from worker.ttl_cache import TtlCache
 
 REMEMBERED = 2.0
 """Seconds for which a key once found is taken to be good: a revoked one stops working within them."""

@@ -17,10 +17,10 @@ from flask_openapi3.blueprint import APIBlueprint
 from pydantic_core import PydanticCustomError
 
 from web.api import openapi, requests, schemas
-from web.api.authentication import confirm
+from web.api.authentication import confirm, own
 from web.api.callbacks import told
 from web.api.long_poll import Wait
-from web.api.problems import CODES, Problem, not_found
+from web.api.problems import CODES, Problem
 from web.api.requests import takes
 from web.api.responses import Answer, answer, unreadable
 from web.client import has_left
@@ -219,7 +219,7 @@ def _accepted(order_id: str, payload: bytes, kwargs: Mapping[str, str] = Mapping
 # Reading orders.
 
 
-@takes(path=schemas.OrderPath, query=schemas.OrderQuery)
+@takes(path=schemas.OrderPath, query=schemas.OrderQuery, header=schemas.OrderReadHeaders)
 def show(order_id: str) -> Response:
     """Read an order.
 
@@ -291,9 +291,7 @@ def index() -> Response:
 
 def _own(order_id: str) -> Order:
     """The caller's order; somebody else's looks like none."""
-    order = parts().store.load(order_id)
-    if order is None or order.caller != current_caller().id:
-        raise not_found("order")
+    order = own(parts().store.load(order_id), "order")
     about(order=order_id)
     return order
 

@@ -6,8 +6,8 @@ import json
 import time
 from collections.abc import Callable
 
-from web.ttl_cache import TtlCache
 from worker.store import Store
+from worker.ttl_cache import TtlCache
 
 REMEMBERED = 2.0
 """Seconds for which a reading is not looked up again."""

@@ -13,6 +13,7 @@ from flask_openapi3.blueprint import APIBlueprint
 
 from web.api import openapi, requests, schemas
 from web.api.account import age, listed, listing
+from web.api.authentication import own
 from web.api.orders import MOST_TRIES, Judge, check_on_sale, check_verified, idempotency, refused
 from web.api.problems import CODES, Problem, not_found
 from web.api.requests import takes
@@ -138,9 +139,7 @@ def messages(rental_id: str) -> Response:
 
 def _own(rental_id: str) -> Rental:
     """The caller's rental; somebody else's looks like none."""
-    rental = parts().store.load_rental(rental_id)
-    if rental is None or rental.caller != current_caller().id:
-        raise not_found("rental")
+    rental = own(parts().store.load_rental(rental_id), "rental")
     about(rental=rental_id)
     return rental
 
