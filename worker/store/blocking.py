@@ -102,7 +102,7 @@ class Store:
         self.queries = Queries(client, self._load_readable, self._load_events, retention=retention)
         self.jobs = Jobs(client)
         self._report = Script(client, source_of_work("report"))
-        self._pause = Script(client, source("pause"))
+        self._pause = Script(client, source_of_work("pause"))
         self._reseal = Script(client, source("reseal"))
         self._adopt_format = Script(client, source("adopt_format"))
 
@@ -440,7 +440,7 @@ class Store:
     def pause(self, reason: str, details: Mapping[str, Any]) -> None:
         """Pause buying; a full store takes that too."""
         with reaching():
-            self._pause(keys=[keys.GATE, keys.NEVER_THERE], args=[reason, json.dumps(details)])
+            self._pause(keys=[keys.GATE], args=[reason, json.dumps(details)])
 
     def resume(self, reason: str) -> None:
         """Lift one reason for the pause."""

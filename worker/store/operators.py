@@ -12,7 +12,7 @@ from worker.operator import Operator
 from worker.store import codec, keys
 from worker.store.codec import Written
 from worker.store.connection import Script, reaching
-from worker.store.scripts import source
+from worker.store.scripts import source, source_of_work
 from worker.store.vault import Vault
 
 
@@ -109,11 +109,12 @@ class Audit:
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis: Any = client
+        self._add = Script(client, source_of_work("audit"))
 
     def add(self, who: str, act: str, on: str = "", why: str = "") -> None:
-        """Add a line. No code, number or secret belongs in it."""
+        """Add a line; a full store takes that too. No code, number or secret belongs in it."""
         with reaching():
-            self._redis.xadd(keys.AUDIT, {"who": who, "act": act, "on": on, "why": why})
+            self._add(keys=[keys.AUDIT], args=codec.flat({"who": who, "act": act, "on": on, "why": why}))
 
     def lines(self, limit: int, before: str | None = None) -> list[AuditLine]:
         """The newest lines, or those before a line's id, newest first."""

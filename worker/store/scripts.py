@@ -24,7 +24,7 @@ def _text(name: str) -> str:
 
 
 def source_of_work(name: str) -> str:
-    """The same for a script of the workers, or a report of figures, which a full store (maxmemory) lets through.
+    """The same for what workers, reports and operators write: a full store (maxmemory) lets it through.
 
     What is under way must end: be polled, cancelled, delivered. A script that has begun to write is let go on, so a
     write that takes no memory comes first.

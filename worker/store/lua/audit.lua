@@ -1,0 +1,3 @@
+-- Add a line to the audit.
+-- KEYS 1 audit.  ARGV name, value, name, value …
+return redis.call("XADD", KEYS[1], "*", unpack(ARGV))
