@@ -17,6 +17,7 @@ import redis
 
 from tests.e2e.stack import TERMINAL, Stack, running_stack
 from web.sandbox import Order, Seen, State
+from worker.provider.replies import WORDS
 
 PROOFS_OF_NO_PURCHASE = frozenset({"NO_NUMBERS", "CHANNELS_LIMIT", "PRICE_CHANGED", "ERR_PRICE_CHANGED"})
 """Whole answers after which the worker may ask again; 429 and the edge's own page are the others."""
@@ -214,13 +215,13 @@ def _told_once(stack: Stack, order: dict[str, Any]) -> None:
 
 
 def secrets_of(stack: Stack) -> dict[str, str]:
-    """What may stand in no log, by what it is."""
+    """What may stand in no log, by what it is. A code that is a word of the protocol hides nothing."""
     told = {"provider key": stack.provider_key, "caller key": stack.caller["api_key"]}
     told["webhook secret"] = stack.caller["webhook_secret"].removeprefix("whsec_")
     told["store password"] = stack.store.url.split("@")[0].rpartition(":")[2]
     for order in stack.provider.ledger.orders():
         told[f"contact of {order.id}"] = order.contact.removeprefix("+")
-        if order.code and len(order.code) >= 6:
+        if order.code and len(order.code) >= 6 and order.code not in WORDS:
             told[f"code of {order.id}"] = order.code
     return told
 
