@@ -8,6 +8,7 @@ else.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 import time
 from collections.abc import Callable
@@ -126,7 +127,8 @@ class Callbacks:
     def _opened(self) -> asyncio.AbstractEventLoop:
         """The event loop of the look-ups, in a thread that ends with the process."""
         if self._loop is None:
-            self._loop = asyncio.new_event_loop()
+            # A loop keeps the context that it was made in, here that of a request, for as long as it lives.
+            self._loop = contextvars.Context().run(asyncio.new_event_loop)
             threading.Thread(target=self._loop.run_forever, name="look-ups", daemon=True).start()
         return self._loop
 
