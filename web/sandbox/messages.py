@@ -27,7 +27,10 @@ def received(order: Order, rules: Rules, now: float) -> list[Message]:
     """Everything so far, oldest first."""
     sent = (*order.messages, *_over_time(order, now))
     came = [message for message in sent if message.at <= now and message.at < order.expires_at]
-    return sorted([*_earlier(order, rules.earlier_messages), *came], key=lambda message: message.at)
+    # The tenants before got one message a day.
+    days = range(1, rules.earlier_messages + 1)
+    before = [replace(_drawn(order, -n, order.charged_at - n * DAY), sender="Earlier tenant") for n in days]
+    return sorted([*before, *came], key=lambda message: message.at)
 
 
 def message(text: str, at: float, *, code: str | None = None, sender: str = "Sandbox") -> Message:
@@ -48,12 +51,6 @@ def _over_time(order: Order, now: float) -> list[Message]:
     until = min(now, order.expires_at)
     count = min(int((until - order.charged_at) / order.every), MOST_OVER_TIME)
     return [_drawn(order, number, order.charged_at + number * order.every) for number in range(1, count + 1)]
-
-
-def _earlier(order: Order, count: int) -> list[Message]:
-    """The tenants before: one message a day."""
-    drawn = (_drawn(order, -number, order.charged_at - number * DAY) for number in range(1, count + 1))
-    return [replace(message, sender="Earlier tenant") for message in drawn]
 
 
 def _drawn(order: Order, number: int, at: float) -> Message:

@@ -74,7 +74,10 @@ def start_page(_stage: Stage) -> Answer:
 def orders_page(stage: Stage) -> Answer:
     """The newest orders, newest first."""
     orders = stage.orders()
-    ahead = "".join(_ahead(story["story"], story["product"]) for story in stage.stories())
+    ahead = "".join(
+        f"<p>The next {escape(story['product'] or 'purchase')} plays {escape(story['story'])}.</p>"
+        for story in stage.stories()
+    )
     rows = "".join(_row(order, stage.story_of(order.id)) for order in reversed(orders[-NEWEST:]))
     body = f"""<p>Balance {stage.ledger.balance:.2f} PKR, {len(orders)} orders.{_spent(stage)}</p>{ahead}
 <ul class="orders">{rows}</ul>"""
@@ -135,7 +138,12 @@ def _button(order: Order) -> str:
 
 def _forms(stage: Stage, order: Order) -> str:
     if order.product == RENTAL:
-        return _rental_forms(order) + _messages(stage, order)
+        message = f"""<h2>Send a message</h2><form method="post" action="/sandbox/message">{_hidden(id=order.id)}
+<label>Text <input name="text" required value="Your code is {SHORT}."></label>
+<label>Sender <input name="sender" value="Sandbox"></label>
+<label>in seconds <input name="after" type="number" min="0" step="any" value="0"></label>
+<button>Send message</button></form>"""
+        return message + _story_form(order) + _messages(stage, order)
     late = '<label class="tick"><input type="checkbox" name="late"> only after its end</label>'
     sends = f"""<h2>Send a code</h2><form method="post" action="/sandbox/code">{_hidden(id=order.id)}
 <label>Code or whole SMS <input name="text" required value="{SHORT}"></label>
@@ -143,14 +151,6 @@ def _forms(stage: Stage, order: Order) -> str:
 <button>Send code</button></form>
 <form method="post" action="/sandbox/code">{_hidden(id=order.id, text=WHOLE)}<button>Send a whole SMS</button></form>"""
     return (sends if order.state is not State.FINISHED else "") + _story_form(order)
-
-
-def _rental_forms(order: Order) -> str:
-    return f"""<h2>Send a message</h2><form method="post" action="/sandbox/message">{_hidden(id=order.id)}
-<label>Text <input name="text" required value="Your code is {SHORT}."></label>
-<label>Sender <input name="sender" value="Sandbox"></label>
-<label>in seconds <input name="after" type="number" min="0" step="any" value="0"></label>
-<button>Send message</button></form>{_story_form(order)}"""
 
 
 def _story_form(order: Order) -> str:
@@ -173,10 +173,6 @@ def _spent(stage: Stage) -> str:
     if stage.ledger.balance >= stage.ledger.rules.price:
         return ""
     return " The play money is spent: press Refill, or POST /sandbox/refill."
-
-
-def _ahead(story: str, product: str | None) -> str:
-    return f"<p>The next {escape(product or 'purchase')} plays {escape(story)}.</p>"
 
 
 def _item(order: Order) -> str:
