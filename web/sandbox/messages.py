@@ -35,13 +35,10 @@ def received(order: Order, rules: Rules, now: float) -> list[Message]:
 
 def message(text: str, at: float, *, code: str | None = None, sender: str = "Sandbox") -> Message:
     """A message; its code is the first run of four to eight digits unless it is said."""
-    return Message(text, first_code(text) if code is None else code, sender, at)
-
-
-def first_code(text: str) -> str:
-    """The first run of four to eight digits, or nothing."""
-    runs = "".join(mark if mark.isascii() and mark.isdigit() else " " for mark in text).split()
-    return next((run for run in runs if 4 <= len(run) <= 8), "")
+    if code is None:
+        runs = "".join(mark if mark.isascii() and mark.isdigit() else " " for mark in text).split()
+        code = next((run for run in runs if 4 <= len(run) <= 8), "")
+    return Message(text, code, sender, at)
 
 
 def _over_time(order: Order, now: float) -> list[Message]:

@@ -13,6 +13,7 @@ from web.sandbox.answers import Answer, encoded
 from web.sandbox.orders import PRODUCTS, RENTAL, Order, State
 from web.sandbox.stage import Stage
 from web.sandbox.stories import SHORT, STORIES, WHOLE
+from web.sandbox.values import Fields
 
 NEWEST = 100
 """Orders shown."""
@@ -42,13 +43,13 @@ _HELP = """<details><summary>Help</summary>
 <a href="/sandbox/requests?limit=50">the last requests</a>.</p></details>"""
 
 
-def style() -> Answer:
+def style(_stage: Stage, _fields: Fields) -> Answer:
     """The pages' style sheet."""
     headers = {"Content-Type": "text/css; charset=utf-8", "X-Content-Type-Options": "nosniff"}
     return Answer(_STYLE, headers=headers)
 
 
-def start_page(_stage: Stage) -> Answer:
+def start_page(_stage: Stage, _fields: Fields) -> Answer:
     """The forms, with the orders in a frame that renews itself without taking what is being typed."""
     body = f"""<h1>Sandbox provider</h1>
 <form method="post" action="/sandbox/code">
@@ -71,7 +72,7 @@ def start_page(_stage: Stage) -> Answer:
     return _page("Sandbox provider", body)
 
 
-def orders_page(stage: Stage) -> Answer:
+def orders_page(stage: Stage, _fields: Fields) -> Answer:
     """The newest orders, newest first."""
     orders = stage.orders()
     ahead = "".join(
@@ -84,9 +85,9 @@ def orders_page(stage: Stage) -> Answer:
     return _page("Orders", body, '<meta http-equiv="refresh" content="2">')
 
 
-def order_page(stage: Stage, order_id: str) -> Answer:
-    """One order, and what can be done to it; raises NoSuchOrder."""
-    order = stage.order(order_id)
+def order_page(stage: Stage, fields: Fields) -> Answer:
+    """One order, by its `id`, and what can be done to it; raises NoSuchOrder."""
+    order = stage.order(fields["id"])
     facts = {
         "Order": _code(order.id),
         "Product": escape(order.product),
