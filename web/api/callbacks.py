@@ -92,7 +92,8 @@ class Callbacks:
                 with self._patient.one(caller_id):
                     return look_up.result(RESOLVE_TIMEOUT + 1)
         except Full as full:
-            raise _no_place(full) from None
+            status, code = (429, "too_many_look_ups") if full.by_caller else (503, "resolver_unavailable")
+            raise Problem(status, code, CODES[code], retry_after=RETRY_AFTER) from None
         except TimeoutError:
             return _Judged(NameServersSilent())
 
@@ -138,12 +139,6 @@ def told(refused: CallbackRefused) -> tuple[str, str]:
     if refused.code in _HIDDEN:
         return Refusal.BLOCKED_ADDRESS.value, NOT_PUBLIC
     return refused.code.value, refused.message
-
-
-def _no_place(full: Full) -> Problem:
-    if full.by_caller:
-        return Problem(429, "too_many_look_ups", CODES["too_many_look_ups"], retry_after=RETRY_AFTER)
-    return Problem(503, "resolver_unavailable", CODES["resolver_unavailable"], retry_after=RETRY_AFTER)
 
 
 @lru_cache(maxsize=1024)

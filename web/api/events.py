@@ -157,7 +157,16 @@ def ping() -> Response:
     To see whether a receiver is reached and verifies; a caller that has to prove its callback does it with this.
     """
     _counted()
-    event = announce.ping(current_caller().id, _callback(), parts().clock())
+    caller = current_caller()
+    if caller.callback_url is None:
+        raise Problem(409, "no_callback", CODES["no_callback"])
+    try:
+        parts().callbacks.check(caller.callback_url, caller.id)
+    except CallbackRefused as refused:
+        _, why = told(refused)
+        about(callback=refused.code.value)
+        raise Problem(409, "callback_refused", f"this caller's default callback {why}") from None
+    event = announce.ping(caller.id, caller.callback_url, parts().clock())
     parts().store.add_event(event)
     about(webhook=event.id)
     return answer(_shown(event), 202)
@@ -168,19 +177,6 @@ def _counted() -> None:
     quota = parts().limits.webhook(current_caller().id)
     if not quota.allowed:
         raise Problem(429, "webhooks_per_minute", CODES["webhooks_per_minute"], retry_after=quota.reset)
-
-
-def _callback() -> str:
-    callback = current_caller().callback_url
-    if callback is None:
-        raise Problem(409, "no_callback", CODES["no_callback"])
-    try:
-        parts().callbacks.check(callback, current_caller().id)
-    except CallbackRefused as refused:
-        _, why = told(refused)
-        about(callback=refused.code.value)
-        raise Problem(409, "callback_refused", f"this caller's default callback {why}") from None
-    return callback
 
 
 def _shown(event: Event) -> dict[str, Any]:
