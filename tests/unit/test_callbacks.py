@@ -157,8 +157,8 @@ def test_process_with_all_its_look_ups_in_use_says_so(zone, monkeypatch):
 def test_request_that_looks_up_first_is_not_kept(zone):
     """The loop of the look-ups lives as long as the process; the request that opened it does not, nor its key."""
     judge, request = Callbacks(Guard(resolve=zone)), Zone()
-    context = contextvars.copy_context()
-    context.run(contextvars.ContextVar("request").set, request)
+    context, current = contextvars.copy_context(), contextvars.ContextVar[Zone]("current")
+    context.run(current.set, request)
     context.run(judge.check, "https://fine.example/", "cal_a")
     kept = weakref.ref(request)
     del context, request
