@@ -294,8 +294,9 @@ def check_alerts(store: Store) -> Iterator[Finding]:
     at, now = store.counted_at(), store.now()
     shown = past = 0
     for name, count in sorted(counted.items()):
-        kind, _, label = name.partition("{")
-        advice = _ADVICE.get(_label(label), "the log line says more") if kind == "alerts" else COUNTED.get(kind)
+        kind, _, labels = name.partition("{")
+        alert = labels.partition('kind="')[2].partition('"')[0]
+        advice = _ADVICE.get(alert, "the log line says more") if kind == "alerts" else COUNTED.get(kind)
         ago = now - at.get(name, now)
         if advice and ago > LONG_PAST:
             past += 1
@@ -315,7 +316,3 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
     walk = iter(items)
     while batch := list(islice(walk, size)):
         yield batch
-
-
-def _label(labels: str) -> str:
-    return labels.partition('kind="')[2].partition('"')[0]

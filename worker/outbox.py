@@ -69,8 +69,9 @@ class Outbox:
             self._tell(event, outcome, span, started)
         after = self._judged(event, outcome, started)
         acknowledged = after.status is EventStatus.DELIVERED
+        host_is_up, answers = _host_is_up(outcome), outcome.status is not None and outcome.status < 500
         woken = await self._store.record_attempt(
-            event, after, endpoint_is_up=_endpoint_is_up(outcome), host_is_up=_host_is_up(outcome), patience=PATIENCE,
+            event, after, endpoint_is_up=answers if host_is_up else None, host_is_up=host_is_up, patience=PATIENCE,
             erase_after=schedule.ERASE_AFTER_ACK if acknowledged and event.type in _PERSONAL else None,
         )  # fmt: skip
         if acknowledged and event.type == EventType.PING:
@@ -132,8 +133,3 @@ def _host_is_up(outcome: Outcome) -> bool | None:
     if outcome.verdict is Verdict.REFUSED or outcome.error == NO_SECRET:
         return None
     return outcome.error not in OUT_OF_REACH
-
-
-def _endpoint_is_up(outcome: Outcome) -> bool | None:
-    """What an attempt says of the endpoint: whether it answers, once its host is reached."""
-    return outcome.status is not None and outcome.status < 500 if _host_is_up(outcome) else None

@@ -270,7 +270,7 @@ class Queries:
                 keys.events_in(EventStatus.EXHAUSTED), "+inf", ms(now - DAY), 0, FAILING_WALKED
             )
         groups: dict[tuple[str, str], Failing] = {}
-        for event in self._loaded([one.decode() for one in (*owed, *given_up)], self._load_events):
+        for event in self._walked([(0.0, one.decode()) for one in (*owed, *given_up)], self._load_events):
             if event.attempts and answered(event) is not None and event.status is not EventStatus.DELIVERED:
                 _note(groups, event)
         for one in groups.values():
@@ -397,9 +397,6 @@ class Queries:
     ) -> Iterator[T]:
         for chunk in _chunks(ids, BATCH, most):
             yield from (one for one in load([name for _, name in chunk]) if one is not None)
-
-    def _loaded(self, ids: Sequence[str], load: Callable[[Sequence[str]], list[T | None]]) -> Iterator[T]:
-        return self._walked([(0.0, one) for one in ids], load)
 
 
 class _Walk:
