@@ -61,6 +61,7 @@ class Messaging(RuleBasedStateMachine):
         self.world = World(self.clock)
         self.provider = ListingProvider(self.clock, self.stage)
         self.workers = [self._worker(), self._worker()]
+        self.world.provider.life = 3_600.0  # it outlasts all of the steps together
         self.world.accept_rental(rental())
         self.stage.run(self.world.work(Lane.BUY))
         self.provider.numbers = self.world.provider.numbers
