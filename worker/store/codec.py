@@ -385,8 +385,8 @@ def _erase_at(before: Acquisition, after: Acquisition, otp_ttl: float) -> str:
         return str(ms(min(new) + otp_ttl)) if new else ""
     was, order = cast(Order, before), cast(Order, after)
     first = order.received_at or order.ended_at
-    new = not was.ended or not was.personal or (was.otp is None and order.otp is not None)
-    return str(ms(first + otp_ttl)) if first is not None and new else ""
+    began = not was.ended or not was.personal or (was.otp is None and order.otp is not None)
+    return str(ms(first + otp_ttl)) if first is not None and began else ""
 
 
 def spend_units(amount: Decimal | None) -> int:
