@@ -158,7 +158,8 @@ class Play:
                 continue
             last = self._tell_change(last, order)
             self._tell_events(known, events)
-            if _settled(order) and all(event["status"] != "pending" for event in events):
+            settled = order["status"] in TERMINAL and order["settlement"] != Settlement.PENDING
+            if settled and all(event["status"] != "pending" for event in events):
                 break
         return order, events
 
@@ -185,10 +186,6 @@ class Play:
 
     def _at(self, line: str) -> None:
         self._tell(f"{self._clock() - self._began:5.1f} s  {line}")
-
-
-def _settled(order: Mapping[str, Any]) -> bool:
-    return order["status"] in TERMINAL and order["settlement"] != Settlement.PENDING
 
 
 def _error(order: Mapping[str, Any]) -> str | None:
