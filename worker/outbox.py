@@ -83,12 +83,10 @@ class Outbox:
         """Post it, signed. Nothing goes out unsigned: without a secret its caller is gone, and with it the event."""
         if not secrets:
             return Outcome(Verdict.GONE, None, NO_SECRET, 0.0)
-        return await self._sender.send(event.url, self._signed(event, secrets, at, span), event.body)
-
-    def _signed(self, event: Event, secrets: Sequence[str], at: float, span: Origin | None) -> dict[str, str]:
         timestamp = int(at)
         signed = headers(event.id, timestamp, sign(secrets, event.id, timestamp, event.body))
-        return {**signed, "traceparent": span.traceparent} if span else signed
+        traced = {**signed, "traceparent": span.traceparent} if span else signed
+        return await self._sender.send(event.url, traced, event.body)
 
     def _tell(self, event: Event, outcome: Outcome, span: Origin, started: float) -> None:
         """The attempt as a span below its order's, the one that the receiver's own is below."""

@@ -181,16 +181,17 @@ class Provider:
     ) -> R_co | Unreached | Unclear:
         started = time.perf_counter()
         answer = await transport.fetch(f"{self._credentials}&{query}&_={next(self._nonces)}", deadline)
-        reply = self._read(product, answer, read) if isinstance(answer, Answer) else answer
+        reply = (
+            read(product, answer.status, answer.headers, answer.body, now=self._clock())
+            if isinstance(answer, Answer)
+            else answer
+        )
         kind = type(reply).__name__.lower()
         if self._observe is not None:
             self._observe(product.name, call, kind, time.perf_counter() - started)
         if self._heard is not None:
             self._heard(call, kind, reply.reason if isinstance(reply, (Unreached, Unclear)) else "")
         return reply
-
-    def _read(self, product: Product, answer: Answer, read: Reader[R_co]) -> R_co:
-        return read(product, answer.status, answer.headers, answer.body, now=self._clock())
 
 
 def _base(base_url: str) -> httpx.URL:
