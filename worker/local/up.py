@@ -137,7 +137,12 @@ def service(
     names = ["worker"] if workers == 1 else [f"worker{number}" for number in range(1, workers + 1)]
     if ports.sandbox:
         common.setdefault("RINGBACK_SANDBOX_URL", f"http://127.0.0.1:{ports.sandbox}/sandbox/")
-    children = [_web(ports.web, common), *(_worker(name, common | _provider(ports)) for name in names)]
+    web = Child(
+        "web", [sys.executable, "-m", "gunicorn", *WEB_ARGUMENTS], {**common, "RINGBACK_OTPGET_API_KEY": None},
+        ready_url=f"http://127.0.0.1:{ports.web}/readyz?workers=true",
+    )  # fmt: skip
+    celery = [sys.executable, "-m", "celery", *WORKER_ARGUMENTS.split(), "--hostname"]
+    children = [web, *(Child(name, [*celery, f"{name}@%h"], common | _provider(ports)) for name in names)]
     return [_sandbox(ports.sandbox, sandbox_options), *children] if ports.sandbox else children
 
 
@@ -161,17 +166,6 @@ def _sandbox(port: int, options: Sequence[str]) -> Child:
         *options,
     ]
     return Child("sandbox", argv, {"RINGBACK_OTPGET_API_KEY": None}, stop_grace=3)
-
-
-def _web(port: int, env: Environment) -> Child:
-    argv = [sys.executable, "-m", "gunicorn", *WEB_ARGUMENTS]
-    return Child(
-        "web", argv, {**env, "RINGBACK_OTPGET_API_KEY": None}, ready_url=f"http://127.0.0.1:{port}/readyz?workers=true"
-    )
-
-
-def _worker(name: str, env: Environment) -> Child:
-    return Child(name, [sys.executable, "-m", "celery", *WORKER_ARGUMENTS.split(), "--hostname", f"{name}@%h"], env)
 
 
 class _NoStore(FolderLock):
