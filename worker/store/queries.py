@@ -174,8 +174,13 @@ class Queries:
         """A page of the orders that a filter means."""
         walk = _Walk(cursor)
         found = walk.page(self._order_ids(wanted, walk), self._load_orders, lambda o: _meant(wanted, o), limit)
-        counts, counted = self._order_counts(wanted, now)
-        return Page(found, walk.cursor, counts, walk.capped, counted)
+        if wanted.by_state_alone:
+            return Page(found, walk.cursor, self.states(now, wanted.since, wanted.until), walk.capped)
+        anywhere = OrderFilter(caller=wanted.caller, since=wanted.since, until=wanted.until)
+        orders = list(self._walked(self._order_ids(anywhere, _Walk(None)), self._load_orders))
+        seen = Counter(order.status.value for order in orders if wanted.fits(order))
+        counts = {status.value: seen[status.value] for status in Status}
+        return Page(found, walk.cursor, counts, walk.capped, None if len(orders) < MOST else MOST)
 
     def doubtful(self, limit: int = 50) -> list[Order]:
         """Orders whose money is in doubt, those that came to it last first."""
@@ -225,14 +230,6 @@ class Queries:
         if wanted.caller:
             indexes = [keys.caller(wanted.caller, "orders")]
         return self._newest(indexes, wanted.since, walk.below(wanted.until))
-
-    def _order_counts(self, wanted: OrderFilter, now: float) -> tuple[dict[str, int], int | None]:
-        if wanted.by_state_alone:
-            return self.states(now, wanted.since, wanted.until), None
-        anywhere = OrderFilter(caller=wanted.caller, since=wanted.since, until=wanted.until)
-        orders = list(self._walked(self._order_ids(anywhere, _Walk(None)), self._load_orders))
-        found = Counter(order.status.value for order in orders if wanted.fits(order))
-        return {status.value: found[status.value] for status in Status}, None if len(orders) < MOST else MOST
 
     # Webhooks.
 
