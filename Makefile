@@ -3,6 +3,8 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 READY := .venv/.ready
+# A process of tests per core, each with files of its own: most tests of real processes wait.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
 # The newest interpreter on the PATH that is new enough; override with `make setup PYTHON=...`.
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; do \
@@ -42,11 +44,10 @@ up: setup ## all processes on this machine, until Ctrl-C
 	@$(BIN)/ringback up
 
 unit: setup ## unit tests alone, half a minute
-	$(BIN)/python -m pytest -q -p no:schemathesis tests/unit
+	$(BIN)/python -m pytest -q -p no:schemathesis $(PARALLEL) tests/unit
 
 test: setup ## unit, contract, integration and end-to-end tests, with a floor for coverage
-	$(BIN)/coverage run -m pytest -m "not chaos and not bench"
-	$(BIN)/coverage report
+	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term -m "not chaos and not bench"
 
 check: setup ## lint, format, types, layers; `pre-commit install` runs them before each commit
 	$(BIN)/ruff check .

@@ -70,7 +70,11 @@ def test_signatures_for_tests_are_the_official_ones():
     assert Webhook(SECRET).verify(BODY, sign(BODY, SECRET))["type"] == "order.otp_received"
 
 
-@pytest.mark.parametrize("secrets", [[OTHER, SECRET], [SECRET, OTHER], (SECRET,), SECRET.removeprefix("whsec_")])
+@pytest.mark.parametrize(
+    "secrets",
+    [[OTHER, SECRET], [SECRET, OTHER], (SECRET,), SECRET.removeprefix("whsec_")],
+    ids=["last", "first", "only", "without its prefix"],
+)
 def test_any_of_several_secrets_will_do(secrets):
     """A receiver that is between two secrets knows both."""
     assert verify(secret=secrets).id == "evt_1"

@@ -13,7 +13,8 @@ DECLARED = [*PROJECT["dependencies"], *(one for group in PROJECT["optional-depen
 RUN = {
     "gunicorn": "Procfile",
     "granian": "Procfile",
-    "coverage": "Makefile",
+    "pytest-xdist": "Makefile",
+    "pytest-cov": "Makefile",
     "ruff": "Makefile",
     "mypy": "Makefile",
     "import-linter": "Makefile",
@@ -23,6 +24,8 @@ RUN = {
 }
 """Commands, and the file that runs each."""
 COMMANDS = {
+    "pytest-xdist": "-n auto",
+    "pytest-cov": "--cov",
     "import-linter": "lint-imports",
     "pip-tools": "pip-compile",
     "cyclonedx-bom": "cyclonedx",
