@@ -35,9 +35,11 @@ ON_ITS_WAY = 1.7
 """Seconds for which a purchase may have been on its way when the lost span began: the slowest answer of `LIVES`."""
 
 LIVES = (
-    Fate(name="code", share=2, sms=3.0, ends=PAID),
-    Fate(name="no code", share=2, timeout=8.0, ends=GIVEN_BACK),
-    Fate(name="bought, slowly", faults=(buy("as_is", charged=True, delay=1.5),), sms=3.0, ends=PAID),
+    Fate(name="code", share=2, products=("cheap",), sms=3.0, ends=PAID),
+    Fate(name="no code", share=2, products=("cheap",), timeout=8.0, ends=GIVEN_BACK),
+    Fate(
+        name="bought, slowly", products=("cheap",), faults=(buy("as_is", charged=True, delay=1.5),), sms=3.0, ends=PAID
+    ),
 )
 
 
