@@ -59,11 +59,11 @@ def measure(
     kept = money_kept(stack.provider.ledger.orders())
     rows = [
         ("storm", f"{storm:.0f} s, then {rest:.0f} s until every order was settled and every webhook delivered"),
-        ("SIGKILLs", _counted(damage.kills)),
+        ("SIGKILLs", counted(damage.kills)),
         ("freezes (SIGSTOP)", ", ".join(f"{name} {span:g} s" for _, span, name in damage.freezes) or "none"),
         ("outage of the provider", ", ".join(f"{span:g} s {kind}" for _, span, kind in damage.outages) or "none"),
-        ("processes that ended by themselves", _counted(damage.ended_alone)),
-        ("orders", _counted(kinds)),
+        ("processes that ended by themselves", counted(damage.ended_alone)),
+        ("orders", counted(kinds)),
         *((f"… {end}", str(count)) for end, count in sorted(ends.items(), key=lambda one: -one[1])),
         ("orders that ended `purchase_unknown`", str(unknown.total())),
         *((f"… {why}", str(unknown[why])) for why in WHY_UNKNOWN),
@@ -143,7 +143,8 @@ def _deliveries(stack: Stack) -> str:
     return f"{len(times)}, {sum(count > 1 for count in times.values())}"
 
 
-def _counted(counts: Counter[str]) -> str:
+def counted(counts: Counter[str]) -> str:
+    """A total with what it is made of."""
     named = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
     return f"{counts.total()} ({named})" if named else "0"
 

@@ -93,10 +93,7 @@ def storming(trial: Trial, folder: Path) -> Iterator[tuple[Measured, str]]:
     """Weather a storm, wait until all is at rest, and judge it; returns the figures and their conditions."""
     seed = drawn_seed()
     chance = random.Random(seed)
-    table = folder / "products.toml"
-    table.write_text(LIVES)
-    settings = {**SETTINGS, "RINGBACK_PRODUCTS_FILE": str(table)}
-    for stack in running_stack(folder, workers=WORKERS, fsync="always", settings=settings):
+    for stack in running_stack(folder, workers=WORKERS, fsync="always", settings=short_lived(folder)):
         callers = Callers(
             stack, draw(trial.orders, chance), span=trial.placing, short_life=trial.short_life, chance=chance
         )
@@ -114,6 +111,13 @@ def storming(trial: Trial, folder: Path) -> Iterator[tuple[Measured, str]]:
         broken = judge(stack, callers, orders, leeway(storm.damage))
         assert not broken, f"seed {seed}, {len(broken)} broken:\n" + "\n".join(broken) + f"\n{told.table()}"
         yield told, conditions(stack, WORKERS)
+
+
+def short_lived(folder: Path) -> dict[str, str]:
+    """The settings, with a product table in this folder."""
+    table = folder / "products.toml"
+    table.write_text(LIVES)
+    return {**SETTINGS, "RINGBACK_PRODUCTS_FILE": str(table)}
 
 
 def leeway(damage: Damage) -> Leeway:
