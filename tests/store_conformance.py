@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -210,6 +212,24 @@ class SaveConformance:
         assert stores.lanes() == ["buy"]
         assert stores.lanes("evt_1") == []
         assert list(stores.blocking.journal(0)) == []
+
+    async def test_orders_sent_at_once_stay_within_the_spend_cap(self, stores: Stores):
+        """Each at a price of its own: what goes out fits together, and what is not bought counts nothing again."""
+        stores.blocking.save_caller(None, caller(caps=Caps(max_spend_per_day=Decimal(100))))
+        queued = [stores.accepted(id=f"ord_{n}") for n in range(4)]
+        prices = [Decimal(one) for one in ("52.50", "45", "45", "2.50")]
+        sent = [one.intend(stores.now(), price, price) for one, price in zip(queued, prices, strict=True)]
+        saves = (stores.engine.save(*pair, wake=Wake(Lane.BUY)) for pair in zip(queued, sent, strict=True))
+        told = await asyncio.gather(*saves)
+        spent = sum(price for price, one in zip(prices, told, strict=True) if one is Written.SAVED)
+        assert set(told) == {Written.SAVED, Written.OVER_CAP}
+        assert spent <= 100
+        (counted,) = stores.raw.keys("rb:caller:cal_1:spent:*")
+        assert int(stores.raw.get(counted)) == spent * 10_000
+        for before, outcome in zip(sent, told, strict=True):
+            if outcome is Written.SAVED:
+                await stores.engine.save(before, before.put_off(), wake=Wake(Lane.BUY))
+        assert int(stores.raw.get(counted)) == 0
 
     async def test_write_to_a_vanished_order_says_missing(self, stores: Stores):
         """It is not brought back."""
@@ -907,6 +927,15 @@ class ClockConformance:
         await stores.engine.request_refresh("servers:2")
         assert sorted(await stores.engine.take_refresh_requests()) == ["balance", "servers:2"]
         assert await stores.engine.take_refresh_requests() == []
+
+    async def test_lowest_price_of_a_product_is_that_of_all_its_lists(self, stores: Stores):
+        """Until a list names none any more."""
+        for what, price in (("services:sms:33:4", "45"), ("services:sms:1:1", "19.75")):
+            await stores.engine.note_lowest_price("sms", what, Decimal(price))
+        await stores.engine.note_lowest_price("email", "services:email:gmail.com", Decimal("25.00"))
+        assert await stores.engine.lowest_prices() == {"sms": Decimal("19.75"), "email": Decimal(25)}
+        await stores.engine.note_lowest_price("sms", "services:sms:1:1", None)
+        assert (await stores.engine.lowest_prices())["sms"] == 45
 
 
 class IndexConformance:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from worker.gate import Gate
 from worker.journal import Entry
 from worker.order import decimal
-from worker.provider.products import Product, Products
+from worker.provider.products import PRICE_LISTS, Product, Products
 from worker.provider.replies import (
     Balance,
     BalanceReply,
@@ -103,6 +103,9 @@ class Account:
         show = _SHOWN.get(split(what)[0], _named)
         listed = [show(choice) for choice in reply.choices] if isinstance(reply, Listing) else None
         await self._store.put_reading(what, None if listed is None else json.dumps(listed), _why(reply))
+        if place[1] in PRICE_LISTS:
+            prices = [one.price for one in reply.choices if one.price is not None] if isinstance(reply, Listing) else []
+            await self._store.note_lowest_price(place[0], what, min(prices, default=None))
 
 
 def _kept(product: Product) -> Iterator[str]:

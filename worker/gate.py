@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 from worker.alerts import Alert
@@ -39,6 +40,7 @@ TRIAL = 30.0
 FORGOTTEN = 600.0
 """Seconds past that after which an item's pause is dropped that no order has tried."""
 
+_NOTHING: Mapping[str, Decimal | None] = MappingProxyType({})
 _WORDS = {
     Word.BAD_KEY: Pause.PROVIDER_AUTH,
     Word.LOW_BALANCE: Pause.INSUFFICIENT_BALANCE,
@@ -50,11 +52,13 @@ _WORDS = {
 class Gate:
     """Reads and sets the pauses, and paces the calls to the provider."""
 
-    def __init__(self, store: AsyncStore, counters: Counters, *, cheapest: Decimal | None = None) -> None:
-        """`cheapest` is the lowest price known, in PKR; None while no price is."""
+    def __init__(
+        self, store: AsyncStore, counters: Counters, *, on_sale: Mapping[str, Decimal | None] = _NOTHING
+    ) -> None:
+        """`on_sale` are the products on sale, with the price (PKR) that the settings name for one that has none."""
         self._store = store
         self._counters = counters
-        self._cheapest = cheapest
+        self._on_sale = on_sale
         self._trials: set[str] = set()
         self._calls: deque[tuple[float, int]] = deque(maxlen=10_000)
 
@@ -131,7 +135,8 @@ class Gate:
     async def _judge_low_balance(self, balance: Decimal, pauses: Mapping[str, Any]) -> None:
         """What a balance says of the items that were refused for want of money, and of everything."""
         items = await self._store.item_pauses()
-        if items and self._cheapest is not None and balance < self._cheapest:
+        cheapest = await self._cheapest() if items else None
+        if cheapest is not None and balance < cheapest:
             await self.pause(Pause.INSUFFICIENT_BALANCE, balance=str(balance))
         elif Pause.INSUFFICIENT_BALANCE in pauses:
             await self._lift(Pause.INSUFFICIENT_BALANCE)
@@ -144,6 +149,13 @@ class Gate:
             seen = held.setdefault("balance", str(balance))
             try_at = min(held["try_at"], now) if balance > Decimal(seen) else held["try_at"]
             await self._store.pause_item(item, {**held, "try_at": try_at, "probe_at": now + held["wait"]})
+
+    async def _cheapest(self) -> Decimal | None:
+        """The lowest price known of all that is on sale; None where nothing is known of one of the products."""
+        read = await self._store.lowest_prices()
+        prices = {product: read.get(product, named) for product, named in self._on_sale.items()}
+        known = [price for price in prices.values() if price is not None]
+        return min(known) if known and len(known) == len(prices) else None
 
     async def _lift(self, reason: Pause) -> None:
         await self._store.resume(reason)

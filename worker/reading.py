@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 BALANCE = "balance"
 PROVIDER_UNREACHABLE = "provider_unreachable"
@@ -58,3 +60,9 @@ class Reading:
         if self.at is None or self.why or (self.asked_at is not None and self.asked_at > self.at):
             return True
         return now - self.at > MISSED * interval(self.what)
+
+    def price_of(self, code: str) -> Decimal | None:
+        """What one choice of a price list costs in PKR; None where it is not listed, or its price not known."""
+        rows = json.loads(self.value) if self.value else []
+        price = next((row["price"] for row in rows if code in (row.get("code"), row.get("id"))), None)
+        return None if price is None else Decimal(price)

@@ -81,8 +81,9 @@ async def build(settings: Settings) -> Services:
     vault = Vault(settings.vault_keys, migrating=settings.sealing_migration)
     counters, tracer = Counters(), tracer_of(settings, "worker")
     floor = None if settings.min_balance is None else Decimal(str(settings.min_balance))
-    # Only where nothing else is sold is the one price that is set the cheapest of all.
-    cheapest = settings.cheap_price if settings.products == (DEFAULT_PRODUCT,) else None
+    on_sale: dict[str, Decimal | None] = {
+        name: settings.cheap_price if name == DEFAULT_PRODUCT else None for name in settings.products
+    }
     store = AsyncStore(
         connect_async(settings.store_url),
         vault,
@@ -101,10 +102,10 @@ async def build(settings: Settings) -> Services:
         connections=POLLS_IN_FLIGHT,
         heard=reachability.heard,
         observe=timed(counters),
-        counted={"cheap": settings.cheap_price},
+        counted=on_sale,
     )
     sender = Sender(guard_of(settings), timeout=settings.webhook_timeout, version=version())
-    gate = Gate(store, counters, cheapest=cheapest)
+    gate = Gate(store, counters, on_sale=on_sale)
     rules = Rules(
         poll_interval=settings.poll_interval,
         buy_deadline=settings.buy_deadline,

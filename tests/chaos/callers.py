@@ -17,7 +17,7 @@ import httpx
 
 from tests.chaos.fates import Fate
 from tests.e2e.provider import buy
-from tests.e2e.stack import Stack
+from tests.e2e.stack import PLACES, Stack
 from tests.flood import flooding
 
 PATIENCE = 60.0
@@ -26,6 +26,8 @@ PAUSE = 0.3
 """Seconds between two repetitions."""
 SHARES = (60, 20, 12, 6, 2)
 """How much of the orders each of five callers places."""
+SPEND_CAP = "100000"
+"""PKR a day for one of the callers: more than all orders cost together, so that it only has every price counted."""
 HOSTILE_EVERY, MOST_HOSTILE = 0.05, 1_000
 """Seconds between two orders of the hostile caller, and how many it places at most."""
 LIFE = 200.0
@@ -37,6 +39,7 @@ class Placed:
     """An order that a caller has placed, or is about to."""
 
     fate: Fate
+    product: str
     server: str
     client: httpx.Client
     key: str = field(default_factory=lambda: secrets.token_hex(12))
@@ -56,9 +59,12 @@ class Callers:
         self._going = threading.Event()
         self._acts: list[Future[None]] = []
         self._moments = sorted(chance.uniform(0, span) for _ in fates)
-        stack.others += [stack.add_caller(f"caller-{n}") for n in range(1, len(SHARES))]
+        self.capped = stack.add_caller("caller-1", "--max-spend-per-day", SPEND_CAP)
+        stack.others += [self.capped, *(stack.add_caller(f"caller-{n}") for n in range(2, len(SHARES)))]
         owners = chance.choices([stack.api, *stack.others], SHARES, k=len(fates))
-        self.placed = [Placed(fate, self._stage(fate), owner) for fate, owner in zip(fates, owners, strict=True)]
+        self.placed = [
+            self._staged(fate, chance.choice(fate.products), owner) for fate, owner in zip(fates, owners, strict=True)
+        ]
         self._hostile = stack.add_caller("hostile")
         self._over = threading.Event()
         self.repeated = 0
@@ -83,22 +89,24 @@ class Callers:
 
     def place(self, order: Placed) -> None:
         """POST an order until it is accepted."""
+        limit = {} if order.fate.max_price is None else {"max_price": order.fate.max_price}
         told = self._insist(order.client, "/v1/orders", order.key, {
-            "server": order.server, "type": "1", "timeout": order.fate.timeout, "metadata": {"fate": order.fate.name},
-            "callback_url": self._stack.hook(order.server),
+            "product": order.product, **PLACES[order.product](order.server), **limit, "timeout": order.fate.timeout,
+            "metadata": {"fate": order.fate.name}, "callback_url": self._stack.hook(order.server),
         })  # fmt: skip
         order.id = told["id"]
         self._stack.posted[order.id] = order.server
         self._stack.owners[order.id] = order.client
 
-    def _stage(self, fate: Fate) -> str:
+    def _staged(self, fate: Fate, product: str, client: httpx.Client) -> Placed:
         server, stack = self._stack.new_server(), self._stack
         text = None if fate.sms is None else (f"QX-{secrets.token_hex(5)}", fate.sms)
         life = self._short_life if fate.runs_out else LIFE
-        rules = {"cancel_after": stack.settings["RINGBACK_EARLIEST_CANCEL"], "life": life, **fate.rules}
-        stack.provider.stage(server, *fate.faults, rules=rules, sms=text)
+        lives = dict.fromkeys(("life", "sms_life", "email_life"), life)
+        rules = {"cancel_after": stack.settings["RINGBACK_EARLIEST_CANCEL"], **lives, **fate.rules}
+        stack.provider.stage(server, *fate.faults, rules=rules, sms=text, product=product)
         stack.receiver.answers[f"/hook/{server}"].extend(fate.receiver_answers)
-        return server
+        return Placed(fate, product, server, client)
 
     def _act(self, at: float, order: Placed) -> None:
         time.sleep(max(0.0, at - time.monotonic()))

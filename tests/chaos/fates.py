@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.e2e.provider import Script, buy, cancel, finish, poll
+from tests.e2e.provider import Script, buy, cancel, finish, poll, price
+from tests.e2e.stack import PLACES
 
 End = tuple[str, str]
 """A status and a settlement."""
@@ -19,6 +20,7 @@ PAID: frozenset[End] = frozenset({("received", "finished"), ("received", "unconf
 """A finish is best effort: its few tries may all fall into an outage, and the order then says so."""
 LOST_MONEY: frozenset[End] = frozenset({("expired", "unconfirmed")})
 UNKNOWN: frozenset[End] = frozenset({("failed", "unconfirmed")})
+UNBOUGHT: frozenset[End] = frozenset({("failed", "none")})
 BY_CALLER: frozenset[End] = frozenset({("cancelled", "refunded"), ("cancelled", "none")})
 
 BY_STORM: frozenset[End] = frozenset({("failed", "unconfirmed"), ("failed", "refunded"), ("failed", "none")})
@@ -26,18 +28,23 @@ BY_STORM: frozenset[End] = frozenset({("failed", "unconfirmed"), ("failed", "ref
 refunded, if the answer turned up after all), or nothing bought until the buy budget was spent."""
 
 NO_NUMBERS = buy("word", body="NO_NUMBERS", times=3)
+PRICED = ("sms", "email")
+"""The products whose price is read before they are bought."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fate:
     """One row. `sms` is when the code comes, `cancelled_after` when the caller cancels, in seconds.
 
-    `runs_out`: nothing ends it before its number's life does, so that life is a short one.
+    `runs_out`: nothing ends it before its number's life does, so that life is a short one; only a cheap number's answer
+    says how long it lives. `products` are those that it can happen to, `max_price` what the order holds against theirs.
     """
 
     name: str
     ends: frozenset[End]
     share: int = 1
+    products: Sequence[str] = tuple(PLACES)
+    max_price: str | None = None
     faults: Sequence[Script] = ()
     rules: Mapping[str, Any] = field(default_factory=dict)
     sms: float | None = None
@@ -63,11 +70,17 @@ FATES = (
     Fate(name="cancel answers 502 twice", faults=(cancel("http_error", times=2),), timeout=8.0, ends=GIVEN_BACK),
     Fate(
         name="cancel is refused until the end", faults=(cancel("word", body="BAD_STATUS", times=-1),), timeout=8.0,
-        ends=LOST_MONEY, runs_out=True,
+        ends=LOST_MONEY, runs_out=True, products=("cheap",),
     ),
     Fate(name="polls answer 502", faults=(poll("http_error", skip=1, times=6),), sms=4.0, timeout=25.0, ends=PAID),
     Fate(name="finish answers 502 twice", faults=(finish("http_error", times=2),), sms=2.0, ends=PAID),
     Fate(name="receiver answers 500 three times", sms=2.0, receiver_answers=(500, 500, 500), ends=PAID),
+    Fate(name="the price has changed", faults=(buy("word", body="PRICE_CHANGED"),), sms=3.0, ends=PAID),
+    Fate(
+        name="at the price that is allowed", share=2, products=PRICED, max_price="45", faults=(price("html"),), sms=3.0,
+        ends=PAID,
+    ),
+    Fate(name="dearer than allowed", products=PRICED, max_price="9.99", ends=UNBOUGHT),
     Fate(name="caller cancels at once", cancelled_after=0.0, ends=BY_CALLER),
     Fate(name="caller cancels", share=2, cancelled_after=5.0, ends=BY_CALLER),
     Fate(name="caller cancels as the code arrives", sms=5.0, cancelled_after=5.0, ends=PAID | BY_CALLER),

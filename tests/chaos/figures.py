@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -14,7 +15,7 @@ from typing import Any
 from tests.chaos.fates import FATES, UNKNOWN
 from tests.chaos.storm import Damage
 from tests.e2e.stack import ROOT, Stack
-from web.sandbox import Seen
+from web.sandbox import Order, Seen, State
 
 PAGE = ROOT / "docs" / "reliability.md"
 AFTER = 2.0
@@ -52,18 +53,21 @@ def measure(
     unknown = Counter(
         _why_unknown(stack, one) for one in orders.values() if (one["error"] or {}).get("code") == "purchase_unknown"
     )
-    polls = stack.provider.requests("getStatus")
+    polls = stack.provider.seen_by_all("poll")
     all_gaps, calm_gaps = _gaps(polls, []), _gaps(polls, _held_up(damage))
+    kinds = Counter(order["product"] for order in orders.values())
+    kept = money_kept(stack.provider.ledger.orders())
     rows = [
         ("storm", f"{storm:.0f} s, then {rest:.0f} s until every order was settled and every webhook delivered"),
-        ("SIGKILLs", _counted(damage.kills)),
+        ("SIGKILLs", counted(damage.kills)),
         ("freezes (SIGSTOP)", ", ".join(f"{name} {span:g} s" for _, span, name in damage.freezes) or "none"),
         ("outage of the provider", ", ".join(f"{span:g} s {kind}" for _, span, kind in damage.outages) or "none"),
-        ("processes that ended by themselves", _counted(damage.ended_alone)),
-        ("orders", str(len(orders))),
+        ("processes that ended by themselves", counted(damage.ended_alone)),
+        ("orders", counted(kinds)),
         *((f"… {end}", str(count)) for end, count in sorted(ends.items(), key=lambda one: -one[1])),
         ("orders that ended `purchase_unknown`", str(unknown.total())),
         *((f"… {why}", str(unknown[why])) for why in WHY_UNKNOWN),
+        ("charged and not given back, in PKR", ", ".join(f"{name} {kept[name]}" for name in sorted(kept))),
         ("requests of callers repeated with the same key", str(repeated)),
         ("calls that the provider saw", str(len(stack.provider.requests()))),
         ("polls of one order, largest gap", f"{max(all_gaps, default=0):.1f} s"),
@@ -79,9 +83,18 @@ def _why_unknown(stack: Stack, order: Mapping[str, Any]) -> str:
     """What made an order `purchase_unknown`."""
     if order["metadata"]["fate"] in UNKNOWN_BY_FATE:
         return BY_FATE
-    if stack.provider.bought(order["server"]):
+    server = stack.posted[order["id"]]
+    if stack.provider.bought(server):
         return GIVEN_BACK if order["settlement"] == "refunded" else LEFT
-    return AWAY if any(row.fault for row in stack.provider.seen(order["server"], "buy")[-1:]) else UNSENT
+    return AWAY if any(row.fault for row in stack.provider.seen(server, "buy")[-1:]) else UNSENT
+
+
+def money_kept(bought: Iterable[Order]) -> dict[str, Decimal]:
+    """What the provider's books charged and did not give back, by product, in PKR."""
+    kept: dict[str, Decimal] = {}
+    for one in bought:
+        kept[one.product] = kept.get(one.product, Decimal(0)) + (0 if one.state is State.CANCELLED else one.price)
+    return kept
 
 
 def conditions(stack: Stack, workers: int, fsync: str = "always") -> str:
@@ -117,9 +130,9 @@ def _gaps(polls: Iterable[Seen], but: Sequence[Span]) -> list[float]:
 
 def _code_to_webhook(stack: Stack, orders: Mapping[str, dict[str, Any]]) -> list[float]:
     spans = []
-    for order_id, order in orders.items():
+    for order_id in orders:
         came = stack.deliveries(order_id, "order.otp_received")
-        bought = stack.provider.bought(order["server"])
+        bought = stack.provider.bought(stack.posted[order_id])
         if came and bought and bought[0].code_at is not None:
             spans.append(came[0].at - bought[0].code_at)
     return spans
@@ -130,7 +143,8 @@ def _deliveries(stack: Stack) -> str:
     return f"{len(times)}, {sum(count > 1 for count in times.values())}"
 
 
-def _counted(counts: Counter[str]) -> str:
+def counted(counts: Counter[str]) -> str:
+    """A total with what it is made of."""
     named = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
     return f"{counts.total()} ({named})" if named else "0"
 

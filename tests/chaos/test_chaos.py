@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.callers import Callers
+from tests.chaos.callers import LIFE, Callers
 from tests.chaos.fates import draw, drawn_seed
 from tests.chaos.figures import Measured, conditions, measure, write
 from tests.chaos.storm import Damage, Storm, Weather
@@ -27,8 +27,11 @@ SETTINGS = {
     "RINGBACK_BUY_DEADLINE": "3",
     "RINGBACK_BUY_BUDGET": "20",
     "RINGBACK_WEBHOOK_TIMEOUT": "3",
+    "RINGBACK_CHEAP_PRICE": "10",
     "RINGBACK_WEBHOOK_SCHEDULE": "0.5,1,1,2,2,3,3,5,5,5",
 }
+LIVES = f"[sms]\nlife = {LIFE:g}\n\n[email]\nlife = {LIFE:g}\n"
+"""The product table's lifetimes here: no answer to such a purchase says how long it lives."""
 REST = 240.0
 """Seconds after the storm within which everything has to be settled: several leases of steps killed in the middle."""
 
@@ -90,7 +93,7 @@ def storming(trial: Trial, folder: Path) -> Iterator[tuple[Measured, str]]:
     """Weather a storm, wait until all is at rest, and judge it; returns the figures and their conditions."""
     seed = drawn_seed()
     chance = random.Random(seed)
-    for stack in running_stack(folder, workers=WORKERS, fsync="always", settings=SETTINGS):
+    for stack in running_stack(folder, workers=WORKERS, fsync="always", settings=short_lived(folder)):
         callers = Callers(
             stack, draw(trial.orders, chance), span=trial.placing, short_life=trial.short_life, chance=chance
         )
@@ -105,9 +108,16 @@ def storming(trial: Trial, folder: Path) -> Iterator[tuple[Measured, str]]:
         orders = {order["id"]: order for order in listed(stack, "/v1/orders")}
         told = measure(stack, orders, storm.damage, storm=raged, rest=rest, repeated=callers.repeated)
         (folder / "figures.md").write_text(told.table())
-        broken = judge(stack, callers.placed, orders, leeway(storm.damage))
+        broken = judge(stack, callers, orders, leeway(storm.damage))
         assert not broken, f"seed {seed}, {len(broken)} broken:\n" + "\n".join(broken) + f"\n{told.table()}"
         yield told, conditions(stack, WORKERS)
+
+
+def short_lived(folder: Path) -> dict[str, str]:
+    """The settings, with a product table in this folder."""
+    table = folder / "products.toml"
+    table.write_text(LIVES)
+    return {**SETTINGS, "RINGBACK_PRODUCTS_FILE": str(table)}
 
 
 def leeway(damage: Damage) -> Leeway:

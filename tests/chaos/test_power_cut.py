@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +18,10 @@ import pytest
 
 from tests.chaos.callers import Callers, Placed
 from tests.chaos.fates import GIVEN_BACK, PAID, Fate, drawn_seed
-from tests.chaos.figures import Measured, conditions, write
+from tests.chaos.figures import Measured, conditions, counted, write
 from tests.chaos.storm import StoreVictim
-from tests.chaos.test_chaos import REST, SETTINGS, WORKERS
-from tests.chaos.verdict import listed, until_at_rest
+from tests.chaos.test_chaos import REST, WORKERS, short_lived
+from tests.chaos.verdict import PRICES, listed, until_at_rest
 from tests.e2e.invariants import check_leaks, codes_shown, gaps
 from tests.e2e.provider import buy
 from tests.e2e.receiver import Delivery
@@ -70,7 +71,7 @@ def test_a_lost_second_costs_its_own_purchases_at_most(tmp_path: Path, capsys: p
     seed = drawn_seed()
     chance = random.Random(seed)
     deck = [fate for fate in LIVES for _ in range(fate.share)]
-    for stack in running_stack(tmp_path, workers=WORKERS, fsync="everysec", settings=SETTINGS):
+    for stack in running_stack(tmp_path, workers=WORKERS, fsync="everysec", settings=short_lived(tmp_path)):
         fates = [chance.choice(deck) for _ in range(ORDERS)]
         callers = Callers(stack, fates, span=PLACING, short_life=PLACING, chance=chance)
         (written,) = (tmp_path / "store" / "store").rglob("*.incr.aof")
@@ -122,19 +123,20 @@ def _broken(stack: Stack, power: PowerCuts, placed: Placed) -> list[str]:
 
 
 def _told(hook: Delivery) -> tuple[str, str | None]:
-    """What a webhook is about: its kind and the number."""
-    return hook.type, hook.message["data"]["number"]
+    """What a webhook is about: its kind, and the number or address."""
+    return hook.type, hook.message["data"]["number"] or hook.message["data"]["address"]
 
 
 def _own(stack: Stack, order: dict[str, Any]) -> list[Order]:
     """The purchase that an order knows of, if any."""
-    number = (order["number"] or "").removeprefix("+")
-    return [one for one in stack.provider.bought(order["server"]) if one.number.removeprefix("+") == number]
+    contact = order["number"] or order["address"]
+    return [one for one in stack.provider.bought(stack.posted[order["id"]]) if one.contact == contact]
 
 
 def _untold(stack: Stack, order: dict[str, Any]) -> set[str]:
     """Codes that the provider showed for the number that the order knows of, and that no webhook told."""
-    polls = (row for one in _own(stack, order) for row in stack.provider.requests("getStatus", one.id))
+    own = {one.id for one in _own(stack, order)}
+    polls = [row for row in stack.provider.seen(stack.posted[order["id"]], "poll") if row.id in own]
     told = {one.message["data"]["otp"] for one in stack.deliveries(order["id"], "order.otp_received")}
     return set(codes_shown(polls)) - told
 
@@ -148,20 +150,23 @@ def _left(stack: Stack, placed: Placed) -> list[Order]:
 
 
 def _measured(stack: Stack, power: PowerCuts, placed: Sequence[Placed], forgotten: int) -> Measured:
-    struck = power.struck(stack.provider.requests("buyNumber"))
+    price = {one.server: PRICES[one.product] for one in placed}
+    asked = [row for row in stack.provider.seen_by_all("buy") if row.query["stage"] in price]
+    struck = power.struck(asked)
     charged = [stack.provider.bought(one.server) for one in placed]
     untold = sum(len(_untold(stack, stack.order(one.id))) for one in placed)
-    left = sum(len(_left(stack, one)) for one in placed)
+    left = [bought for one in placed for bought in _left(stack, one)]
+    risked = sum(price[row.query["stage"]] for row in struck)
     interval = float(stack.settings["RINGBACK_POLL_INTERVAL"])
-    early = [gap for gap in gaps(stack.provider.requests("getStatus")) if gap < interval - 0.15]
+    early = [gap for gap in gaps(stack.provider.seen_by_all("poll")) if gap < interval - 0.15]
     rows = [
         ("power cuts", f"{len(power.spans)}, each with the last {LOST:g} s of writes lost"),
-        ("orders", str(len(placed))),
+        ("orders", counted(Counter(one.product for one in placed))),
         ("… accepted and forgotten: placed again by their callers", str(forgotten)),
         ("purchases under way in the lost spans", str(len(struck))),
         ("orders bought twice", str(sum(len(one) > 1 for one in charged))),
-        ("numbers paid for and left so", f"{left}, PKR {10 * left}"),
-        ("… the most that it may cost: the purchases under way in the lost spans", f"PKR {10 * len(struck)}"),
+        ("numbers paid for and left so", f"{len(left)}, PKR {sum(one.price for one in left)}"),
+        ("… the most that it may cost: the purchases under way in the lost spans", f"PKR {risked}"),
         ("codes shown for a known number and not delivered", str(untold)),
         ("polls that came early, because the one before was forgotten", str(len(early))),
     ]

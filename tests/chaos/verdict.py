@@ -5,18 +5,22 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import httpx
 
-from tests.chaos.callers import Placed
+from tests.chaos.callers import Callers, Placed
 from tests.chaos.fates import BY_STORM
-from tests.e2e.invariants import Leeway, check_leaks, check_order
+from tests.e2e.invariants import Leeway, check_leaks, check_order, spend_counted
 from tests.e2e.provider import moment
 from tests.e2e.stack import TERMINAL, NotInTime, Stack, wait_for
+from web.sandbox import Order
 
 PAGE = 100
 """Orders or events asked for at once."""
+PRICES = {"cheap": Decimal(10), "sms": Decimal(45), "email": Decimal(25)}
+"""What a purchase of each product costs on every stage."""
 SCARS = re.compile(
     r'"event": "(step_failed|delivery_failed|clock_failed|heartbeat_failed)"|"wake_up_lost"|"duplicate_activation"'
 )
@@ -59,9 +63,13 @@ def _open(stack: Stack) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def judge(stack: Stack, placed: Sequence[Placed], orders: Mapping[str, dict[str, Any]], leeway: Leeway) -> list[str]:
+def judge(stack: Stack, callers: Callers, orders: Mapping[str, dict[str, Any]], leeway: Leeway) -> list[str]:
     """Everything that does not hold, a line each."""
-    return [*_placed_once(stack, placed, orders), *_orders(stack, placed, orders, leeway), *_left_behind(stack)]
+    placed = callers.placed
+    return [
+        *_placed_once(stack, placed, orders), *_orders(stack, placed, orders, leeway),
+        *_spend_is_counted(stack, callers, orders), *_left_behind(stack),
+    ]  # fmt: skip
 
 
 def _placed_once(stack: Stack, placed: Sequence[Placed], orders: Mapping[str, Any]) -> Iterator[str]:
@@ -71,6 +79,17 @@ def _placed_once(stack: Stack, placed: Sequence[Placed], orders: Mapping[str, An
     ledger = stack.provider.ledger
     if ledger.start_balance != ledger.balance + ledger.charges() - ledger.refunds():
         yield "the provider's books do not balance"
+    if len(ledger.orders()) != sum(len(stack.provider.bought(one.server)) for one in placed):
+        yield "the provider sold something to no order of these"
+
+
+def _spend_is_counted(stack: Stack, callers: Callers, orders: Mapping[str, dict[str, Any]]) -> Iterator[str]:
+    """A caller's spend cap counts what may have been paid for its orders, and nothing that was given back."""
+    mine = [(one, orders[one.id]) for one in callers.placed if one.client is callers.capped]
+    owed = sum(PRICES[one.product] for one, order in mine if order["settlement"] not in ("none", "refunded"))
+    counted = spend_counted(stack, "caller-1")
+    if counted != owed:
+        yield f"the spend cap counts {counted} PKR, and {owed} may have been paid"
 
 
 def _orders(
@@ -81,6 +100,7 @@ def _orders(
         try:
             check_order(stack, one.id, leeway)
             _ended_as_it_may(order, one)
+            _paid_as_told(order, stack.provider.bought(one.server))
         except AssertionError as broken:
             yield f"{one.fate.name}: {broken}\n    {order}\n    {_history(stack, one.server)}"
 
@@ -97,9 +117,18 @@ def _ended_as_it_may(order: dict[str, Any], placed: Placed) -> None:
     if end in placed.fate.ends:
         return
     assert end in BY_STORM, f"ended {end}, may end {sorted(placed.fate.ends)}"
-    assert order["error"]["code"] in ("purchase_unknown", "provider_rejected", "no_numbers"), order["error"]
+    reasons = ("purchase_unknown", "provider_rejected", "no_numbers", "price_unknown")
+    assert order["error"]["code"] in reasons, order["error"]
     recorded = order["bought_at"] is not None and "late_code" not in order["flags"]
     assert not (recorded and order["settlement"] == "unconfirmed"), "a recorded purchase was not settled"
+
+
+def _paid_as_told(order: dict[str, Any], charged: Sequence[Order]) -> None:
+    """What was bought is of the order's product, and was charged at the price that the order tells."""
+    for one in charged:
+        assert one.product == order["product"], f"bought {one.product}"
+        if order["price"] is not None:
+            assert Decimal(order["price"]) == one.price, f"told {order['price']}, charged {one.price}"
 
 
 def _left_behind(stack: Stack) -> Iterator[str]:

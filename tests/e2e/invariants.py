@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -238,6 +239,18 @@ def leaked(stack: Stack, texts: Iterable[tuple[str, str]], **kwargs: str) -> Ite
 
 def _without_timestamps(text: str) -> str:
     return re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d([.,]\d+)?", "", text)
+
+
+def spend_counted(stack: Stack, name: str) -> Decimal:
+    """What counts against the spend cap of a caller of that name, in PKR, on whatever day."""
+    listed = json.loads(stack.command("caller", "list", "--json").stdout)
+    (caller,) = (one["id"] for one in listed if one["name"] == name)
+    client = redis.Redis.from_url(stack.store.url)
+    try:
+        days = client.scan_iter(f"rb:caller:{caller}:spent:*", count=1000)
+        return Decimal(sum(int(client.get(day) or 0) for day in days)) / 10_000
+    finally:
+        client.close()
 
 
 def _keys(stack: Stack) -> list[str]:

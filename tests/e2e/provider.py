@@ -161,8 +161,11 @@ class Theatre(Sandbox):
 
     def seen(self, server: str, what: str) -> list[Seen]:
         """The requests that a stage saw, of one moment."""
-        rows = self.requests()
-        return [row for row in rows if row.query.get("stage") == server and moment(row.query) == what]
+        return [row for row in self.seen_by_all(what) if row.query.get("stage") == server]
+
+    def seen_by_all(self, what: str) -> list[Seen]:
+        """The requests of one moment, about whatever product."""
+        return [row for row in self.requests() if moment(row.query) == what]
 
     def _sold(self, server: str, stage: Stage, order_id: str) -> None:
         self._stage_of[order_id] = server

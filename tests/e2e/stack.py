@@ -246,9 +246,9 @@ class Stack:
         self.api = self._client(self.caller)
         self.wait_until_ready()
 
-    def add_caller(self, name: str) -> httpx.Client:
+    def add_caller(self, name: str, *options: str) -> httpx.Client:
         """A further caller, whose webhooks the receiver verifies too."""
-        made = self.ringback("caller", "create", name, "--callback-url", f"{self.receiver.url}/hook")
+        made = self.ringback("caller", "create", name, "--callback-url", f"{self.receiver.url}/hook", *options)
         self.receiver.secrets.append(made["webhook_secret"])
         return self._client(made)
 

@@ -34,8 +34,8 @@ PAGE = "<html><body>ACCESS_BALANCE:99.00</body></html>"
 
 @pytest.fixture(scope="module")
 def treasury(real_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """One worker, a buy budget that outlasts a pause, and a price known."""
-    settings = {"RINGBACK_BUY_BUDGET": "25", "RINGBACK_CHEAP_PRICE": "10", "RINGBACK_PRODUCTS": "cheap"}
+    """One worker, a buy budget that outlasts a pause, and two products whose prices are known."""
+    settings = {"RINGBACK_BUY_BUDGET": "25", "RINGBACK_CHEAP_PRICE": "10", "RINGBACK_PRODUCTS": "cheap,email"}
     yield from checked_stack(tmp_path_factory.mktemp("treasury"), settings=settings)
 
 

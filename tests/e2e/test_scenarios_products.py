@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
+import httpx
 import pytest
 
+from tests.e2e.invariants import spend_counted
 from tests.e2e.plays import Play, Run, alerted, finish_and_judge, rows, season
 from tests.e2e.provider import Script, buy, cancel, finish, poll, price
-from tests.e2e.stack import BUY_BUDGET, BUY_DEADLINE, Stack
+from tests.e2e.stack import BUY_BUDGET, BUY_DEADLINE, PLACES, TERMINAL, Stack
+from web.sandbox import State
 
 pytestmark = pytest.mark.e2e
 
@@ -165,6 +171,56 @@ PLAYS = [*for_each("sms"), *SMS_PLAYS, *map(of_email, [*for_each("email"), *EMAI
 def begun(playhouse: Stack, request: pytest.FixtureRequest) -> Iterator[Callable[[Play], Run]]:
     """All plays, begun at once."""
     yield from season(playhouse, request)
+
+
+def test_orders_that_exceed_a_spend_cap_together_never_all_go_out(playhouse: Stack) -> None:
+    """Accepted at a price that leaves room for two, and dearer when they are bought: one goes out, and counts."""
+    shop = playhouse.add_caller("capped", "--max-spend-per-day", "100")
+    stages = [playhouse.new_server() for _ in range(4)]
+    for stage in stages:
+        dearer = price("text", body=DEARER["sms"], skip=1, times=-1)
+        playhouse.provider.stage(stage, dearer, sms=(CODE, BUY_BUDGET + 1), product="sms")
+    with ThreadPoolExecutor(len(stages)) as at_once:
+        assert set(at_once.map(lambda stage: listed_price(shop, stage), stages)) == {Decimal(LISTED["sms"])}
+        answers = list(at_once.map(lambda stage: place(shop, "sms", stage), stages))
+    assert [one.status_code for one in answers] == [202] * 4
+    ends = [ended(playhouse, shop, one.json()["id"]) for one in answers]
+    assert Counter(ends) == {("received", None): 1, ("failed", "spend_per_day"): 3}
+    assert sum(len(playhouse.provider.bought(stage)) for stage in stages) == 1
+    assert spend_counted(playhouse, "capped") == Decimal("52.50")
+    assert listed_price(shop, stages[0]) == Decimal("52.50")
+    refused = place(shop, "sms", stages[0])
+    assert (refused.status_code, refused.json()["code"]) == (429, "spend_per_day")
+
+
+def test_a_refund_gives_back_what_the_spend_cap_counted(playhouse: Stack) -> None:
+    """The next order finds the room that the first one took."""
+    shop = playhouse.add_caller("refunded", "--max-spend-per-day", LISTED["email"])
+    for _ in range(2):
+        stage = playhouse.new_server()
+        playhouse.provider.stage(stage, product="email")
+        order = place(shop, "email", stage, timeout=2).json()
+        assert ended(playhouse, shop, order["id"]) == ("expired", None)
+        assert [one.state for one in playhouse.provider.bought(stage)] == [State.CANCELLED]
+        assert spend_counted(playhouse, "refunded") == 0
+
+
+def place(shop: httpx.Client, product: str, stage: str, **fields: Any) -> httpx.Response:
+    """POST an order of a caller's that plays on a stage."""
+    return shop.post("/v1/orders", json={"product": product, **PLACES[product](stage), **fields})
+
+
+def ended(stack: Stack, shop: httpx.Client, order_id: str) -> tuple[str, str | None]:
+    """How a caller's order ended: its status, and the code of its error."""
+    stack.owners[order_id] = shop
+    order = stack.until(order_id, TERMINAL)
+    return order["status"], (order["error"] or {}).get("code")
+
+
+def listed_price(shop: httpx.Client, stage: str) -> Decimal:
+    """What an SMS number costs that is bought on a stage, read anew."""
+    told = shop.get("/v1/services", params={"country": stage, "type": "4", "refresh": "true"}).json()
+    return next(Decimal(one["price"]) for one in told["services"] if one["code"] == "tg")
 
 
 @pytest.mark.parametrize("play", rows(PLAYS))

@@ -7,11 +7,11 @@ from decimal import Decimal
 
 import pytest
 
-from tests.builders import CHEAP, NOW
+from tests.builders import CHEAP, NOW, PRODUCTS
 from tests.fakes import World
 from worker.account import Account
 from worker.pause import Pause
-from worker.provider.replies import Balance, Declined, Throttled, Unclear, Word
+from worker.provider.replies import Balance, Choice, Declined, Listing, Throttled, Unclear, Word
 from worker.reading import Reading
 
 pytestmark = pytest.mark.anyio
@@ -74,6 +74,22 @@ async def test_balances_are_written_into_the_journal_when_they_change(world: Wor
         {"kind": "balance", "balance": "500.00"},
         {"kind": "balance", "balance": "450.00"},
     ]
+
+
+async def test_the_lowest_price_of_a_price_list_is_kept(world: World):
+    """Until the list is read again and names none, or cannot be read."""
+    account = Account(world.store, world.provider, world.gate, {"email": PRODUCTS["email"]}, min_balance=None)
+    await account.refresh()
+    assert await world.store.lowest_prices() == {"email": Decimal(45)}
+    world.clock.advance(600)
+    world.provider.answer("services", Listing((Choice("tg", "Telegram", Decimal("31.50")), Choice("ab", "AirBnb"))))
+    world.provider.answer("services", Unclear("html"))
+    await account.refresh()
+    assert await world.store.lowest_prices() == {"email": Decimal("31.50")}
+    world.clock.advance(600)
+    world.provider.answer("services", Listing(()), Unclear("html"))
+    await account.refresh()
+    assert await world.store.lowest_prices() == {}
 
 
 async def test_bad_key_pauses_buying_before_any_order_finds_out(world: World, account: Account):

@@ -136,7 +136,7 @@ async def test_sale_of_an_item_that_was_not_on_trial_lifts_nothing(world: World)
 
 async def test_balance_below_the_cheapest_price_pauses_everything(world: World):
     """Only after a refusal, and until there is money for something again."""
-    gate = Gate(world.store, world.counters, cheapest=Decimal(10))
+    gate = Gate(world.store, world.counters, on_sale={"cheap": Decimal(10)})
     await gate.observe_balance(Decimal(5), None)
     assert await gate.closed() is None
     await gate.refused(Declined(Word.LOW_BALANCE), ITEM)
@@ -146,6 +146,32 @@ async def test_balance_below_the_cheapest_price_pauses_everything(world: World):
     assert await gate.closed("cheap/2/1") is Pause.INSUFFICIENT_BALANCE
     await gate.observe_balance(Decimal(10), None)
     assert await gate.closed("cheap/2/1") is None
+
+
+async def test_cheapest_price_is_that_of_all_products_on_sale(world: World):
+    """As it was last read, or as the setting says: as long as one of them can be bought, nothing stops them all."""
+    gate = Gate(world.store, world.counters, on_sale={"cheap": Decimal(50), "sms": None})
+    await world.store.note_lowest_price("sms", "services:sms:33:4", Decimal("19.75"))
+    await world.store.note_lowest_price("sms", "services:sms:1:1", Decimal(45))
+    await gate.refused(Declined(Word.LOW_BALANCE), ITEM)
+    for balance, closed in (("19.75", None), ("19.74", Pause.INSUFFICIENT_BALANCE), ("49.99", None)):
+        await gate.observe_balance(Decimal(balance), None)
+        assert await gate.closed("sms/33/tg/4") is closed
+
+
+@pytest.mark.parametrize("forgotten", ["never read", "read long ago", "cannot be read any more"])
+async def test_product_without_a_known_price_keeps_the_others_open(world: World, forgotten: str):
+    """Nobody knows what it costs: one that is cheap enough may be bought."""
+    gate = Gate(world.store, world.counters, on_sale={"cheap": Decimal(50), "sms": None})
+    if forgotten != "never read":
+        await world.store.note_lowest_price("sms", "services:sms:33:4", Decimal(45))
+    if forgotten == "read long ago":
+        world.clock.advance(3 * 600 + 1)
+    if forgotten == "cannot be read any more":
+        await world.store.note_lowest_price("sms", "services:sms:33:4", None)
+    await gate.refused(Declined(Word.LOW_BALANCE), ITEM)
+    await gate.observe_balance(Decimal(5), None)
+    assert await gate.closed("sms/33/tg/4") is None
 
 
 async def test_pause_of_an_item_that_nobody_orders_any_more_is_dropped(world: World):

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from tests.builders import NOW, order, rules
+from tests.builders import NOW, caller, order, purchase_of, rules
 from tests.fakes import World
+from worker.caller import Caps
 from worker.errors import StoreUnavailable
 from worker.lifecycle.steps import Nothing, Snooze
 from worker.order import Acquisition, Order, Settlement, Status
 from worker.pause import Pause
-from worker.provider.replies import Code, Declined, Word
+from worker.provider.replies import Code, Declined, Quote, Word
 from worker.schedule import Lane
 from worker.store import Written
 
@@ -139,6 +141,24 @@ async def test_a_number_belongs_to_its_order_even_when_the_store_forgot_the_inte
     await world.work(Lane.BUY)
     assert world.see().charged
     assert world.provider.count("buy") == 1
+
+
+async def test_a_number_is_recorded_though_the_spend_cap_has_no_room_for_it_any_more(world: World):
+    """The store forgot the intent, and others have spent what it counted: the number is this order's all the same."""
+    assert world.blocking.save_caller(None, caller(caps=Caps(max_spend_per_day=Decimal(50)))) is Written.SAVED
+    world.provider.price = Quote(Decimal(45), Decimal(45))
+    world.accept(order())
+    before, kept = world.see(), world.raw.get("rb:order:ord_1:record")
+
+    async def store_loses_its_last_second() -> None:
+        world.raw.hset("rb:order:ord_1", mapping={"v": before.version, "s": "queued"})
+        world.raw.set("rb:order:ord_1:record", kept)
+        assert world.see().status is Status.QUEUED
+
+    while_saving(world, store_loses_its_last_second, status=Status.WAITING, first_counts=False)
+    await world.work(Lane.BUY)
+    assert purchase_of(world.see()).activation == "act_1"
+    assert "purchase_unrecorded" not in world.alerts()
 
 
 async def test_a_number_for_an_order_that_is_gone_is_written_into_the_journal(world: World):

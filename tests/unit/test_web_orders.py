@@ -473,3 +473,26 @@ def test_a_spend_cap_that_is_used_up_is_a_429(clock):
     answer = shop.order()
     assert code(answer) == (429, "spend_per_day")
     assert 0 < int(answer.headers["Retry-After"]) <= 86_400
+
+
+@pytest.mark.parametrize(
+    ("listed", "age", "status"),
+    [
+        ([{"code": "tg", "price": "45.01"}], 0, 429),
+        ([{"code": "tg", "price": "45"}], 0, 202),
+        ([{"code": "tg", "price": "45.01"}], 1801, 202),
+        ([{"code": "tg", "price": None}], 0, 202),
+        ([{"code": "ab", "price": "376.88"}], 0, 202),
+        (None, 0, 202),
+    ],
+)  # fmt: skip
+def test_a_spend_cap_goes_by_the_price_that_was_last_read(clock, listed, age, status):
+    """What it has no room for is refused; where the price is not known, the worker decides before it buys."""
+    api = Api(clock)
+    shop = api.new_caller("Capped", caps=Caps(max_spend_per_day=Decimal("45")))
+    what, at = "services:sms:33:4", int(clock() * 1000)
+    if listed is not None:
+        kept: dict[Any, Any] = {what: json.dumps(listed), f"{what}:at": at, f"{what}:asked": at}
+        api.raw.hset(f"rb:account:{what}", mapping=kept)
+    clock.advance(age)
+    assert shop.post("/v1/orders", json={"callback_url": HOOK, **SMS}).status_code == status

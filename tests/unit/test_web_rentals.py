@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 
 import pytest
 
 from tests.api_stage import Api, bad_fields, code
 from tests.builders import NOW, bought, sms
 from worker.announce import announced
+from worker.caller import Caps
 from worker.order import ErrorCode
 from worker.rental import Rental
 from worker.schedule import Lane, Wake
@@ -182,6 +184,16 @@ def test_event_of_a_rental_names_it(api):
     assert api.store.save(queued, failed, wake=None, events=announced(queued, failed, NOW)) is Written.SAVED
     (event,) = api.shop.get("/v1/events").json["data"]
     assert (event["type"], event["rental"], event["order"]) == ("rental.failed", queued.id, None)
+
+
+def test_a_spend_cap_goes_by_the_offer_that_was_last_read(api):
+    """What it has no room for is refused."""
+    shop = api.new_caller("Capped", caps=Caps(max_spend_per_day=Decimal("349.99")))
+    assert shop.post("/v1/rentals", json=BODY).status_code == 202
+    offers = [{"id": "101", "service": "WhatsApp", "price": "350.00", "duration": 24}]
+    name, at = "rental_prices:PK:1", round(api.clock() * 1000)
+    api.raw.hset(f"rb:account:{name}", mapping={name: json.dumps(offers), f"{name}:at": at, f"{name}:asked": at})
+    assert shop.post("/v1/rentals", json=BODY).json["code"] == "spend_per_day"
 
 
 def test_offers_are_shown_as_they_were_read(api):

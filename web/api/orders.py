@@ -32,7 +32,8 @@ from worker.announce import announced
 from worker.caller import Caller
 from worker.compact_json import ascii_json
 from worker.journal import Entry, line
-from worker.order import DEFAULT_PRODUCT, ITEM_FIELDS, Order, Settlement
+from worker.order import DEFAULT_PRODUCT, ITEM_FIELDS, Acquisition, Order, Settlement
+from worker.reading import listing_name
 from worker.schedule import after_caller_cancel
 from worker.store import Created, Idempotency, Written
 from worker.webhooks.guard import CallbackRefused
@@ -91,7 +92,7 @@ def _placed() -> Response:
     payload = ascii_json(order.public()).encode()
     if used:
         used = Idempotency(used.key, used.body, payload)
-    created = shared.store.create(order, caller.caps, used, price=_price(order))
+    created = shared.store.create(order, caller.caps, used, price=counted(order, caller))
     if created.outcome != "created":
         return _created(created)
     tally.accepted(shared.counters, order)
@@ -164,9 +165,19 @@ def check_verified(callback: str | None, caller: Caller) -> None:
         raise Problem(409, "callback_unverified", "send a ping (POST /v1/events/ping) and acknowledge it first")
 
 
-def _price(order: Order) -> Decimal | None:
-    """What the purchase will count against a spend cap, where that is known by now."""
-    return parts().settings.cheap_price if order.product == DEFAULT_PRODUCT else None
+def counted(asked: Acquisition, caller: Caller) -> Decimal | None:
+    """What a purchase will count against its caller's spend cap, where that is known by now.
+
+    It goes by what was last read, or by the setting for what has no price; the worker reads it again before it buys.
+    """
+    shared, known = parts(), parts().products.get(asked.product)
+    if caller.caps.max_spend_per_day is None or known is None:
+        return None
+    if known.price_list is None or known.item is None:
+        return shared.settings.cheap_price if asked.product == DEFAULT_PRODUCT else None
+    place = [asked.item[name] for name in known.place_names(known.price_list)]
+    reading = shared.store.reading(listing_name(known.price_list, asked.product, place))
+    return None if reading.stale(shared.clock()) else reading.price_of(asked.item[known.item])
 
 
 def _new(asked: schemas.OrderBody, shared: Parts, caller: Caller) -> Order:

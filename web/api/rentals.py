@@ -14,7 +14,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from web.api import openapi, requests, schemas
 from web.api.account import age, listed, listing
 from web.api.authentication import own
-from web.api.orders import MOST_TRIES, Judge, check_on_sale, check_verified, idempotency, refused
+from web.api.orders import MOST_TRIES, Judge, check_on_sale, check_verified, counted, idempotency, refused
 from web.api.problems import CODES, Problem, not_found
 from web.api.requests import takes
 from web.api.responses import Answer, answer
@@ -67,7 +67,7 @@ def create() -> Response:
     payload = ascii_json(rental.public()).encode()
     if used:
         used = Idempotency(used.key, used.body, payload)
-    created = shared.store.create(rental, caller.caps, used)
+    created = shared.store.create(rental, caller.caps, used, price=counted(rental, caller))
     return _accepted(rental.id, payload) if created.outcome == "created" else _created(created)
 
 

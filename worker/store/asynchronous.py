@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, TypeVar, cast
 
@@ -404,6 +405,19 @@ class AsyncStore:
     async def reading(self, what: str) -> Reading:
         """What was last read (`worker.reading` has the names)."""
         return codec.reading(what, await _reached(self._redis.hmget(keys.readings(what), keys.reading(what))))
+
+    async def note_lowest_price(self, product: str, what: str, price: Decimal | None) -> None:
+        """Keep the lowest price of a price list that was just read; None: none can be read there."""
+        field = f"{product} {what}"
+        if price is None:
+            await _reached(self._redis.hdel(keys.LOWEST_PRICES, field))
+        else:
+            await _reached(self._redis.hset(keys.LOWEST_PRICES, field, f"{ms(self.clock.now())} {price}"))
+
+    async def lowest_prices(self) -> dict[str, Decimal]:
+        """By product, the lowest of the prices that were read of late."""
+        kept = await _reached(self._redis.hgetall(keys.LOWEST_PRICES))
+        return codec.lowest_prices(kept, self.clock.now())
 
     async def count_refusal(self, caller_id: str) -> None:
         """Count an order that the provider refused; past a number of them the caller's next orders have to wait."""

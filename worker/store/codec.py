@@ -18,7 +18,7 @@ from worker.event import Attempt, Event, EventStatus
 from worker.metrics import NEEDS_A_PERSON, Report
 from worker.operator import Operator, Role
 from worker.order import Acquisition, Ending, ErrorCode, Order, Purchase, Settlement, Status
-from worker.reading import PROVIDER_UNREACHABLE, Reading
+from worker.reading import LISTING_EVERY, MISSED, PROVIDER_UNREACHABLE, Reading
 from worker.rental import Message, Renewal, RenewalState, Rental, RentalStatus
 from worker.schedule import ORDER_LANES, Lane, Wake
 from worker.store import figures, keys
@@ -415,6 +415,16 @@ def reading(what: str, stored: Sequence[bytes | None]) -> Reading:
         int(asked_at) / 1000 if asked_at is not None else None,
         told,
     )
+
+
+def lowest_prices(stored: Mapping[bytes, bytes], now: float) -> dict[str, Decimal]:
+    """By product, the lowest of the prices that are not stale at a moment (`keys.LOWEST_PRICES`)."""
+    lowest: dict[str, Decimal] = {}
+    for field, value in stored.items():
+        product, (at, price) = field.decode().partition(" ")[0], value.decode().split()
+        if now - int(at) / 1000 <= MISSED * LISTING_EVERY:
+            lowest[product] = min(Decimal(price), lowest.get(product, Decimal(price)))
+    return lowest
 
 
 def details(stored: Mapping[bytes, bytes]) -> dict[str, dict[str, Any]]:

@@ -45,6 +45,7 @@ rb:limit                 hash  hold · rate · since · next · others: the prov
 rb:account               hash  balance, servers:<type>, countries:<type>, each with …:at, …:asked, …:why
                                provider:away, provider:why · price
 rb:account:<reading>     hash  the same of a listing of services or rentals, for a week
+rb:account:lowest        hash  a product and a price list of its → ms of its reading, and the lowest price in it
 rb:refresh_requests      hash  readings of the account that somebody asked for
 rb:clock                 str   the worker whose clock ticks;  rb:clock:tick  ms of the last tick
 rb:chores                hash  chore → ms when it is next due
@@ -84,6 +85,7 @@ GATE = PREFIX + "gate"
 PAUSED_ITEMS = PREFIX + "gate:items"
 LIMIT = PREFIX + "limit"
 ACCOUNT = PREFIX + "account"
+LOWEST_PRICES = PREFIX + "account:lowest"
 REFRESH_REQUESTS = PREFIX + "refresh_requests"
 COUNTERS = PREFIX + "counters"
 EXEMPLARS = PREFIX + "counters:exemplars"
