@@ -87,9 +87,8 @@ def test_a_callback_is_proven_before_it_is_called(home: Stack) -> None:
         return client.post("/v1/orders", json={"server": server, "type": "1", "callback_url": callback})
 
     assert [ordered(one).status_code for one in (proven, silent)] == [409, 409]
-    for callback in (silent, proven):
-        ping = client.post("/v1/events/ping", json={"callback_url": callback}).json()["id"]
-        wait_for(lambda ping=ping: client.get(f"/v1/events/{ping}").json()["status"] == "delivered", what="the ping")
+    pings = [client.post("/v1/events/ping", json={"callback_url": one}).json()["id"] for one in (silent, proven)]
+    wait_for(lambda: all(client.get(f"/v1/events/{one}").json()["status"] == "delivered" for one in pings))
     accepted = wait_for(lambda: answer if (answer := ordered(proven)).is_success else None, what="the proof")
     order = accepted.json()
     home.posted[order["id"]], home.owners[order["id"]] = server, client

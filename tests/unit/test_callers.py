@@ -107,6 +107,8 @@ async def test_revoked_caller_is_locked_out_and_still_known(callers: Callers):
     assert callers.by_key(api_key) is None
     assert callers.get(made.id).revoked_at == NOW + 5
     assert callers.get(made.id).live_secrets(NOW + 6) == [secret]
+    callers.revoke(made.id, NOW + 9)
+    assert callers.get(made.id).revoked_at == NOW + 5
 
 
 async def test_caps_can_be_set_and_lifted(callers: Callers):

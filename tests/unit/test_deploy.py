@@ -143,6 +143,14 @@ def test_web_goes_on_serving_while_it_is_taken_out():
     assert web["lifecycle"]["preStop"]
 
 
+def test_units_are_reloaded_and_stopped_without_dropping_anybody():
+    """HUP puts new processes in the place of the old; each is left the time to answer what it took, or to buy."""
+    web, worker = (read(f"deploy/systemd/{name}") for name in ("ringback-web.service", "ringback-worker@.service"))
+    assert "ExecReload=/bin/kill -HUP $MAINPID" in web
+    seconds = [int(re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)[0]) for unit in (web, worker)]
+    assert seconds >= [30, 30]
+
+
 def test_workers_are_scaled_by_lateness_and_never_below_two():
     """The length of a queue says nothing: what is due on time needs nobody more."""
     scaled = manifests("ScaledObject")["worker"]["spec"]
