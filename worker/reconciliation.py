@@ -392,9 +392,9 @@ class _Book:
             stretch.unexplained = None
             stretch.verdict = f"cannot be told: {_count(len(unpriced), 'movement')} of unknown price"
             return Decimal(0)
-        likely = min(chances, key=_least) if chances else Chance(-rest)
-        end = likely.end(rest) if chances else Decimal(0)
-        moved = rest + likely.start - end if chances else rest
+        likely = min(chances or {Chance(Decimal(0), lost=rest)}, key=_least)
+        end = likely.end(rest)
+        moved = rest + likely.start - end
         doubted = {one.doubted for one in chances or ()}
         if len(doubted) > 1 and not likely.lost:
             self._unnamed -= likely.doubted
