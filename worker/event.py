@@ -84,14 +84,12 @@ class Event:
     @property
     def host(self) -> str:
         """The receiving host (with scheme and port) as a digest: what cannot be reached is the same for all of it."""
-        parts = urlsplit(self.url)
-        port = parts.port or DEFAULT_PORTS.get(parts.scheme)
-        return _digest(f"{parts.scheme}://{(parts.hostname or '').lower()}:{port}")
+        return _host_of(self.url)
 
     @property
     def endpoint(self) -> str:
-        """What deliveries are kept apart by, as a digest: the caller, and its callback without the query."""
-        return _digest(f"{self.caller} {self.host} {urlsplit(self.url).path}")
+        """What deliveries are kept apart by: see `endpoint_of`."""
+        return endpoint_of(self.caller, self.url)
 
     def tried(self, attempt: Attempt, status: EventStatus, *, due_at: float | None = None) -> Event:
         """The event after an attempt; `due_at` is when the next one is due, if any."""
@@ -125,6 +123,17 @@ class Event:
             "next_attempt_at": rfc3339(self.due_at) if self.status is EventStatus.PENDING else None,
             "attempts": [attempt.public() for attempt in self.attempts],
         }
+
+
+def endpoint_of(caller: str, url: str) -> str:
+    """A caller's callback without its query, as a digest."""
+    return _digest(f"{caller} {_host_of(url)} {urlsplit(url).path}")
+
+
+def _host_of(url: str) -> str:
+    parts = urlsplit(url)
+    port = parts.port or DEFAULT_PORTS.get(parts.scheme)
+    return _digest(f"{parts.scheme}://{(parts.hostname or '').lower()}:{port}")
 
 
 def _digest(text: str) -> str:

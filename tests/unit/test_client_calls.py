@@ -264,6 +264,17 @@ def test_ping_that_never_left_is_sent_again(stage):
     assert stage.do(lambda c: c.events.ping()).type == "webhook.ping"
 
 
+def test_ping_names_the_callback_that_is_given(stage):
+    """As the call's body; without one it has none."""
+    event = {"id": "evt_1", "type": "webhook.ping", "created_at": ORDER["created_at"]}
+    stage.answer(202, event).answer(202, event)
+    stage.do(lambda c: c.events.ping("https://shop.example/hook"))
+    stage.do(lambda c: c.events.ping())
+    told, untold = stage.requests
+    assert json.loads(told.content) == {"callback_url": "https://shop.example/hook"}
+    assert untold.content == b""
+
+
 def test_order_that_is_still_being_placed_is_asked_for_again(stage):
     """The first try with the key is at work: its answer comes in a moment."""
     stage.answer(409, problem(409, "idempotency_in_progress")).answer(202, ORDER)

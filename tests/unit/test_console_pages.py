@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
@@ -19,8 +20,9 @@ from worker.metrics import Counters
 from worker.operator import Role
 from worker.order import Status
 from worker.pause import Pause
+from worker.reconciliation import LEARNT_PRICE
 from worker.rental import Message, RentalStatus
-from worker.store import Written
+from worker.store import Written, keys
 
 
 @pytest.fixture
@@ -394,6 +396,25 @@ def test_reconciliation_is_kept_for_whoever_looks_next(console: Console, operato
     page = console.operator(Role.VIEWER).page("/console/money")
     assert "not all accounted for" in page
     assert "alice" in page
+
+
+def test_reconciliation_goes_by_the_price_that_was_learnt(console: Console, operator: Visitor):
+    """As the command line does, for a load under which the balances show none."""
+    for line in BUSY:
+        console.api.raw.xadd(keys.JOURNAL, line)
+    operator.post("/console/money/reconcile", days="7")
+    assert "not all accounted for" in operator.page("/console/money")
+    console.api.store.remember(LEARNT_PRICE, "10")
+    operator.post("/console/money/reconcile", days="7")
+    assert "not all accounted for" not in operator.page("/console/money")
+
+
+BUSY: tuple[dict[Any, Any], ...] = (
+    {"kind": "balance", "balance": "500"},
+    *({"kind": kind, "order": one, "caller": "c"} for one in "ab" for kind in ("intent", "bought", "finished")),
+    {"kind": "balance", "balance": "480"},
+)
+"""Two purchases between two readings."""
 
 
 def test_admin_creates_a_caller_whose_secrets_show_once(console: Console):

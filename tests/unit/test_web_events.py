@@ -46,6 +46,29 @@ def test_ping_owes_a_webhook_to_the_callers_callback(api, pings):
     assert api.due("deliver")[first] == api.clock()
 
 
+def test_ping_goes_to_the_callback_that_is_given(api):
+    """So that a callback other than the caller's own can be proven; the challenge is another each time."""
+    sent = [api.shop.post("/v1/events/ping", json={"callback_url": HOOK}) for _ in range(2)]
+    events = [api.store.load_event(one.json["id"]) for one in sent]
+    assert [one.url for one in events] == [HOOK, HOOK]
+    assert len({json.loads(one.body)["data"]["challenge"] for one in events}) == 2
+
+
+@pytest.mark.parametrize("url", ["https://inside.example/", "nonsense"])
+def test_ping_to_a_callback_that_may_not_be_called_is_refused(api, url):
+    """The guard judges what is given as it does for an order."""
+    assert list(bad_fields(api.shop.post("/v1/events/ping", json={"callback_url": url}))) == ["callback_url"]
+
+
+@pytest.mark.parametrize("body", [None, {}, {"callback_url": None}])
+def test_ping_without_a_callback_given_goes_to_the_callers_own(api, body):
+    """No body, an empty one and a null are the same; so is a type without a body."""
+    shop = api.new_caller("Pinger", callback_url=HOOK)
+    kind = {"content_type": "application/json"} if body is None else {}
+    answer = shop.post("/v1/events/ping", json=body, **kind)
+    assert (answer.status_code, api.store.load_event(answer.json["id"]).url) == (202, HOOK)
+
+
 def test_ping_without_a_callback_says_so(api):
     """A caller without a callback of its own has nothing to ping."""
     assert code(api.shop.post("/v1/events/ping")) == (409, "no_callback")

@@ -124,7 +124,7 @@ def _messages() -> Spec:
     for kind in EventType:
         kinds.setdefault(message_of(kind), []).append(kind.value)
     told = {"type": "object", "required": ["caller", "message"]}
-    words = {"caller": {"type": "string"}, "message": {"type": "string"}}
+    words = {name: {"type": "string"} for name in ("caller", "message", "challenge")}
     mapping = {kind: SCHEMAS + name for name, of_it in kinds.items() for kind in of_it}
     return {
         "OrderEvent": _message("What happened to an order.", kinds["OrderEvent"], {"$ref": SCHEMAS + "Order"}),
@@ -202,6 +202,7 @@ def _finish(spec: Spec, path: str, method: str, operation: Spec) -> None:
         _finish_parameter(parameter)
     if "requestBody" in operation:
         _show(spec, operation["requestBody"]["content"])
+        operation["requestBody"]["required"] = _needs_a_body(spec, operation["requestBody"])
     for status, response in operation["responses"].items():
         if status >= "400":
             operation["responses"][status] = _error(spec, int(status), response)
@@ -210,6 +211,13 @@ def _finish(spec: Spec, path: str, method: str, operation: Spec) -> None:
                 response.setdefault("headers", dict.fromkeys(_COUNTED))
             response["headers"] = _by_reference(spec, response.get("headers", {}))
             _show(spec, response.get("content", {}), operation["operationId"])
+
+
+def _needs_a_body(spec: Spec, body: Spec) -> bool:
+    """Whether any field of it has to be said."""
+    (media,) = body["content"].values()
+    schema = spec["components"]["schemas"][media["schema"]["$ref"].rpartition("/")[2]]
+    return "properties" not in schema or bool(schema.get("required"))
 
 
 def _finish_parameter(parameter: Spec) -> None:

@@ -80,9 +80,13 @@ BY_SCHEMA: dict[str, Any] = {
     "Products": {"data": [{"product": "cheap", "fields": ["server", "type"], "verified": True}]},
     "Health": {"status": "ok"},
     "OrderEvent": {"type": "order.otp_received", "timestamp": _END, "data": _RECEIVED},
+    "Ping": {"callback_url": "https://caller.example/ringback"},
     "PingEvent": {
         "type": "webhook.ping", "timestamp": _AT,
-        "data": {"caller": "cal_5b1f0c2d9e8a7b6c5d4e", "message": "A ping: acknowledge it with any 2xx."},
+        "data": {
+            "caller": "cal_5b1f0c2d9e8a7b6c5d4e", "message": "A ping: acknowledge it with any 2xx.",
+            "challenge": "q3Jx0nYt5mVbK1cUe8RwZs2HdLfPaG7o",
+        },
     },
 }  # fmt: skip
 """What a request's or an answer's body looks like."""

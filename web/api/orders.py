@@ -31,6 +31,7 @@ from worker import tally
 from worker.announce import announced
 from worker.caller import Caller
 from worker.compact_json import ascii_json
+from worker.event import endpoint_of
 from worker.journal import Entry, line
 from worker.order import DEFAULT_PRODUCT, ITEM_FIELDS, Acquisition, Order, Settlement
 from worker.reading import listing_name
@@ -160,9 +161,9 @@ def check_on_sale(product: str) -> None:
 
 
 def check_verified(callback: str | None, caller: Caller) -> None:
-    """Raise Problem (409) for a callback whose caller has to acknowledge a ping first."""
-    if callback and caller.verify_callback and caller.verified_at is None:
-        raise Problem(409, "callback_unverified", "send a ping (POST /v1/events/ping) and acknowledge it first")
+    """Raise Problem (409) for a callback that has to answer a ping first."""
+    if callback and not caller.may_call(endpoint_of(caller.id, callback)):
+        raise Problem(409, "callback_unverified", CODES["callback_unverified"])
 
 
 def counted(asked: Acquisition, caller: Caller) -> Decimal | None:

@@ -23,7 +23,7 @@ CODES = {
     "unauthorized": "There is no API key, or it is unknown or revoked.",
     "not_found": "It does not exist, or belongs to another caller.",
     "method_not_allowed": "The path does not take this method; `Allow` says which it takes.",
-    "callback_unverified": "This caller may order once its callback has acknowledged a ping.",
+    "callback_unverified": "This callback has to answer a ping first: POST /v1/events/ping with its `callback_url`.",
     "no_callback": "The caller has no callback of its own.",
     "callback_refused": "No webhook may go to the caller's callback.",
     "event_gone": "The event to go on from is not (or no longer) among the caller's.",

@@ -115,6 +115,11 @@ class Judge(Protocol):
         """The callback that counts: the one given, or the caller's own, or none."""
 
 
+def _judged_callback(url: str | None, info: ValidationInfo) -> str | None:
+    judge: Judge | None = info.context
+    return judge.callback(url) if judge else url
+
+
 class PurchaseBody(Incoming):
     """What an order or a rental may say, whatever it is for."""
 
@@ -131,11 +136,19 @@ class PurchaseBody(Incoming):
     )
     purpose: str | None = Field(None, max_length=100, pattern=ONE_LINE, description="a short label")
 
-    @field_validator("callback_url")
-    @classmethod
-    def _judged(cls, url: str | None, info: ValidationInfo) -> str | None:
-        judge: Judge | None = info.context
-        return judge.callback(url) if judge else url
+    _judged = field_validator("callback_url")(_judged_callback)
+
+
+class Ping(Incoming):
+    """What a ping may say; it needs no body."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+
+    callback_url: Url | None = Field(
+        None, description="where the ping goes, and what its answer proves; the caller's own callback unless given"
+    )
+
+    _judged = field_validator("callback_url")(_judged_callback)
 
 
 class OrderBody(PurchaseBody):

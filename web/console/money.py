@@ -101,7 +101,8 @@ def reconcile() -> BaseResponse:
     store, now, days = parts().store, parts().clock(), _days()
     access.audit(Act.RECONCILE, f"{days} days")
     lines = list(islice(store.journal(now - days * DAY), MOST_LINES))
-    report = reconciliation.reconcile(lines, now)
+    learnt = store.account().get(reconciliation.LEARNT_PRICE)
+    report = reconciliation.reconcile(lines, now, remembered=Decimal(learnt) if learnt else None)
     store.queries.keep_reconciliation({
         "at": rfc3339(now), "by": access.current().name, "days": days, "lines": len(lines),
         "cut": len(lines) == MOST_LINES, "report": report.public(),

@@ -523,10 +523,10 @@ class AsyncStore:
         """The ids of all callers."""
         return sorted(one.decode() for one in await _reached(self._redis.smembers(keys.CALLERS)))
 
-    async def mark_verified(self, caller_id: str) -> None:
-        """Remember that a caller's callback acknowledged a ping; a caller that is gone is not brought back."""
-        while (before := await self.caller(caller_id)) is not None:
-            script_keys, arguments = codec.caller_call(before, before.verified(self.clock.now()), self._vault)
+    async def mark_verified(self, caller_id: str, endpoint: str) -> None:
+        """Remember that an endpoint holds its caller's secret; for a caller that is gone, or need not know, nothing."""
+        while (before := await self.caller(caller_id)) is not None and not before.may_call(endpoint):
+            script_keys, arguments = codec.caller_call(before, before.with_verified(endpoint), self._vault)
             if await self._run("save_caller", script_keys, arguments) != b"conflict":
                 return
 

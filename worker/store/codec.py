@@ -175,6 +175,7 @@ def unpack_caller(caller_id: str, version: int, sealed: bytes, vault: Vault) -> 
     record["secrets"] = tuple(_made(Secret, one) for one in record["secrets"])
     spend = record["caps"].get("max_spend_per_day")
     record["caps"] = _made(Caps, record["caps"], max_spend_per_day=None if spend is None else Decimal(spend))
+    record["verified"] = tuple(record.get("verified", ()))
     return _made(Caller, record, id=caller_id, version=version)
 
 

@@ -217,9 +217,9 @@ class AsyncEvents:
         """Send an event's webhook once more, under the same id."""
         return await self._client._call(operations.redeliver_event(event_id))
 
-    async def ping(self) -> Delivery:
-        """Send a `webhook.ping` to the caller's callback."""
-        return await self._client._call(operations.ping())
+    async def ping(self, callback_url: str | None = None) -> Delivery:
+        """Send a `webhook.ping` to the caller's callback, or to the one given."""
+        return await self._client._call(operations.ping(callback_url))
 
 
 class AsyncRentals:

@@ -204,9 +204,13 @@ def redeliver_event(event_id: str) -> Operation[Delivery]:
     return Operation(Request("POST", f"/v1/events/{_id(event_id)}/redeliver"), _one(Delivery))
 
 
-def ping() -> Operation[Delivery]:
+def ping(callback_url: str | None) -> Operation[Delivery]:
     """Send a `webhook.ping`; each request sends one."""
-    return Operation(Request("POST", "/v1/events/ping"), _one(Delivery), repeatable=False)
+    request = Request("POST", "/v1/events/ping")
+    if callback_url is not None:
+        body = json.dumps({"callback_url": callback_url}).encode()
+        request = replace(request, headers={"Content-Type": "application/json"}, body=body)
+    return Operation(request, _one(Delivery), repeatable=False)
 
 
 # Account and catalogue.

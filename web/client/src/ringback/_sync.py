@@ -242,9 +242,9 @@ class Events:
         """Send an event's webhook once more, under the same id."""
         return self._client._call(operations.redeliver_event(event_id))
 
-    def ping(self) -> Delivery:
-        """Send a `webhook.ping` to the caller's callback."""
-        return self._client._call(operations.ping())
+    def ping(self, callback_url: str | None = None) -> Delivery:
+        """Send a `webhook.ping` to the caller's callback, or to the one given."""
+        return self._client._call(operations.ping(callback_url))
 
 
 class Rentals:
