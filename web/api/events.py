@@ -19,7 +19,9 @@ from web.client import has_left
 from web.middleware import about
 from web.parts import current_caller, parts
 from worker import announce
-from worker.event import Event
+from worker.event import Event, EventStatus
+from worker.order import rfc3339
+from worker.schedule import last_delivery
 from worker.webhooks.guard import CallbackRefused, Refusal
 from worker.webhooks.message import signature_headers
 from worker.webhooks.signing import sign
@@ -84,7 +86,7 @@ def _look(asked: schemas.EventsQuery, skipped: list[str]) -> Callable[[], Page]:
             caller,
             order=asked.order,
             status=asked.status,
-            type=asked.type,
+            fits=asked.fits,
             limit=asked.limit,
             before=asked.cursor,
             skipped=skipped,
@@ -185,11 +187,19 @@ def _callback() -> str:
 
 def _shown(event: Event) -> dict[str, Any]:
     """The event as callers see it: like a POST, it does not tell a host that leads inside from one that is none."""
-    public = event.public()
+    public = {**event.public(), "callback_url": event.url or None, "tried_until": rfc3339(_tried_until(event))}
     for attempt in public["attempts"]:
         if attempt["error"] == Refusal.BLOCKED_ADDRESS:
             attempt["error"] = NO_ADDRESS
     return public
+
+
+def _tried_until(event: Event) -> float | None:
+    """When the last attempt is due at the earliest; None where nothing is owed."""
+    if event.status is not EventStatus.PENDING or event.due_at is None:
+        return None
+    waits = event.retries(parts().settings.webhook_schedule)
+    return last_delivery(waits, event.tries, event.due_at)
 
 
 def _own(event_id: str) -> Event:
