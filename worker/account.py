@@ -61,7 +61,8 @@ class Account:
         return due
 
     async def _due(self) -> list[str]:
-        asked = [what for what in await self._store.take_refresh_requests() if self._known(what)]
+        requests = await self._store.take_refresh_requests()
+        asked = [what for what in requests if what == BALANCE or self._place(what) is not None]
         now = self._store.clock.now()
         known = [await self._store.reading(what) for what in self._kept]
         old = {reading.what for reading in known if reading.due(now)}
@@ -70,9 +71,6 @@ class Account:
         if probes:
             old.add(BALANCE)
         return sorted(old | set(asked[:MOST_ASKED]))
-
-    def _known(self, what: str) -> bool:
-        return what == BALANCE or self._place(what) is not None
 
     def _place(self, what: str) -> tuple[str, str, dict[str, str]] | None:
         """The product, the listing and the place in the catalogue that a reading is of."""

@@ -6,11 +6,10 @@ The provider is asked elsewhere (`worker.cli.provider_check`), so that a page ma
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from itertools import islice
-from typing import TypeVar
 
 from worker.alerts import Alert
 from worker.errors import RingbackError, SettingsInvalid, StoreTooNew
@@ -18,8 +17,6 @@ from worker.pause import Pause
 from worker.schedule import LIFE
 from worker.settings import Settings
 from worker.store import Store
-
-T = TypeVar("T")
 
 TICK_LATE = 10.0
 """Seconds since a worker's clock last ticked from which nothing counts as running (contract.md, /readyz)."""
@@ -199,7 +196,8 @@ def check_clocks(store_now: float, here: float) -> Finding:
 def check_records(store: Store) -> Iterator[Finding]:
     """Whether callers, open orders and webhooks that are owed open here: what is not yet done must be readable."""
     looked, locked = 0, []
-    for waiting in batched(store.waiting_records(), RECORDS_AT_ONCE):
+    records = store.waiting_records()
+    while waiting := list(islice(records, RECORDS_AT_ONCE)):
         looked += len(waiting)
         locked += store.unreadable(waiting)
     if locked:
@@ -294,8 +292,9 @@ def check_alerts(store: Store) -> Iterator[Finding]:
     at, now = store.counted_at(), store.now()
     shown = past = 0
     for name, count in sorted(counted.items()):
-        kind, _, label = name.partition("{")
-        advice = _ADVICE.get(_label(label), "the log line says more") if kind == "alerts" else COUNTED.get(kind)
+        kind, _, labels = name.partition("{")
+        alert = labels.partition('kind="')[2].partition('"')[0]
+        advice = _ADVICE.get(alert, "the log line says more") if kind == "alerts" else COUNTED.get(kind)
         ago = now - at.get(name, now)
         if advice and ago > LONG_PAST:
             past += 1
@@ -308,14 +307,3 @@ def check_alerts(store: Store) -> Iterator[Finding]:
 
 
 _ADVICE = {kind.value: kind.advice for kind in Alert}
-
-
-def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """The items in lists of up to `size`."""
-    walk = iter(items)
-    while batch := list(islice(walk, size)):
-        yield batch
-
-
-def _label(labels: str) -> str:
-    return labels.partition('kind="')[2].partition('"')[0]

@@ -135,18 +135,15 @@ class Gate:
             await self.pause(Pause.INSUFFICIENT_BALANCE, balance=str(balance))
         elif Pause.INSUFFICIENT_BALANCE in pauses:
             await self._lift(Pause.INSUFFICIENT_BALANCE)
-        for item, held in items.items():
-            await self._judge_item(item, held, balance)
-
-    async def _judge_item(self, item: str, held: dict[str, Any], balance: Decimal) -> None:
-        """One order may try once the balance has risen above what it was when the item was refused."""
         now = self._store.clock.now()
-        if now > held["try_at"] + FORGOTTEN:
-            return await self._store.resume_item(item)
-        seen = held.setdefault("balance", str(balance))
-        rose = balance > Decimal(seen)
-        try_at = min(held["try_at"], now) if rose else held["try_at"]
-        return await self._store.pause_item(item, {**held, "try_at": try_at, "probe_at": now + held["wait"]})
+        for item, held in items.items():
+            if now > held["try_at"] + FORGOTTEN:
+                await self._store.resume_item(item)
+                continue
+            # One order may try once the balance has risen above what it was when the item was refused.
+            seen = held.setdefault("balance", str(balance))
+            try_at = min(held["try_at"], now) if balance > Decimal(seen) else held["try_at"]
+            await self._store.pause_item(item, {**held, "try_at": try_at, "probe_at": now + held["wait"]})
 
     async def _lift(self, reason: Pause) -> None:
         await self._store.resume(reason)

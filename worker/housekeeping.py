@@ -10,7 +10,7 @@ from worker.announce import message_event_id
 from worker.event import Event, EventStatus
 from worker.gate import Gate
 from worker.metrics import Counters
-from worker.order import Order, Refused, Settlement
+from worker.order import Refused, Settlement
 from worker.rental import ID_PREFIX, Message, Rental
 from worker.schedule import ERASE_AFTER_ACK, Lane, Wake
 from worker.store import OPEN_ORDERS, OPEN_RENTALS, AsyncStore, Unreadable, Written
@@ -59,7 +59,18 @@ class Housekeeping:
         if order is None or not order.personal:
             await self._store.forget_erasure(order_id)
             return False
-        return await self._erased(order)
+        # The webhooks first, the order last: whatever is cut off in between is taken up again.
+        secrets = [text for text in (order.otp, order.purchase and order.purchase.address) if text]
+        for event in await self._store.events_of(order.id):
+            without = _without(event, secrets)
+            if without != event and not await self._store.rewrite_event(event, without.rewritten()):
+                return False
+        try:
+            after = order.erase()
+        except Refused:
+            return False
+        duty = Wake(Lane.SETTLE) if order.charged and order.settlement is Settlement.PENDING else None
+        return await self._store.save(order, after, wake=duty) is Written.SAVED
 
     async def _erase_messages(self, rental_id: str) -> int:
         """Erase a rental's messages whose time is over, and look again when that of the next one is."""
@@ -76,7 +87,8 @@ class Housekeeping:
             over = message.key in due and event is not None
             if over and event and not await self._store.rewrite_event(event, _without(event, secrets).rewritten()):
                 due.discard(message.key)
-        if due and await self._store.save(rental, rental.erase(due), wake=self._duty(rental)) is not Written.SAVED:
+        duty = None if rental.ended else Wake(Lane.POLL)  # an active one stays due: at once is no later
+        if due and await self._store.save(rental, rental.erase(due), wake=duty) is not Written.SAVED:
             return 0
         if len(due) < len(when):
             await self._store.put_off_erasure(rental_id, min(at for key, at in when.items() if key not in due) - now)
@@ -88,24 +100,6 @@ class Housekeeping:
         acknowledged = event is not None and event.status is EventStatus.DELIVERED and event.attempts
         latest = message.read_at + self._store.otp_ttl
         return min(latest, event.attempts[-1].at + ERASE_AFTER_ACK) if event and acknowledged else latest
-
-    def _duty(self, rental: Rental) -> Wake | None:
-        """An erasure leaves a rental that is active due as it was: at once is no later."""
-        return None if rental.ended else Wake(Lane.POLL)
-
-    async def _erased(self, order: Order) -> bool:
-        """The webhooks first, the order last: whatever is cut off in between is taken up again."""
-        secrets = [text for text in (order.otp, order.purchase and order.purchase.address) if text]
-        for event in await self._store.events_of(order.id):
-            without = _without(event, secrets)
-            if without != event and not await self._store.rewrite_event(event, without.rewritten()):
-                return False
-        try:
-            after = order.erase()
-        except Refused:
-            return False
-        duty = Wake(Lane.SETTLE) if order.charged and order.settlement is Settlement.PENDING else None
-        return await self._store.save(order, after, wake=duty) is Written.SAVED
 
     async def mend(self, batch: int = 500) -> int:
         """Give open orders without a wake-up a new one. Expected never to find any."""

@@ -77,7 +77,11 @@ _HINTS = ("://", "key", "whsec_", "rbk_", "bearer ", "basic ", "status_", "+", "
 
 def redact_text(text: str) -> str:
     """The text without keys, secrets, passwords in addresses, query strings, codes and full numbers."""
-    return _masked(text) if _suspicious(text) else text
+    folded = text.casefold()
+    for hint in _HINTS:  # a generator for `any` would cost more than the look
+        if hint in folded:
+            return _masked(text)
+    return text
 
 
 def _masked(text: str) -> str:
@@ -85,14 +89,6 @@ def _masked(text: str) -> str:
         text = pattern.sub(shown, text)
     text = _ADDRESS.sub(lambda found: mask_address(found[0]), text)
     return _PHONE.sub(lambda found: mask_number(found[0]), text)
-
-
-def _suspicious(text: str) -> bool:
-    folded = text.casefold()
-    for hint in _HINTS:  # noqa: SIM110 - a generator for `any` would cost more than the look
-        if hint in folded:
-            return True
-    return False
 
 
 def redact(value: Any, key: str = "") -> Any:
@@ -108,7 +104,11 @@ def redact(value: Any, key: str = "") -> Any:
         return value
     if isinstance(value, str):
         return redact_text(value)
-    return _redact_many(value)
+    if isinstance(value, Mapping):
+        return {str(name): redact(one, str(name)) for name, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [redact(one) for one in value]
+    return redact_text(repr(value))
 
 
 @lru_cache(maxsize=1024)
@@ -116,14 +116,6 @@ def _kind(key: str) -> frozenset[str] | None:
     """Which of the sets a field belongs to, however it is spelled."""
     name = key.lower().replace("-", "_")
     return next((names for names in (SECRET_KEYS, NUMBER_KEYS, ADDRESS_KEYS) if name in names), None)
-
-
-def _redact_many(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): redact(one, str(key)) for key, one in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [redact(one) for one in value]
-    return redact_text(repr(value))
 
 
 def redact_event(_logger: Any, _method: str, event: EventDict) -> EventDict:
@@ -142,7 +134,9 @@ def configure(role: str, level: str = "INFO", json: bool | None = None) -> None:
 
     `json` None: JSON unless stderr is a terminal or FORCE_COLOR is set.
     """
-    first, last = _first_steps(role), _last_steps(_wants_json() if json is None else json)
+    if json is None:
+        json = not (sys.stderr.isatty() or os.environ.get("FORCE_COLOR"))
+    first, last = _first_steps(role), _last_steps(json)
     thinned = OncePerMinute()
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(thinned.lets_pass)
@@ -224,10 +218,6 @@ class _Lines:
             handler.release()
 
     debug = info = warning = error = critical = exception = msg
-
-
-def _wants_json() -> bool:
-    return not (sys.stderr.isatty() or os.environ.get("FORCE_COLOR"))
 
 
 def _first_steps(role: str) -> list[Processor]:

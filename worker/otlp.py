@@ -25,16 +25,13 @@ def tracer_of(settings: Settings, role: str) -> Tracer:
         return Tracer()
     if find_spec("opentelemetry") is None or find_spec("opentelemetry.exporter") is None:
         raise SettingsInvalid("RINGBACK_OTLP_ENDPOINT is set, but the extra is missing: pip install 'ringback[otel]'")
-    return _exporting(endpoint if endpoint.endswith(TRACES) else endpoint + TRACES, role)
-
-
-def _exporting(endpoint: str, role: str) -> Tracer:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+    where = endpoint if endpoint.endswith(TRACES) else endpoint + TRACES
     resource = Resource.create({"service.name": f"ringback-{role}", "service.version": version()})
-    processor = BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, timeout=5), schedule_delay_millis=1000)
+    processor = BatchSpanProcessor(OTLPSpanExporter(endpoint=where, timeout=5), schedule_delay_millis=1000)
     atexit.register(processor.shutdown)
     return Tracer(_exporter(processor, resource), processor.shutdown)
 

@@ -69,8 +69,9 @@ class Outbox:
             self._tell(event, outcome, span, started)
         after = self._judged(event, outcome, started)
         acknowledged = after.status is EventStatus.DELIVERED
+        host_is_up, answers = _host_is_up(outcome), outcome.status is not None and outcome.status < 500
         woken = await self._store.record_attempt(
-            event, after, endpoint_is_up=_endpoint_is_up(outcome), host_is_up=_host_is_up(outcome), patience=PATIENCE,
+            event, after, endpoint_is_up=answers if host_is_up else None, host_is_up=host_is_up, patience=PATIENCE,
             erase_after=schedule.ERASE_AFTER_ACK if acknowledged and event.type in _PERSONAL else None,
         )  # fmt: skip
         if acknowledged and event.type == EventType.PING:
@@ -82,12 +83,10 @@ class Outbox:
         """Post it, signed. Nothing goes out unsigned: without a secret its caller is gone, and with it the event."""
         if not secrets:
             return Outcome(Verdict.GONE, None, NO_SECRET, 0.0)
-        return await self._sender.send(event.url, self._signed(event, secrets, at, span), event.body)
-
-    def _signed(self, event: Event, secrets: Sequence[str], at: float, span: Origin | None) -> dict[str, str]:
         timestamp = int(at)
         signed = headers(event.id, timestamp, sign(secrets, event.id, timestamp, event.body))
-        return {**signed, "traceparent": span.traceparent} if span else signed
+        traced = {**signed, "traceparent": span.traceparent} if span else signed
+        return await self._sender.send(event.url, traced, event.body)
 
     def _tell(self, event: Event, outcome: Outcome, span: Origin, started: float) -> None:
         """The attempt as a span below its order's, the one that the receiver's own is below."""
@@ -132,8 +131,3 @@ def _host_is_up(outcome: Outcome) -> bool | None:
     if outcome.verdict is Verdict.REFUSED or outcome.error == NO_SECRET:
         return None
     return outcome.error not in OUT_OF_REACH
-
-
-def _endpoint_is_up(outcome: Outcome) -> bool | None:
-    """What an attempt says of the endpoint: whether it answers, once its host is reached."""
-    return outcome.status is not None and outcome.status < 500 if _host_is_up(outcome) else None

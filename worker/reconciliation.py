@@ -214,8 +214,14 @@ class _Book:
         elif order := fields.get("order"):
             self._note_motion(at, order, kind)
             self._note_money(order, kind, fields.get("status", ""))
-            self._note_fate(at, order, kind, fields.get("caller", ""))
-            self._note_price(order, kind, fields.get("price"))
+            account = self._accounts.setdefault(order, OrderMoney(order, fields.get("caller", ""), Fate.UNDER_WAY, at))
+            account.fate, account.at = _FATES.get(kind, account.fate), at
+            account.refunded |= kind == Entry.REFUNDED
+            account.code_came |= kind == Entry.RECEIVED
+            if kind == Entry.INTENT:
+                # The price that was read right before: a purchase sent at another one supersedes it.
+                price = fields.get("price")
+                account.price = account.known_price = None if price is None else Decimal(price)
 
     def _read_balance(self, at: float, balance: Decimal) -> None:
         if any(at - since < LONGEST_LIFE for since in self._in_motion.values()):
@@ -253,17 +259,6 @@ class _Book:
                 bought.append(order)
                 return True
         return False
-
-    def _note_fate(self, at: float, order: str, kind: str, caller: str) -> None:
-        account = self._accounts.setdefault(order, OrderMoney(order, caller, Fate.UNDER_WAY, at))
-        account.fate, account.at = _FATES.get(kind, account.fate), at
-        account.refunded |= kind == Entry.REFUNDED
-        account.code_came |= kind == Entry.RECEIVED
-
-    def _note_price(self, order: str, kind: str, price: str | None) -> None:
-        """What was read right before the purchase; one that was sent at another price supersedes it."""
-        if kind == Entry.INTENT:
-            self._accounts[order].price = self._accounts[order].known_price = None if price is None else Decimal(price)
 
     # Judging.
 

@@ -19,15 +19,12 @@ class Redelivery:
 
     async def work(self) -> int:
         """One batch of every open job; returns how many webhooks are due again."""
-        return sum([await self._batch(job_id) for job_id in await self._store.open_jobs()])
-
-    async def _batch(self, job_id: str) -> int:
-        sent = skipped = 0
-        for event_id in await self._store.next_of_job(job_id, BATCH):
-            again = await self._sent_again(event_id)
-            sent, skipped = sent + again, skipped + (not again)
-        await self._store.advance_job(job_id, sent, skipped)
-        return sent
+        due = 0
+        for job_id in await self._store.open_jobs():
+            sent = [await self._sent_again(event_id) for event_id in await self._store.next_of_job(job_id, BATCH)]
+            await self._store.advance_job(job_id, sent.count(True), sent.count(False))
+            due += sent.count(True)
+        return due
 
     async def _sent_again(self, event_id: str) -> bool:
         """False for one that is gone, is being sent, or cannot be opened: it must not hold up the others."""

@@ -373,19 +373,15 @@ class Rental(Acquisition):
         }
 
     def shown(self, message: Message) -> dict[str, Any]:
-        """One of its messages as the API and the webhooks show it."""
+        """One of its messages as the API and the webhooks show it; its id stays the same however often it is read."""
+        digest = hashlib.sha256(f"{self.id} {self.handle} {message.key}".encode()).hexdigest()
         return {
-            "id": message_id(self, message),
+            "id": "msg_" + digest[:24],
             "code": message.code,
             "text": message.text,
             "sender": message.sender,
             "received_at": rfc3339(message.received_at),
         }
-
-
-def message_id(rental: Rental, message: Message) -> str:
-    """The id of a rental's message, derived from both: the same however often it is read."""
-    return "msg_" + hashlib.sha256(f"{rental.id} {rental.handle} {message.key}".encode()).hexdigest()[:24]
 
 
 def caused_event(before: Rental, after: Rental) -> EventType | None:

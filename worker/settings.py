@@ -275,7 +275,9 @@ def load(role: Role, environ: Mapping[str, str] | None = None) -> Settings:
         for name in Settings.model_fields
         if source.get(PREFIX + name.upper(), "") != ""
     }
-    problems = _missing(role, values)
+    needed = {"web": ("redis_url",), "worker": ("redis_url", "otpget_api_key"), "tool": ()}[role]
+    missing = [PREFIX + name.upper() for name in needed if name not in values]
+    problems = [f"{name}: is not set, and the {role} process needs it" for name in missing]
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
@@ -300,13 +302,6 @@ def _misspelt(name: str) -> str:
     names = [PREFIX + known.upper() for known in Settings.model_fields]
     close = get_close_matches(name, names, 1, cutoff=0.8)
     return f"{name} is set, and is no setting" + (f"; is {close[0]} meant?" if close else ": nothing reads it.")
-
-
-def _missing(role: Role, values: Mapping[str, str]) -> list[str]:
-    needed = {"web": ("redis_url",), "worker": ("redis_url", "otpget_api_key"), "tool": ()}[role]
-    return [
-        f"{PREFIX}{name.upper()}: is not set, and the {role} process needs it" for name in needed if name not in values
-    ]
 
 
 def _problem(error: dict[str, Any]) -> str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
+import gc
 import threading
+import weakref
 
 import pytest
 
@@ -149,3 +152,14 @@ def test_process_with_all_its_look_ups_in_use_says_so(zone, monkeypatch):
     slow(judge, 1)
     until(lambda: len(zone.asked) == 1)
     assert problem(judge, "https://fine.example/", "cal_b") == (503, "resolver_unavailable")
+
+
+def test_request_that_looks_up_first_is_not_kept(zone):
+    """The loop of the look-ups lives as long as the process; the request that opened it does not, nor its key."""
+    judge, request = Callbacks(Guard(resolve=zone)), Zone()
+    context, current = contextvars.copy_context(), contextvars.ContextVar[Zone]("current")
+    context.run(current.set, request)
+    context.run(judge.check, "https://fine.example/", "cal_a")
+    kept = weakref.ref(request)
+    del context, request
+    until(lambda: gc.collect() >= 0 and kept() is None)

@@ -245,6 +245,8 @@ def rules() -> list[dict[str, Any]]:
 
 
 ALERTS = [rule for rule in rules() if "alert" in rule]
+RULE_TESTS = ["tests.yaml", "objectives-tests.yaml"]
+CASES = [case["name"] for name in RULE_TESTS for case in yaml.safe_load(read(f"deploy/rules/{name}"))["tests"]]
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
@@ -253,16 +255,15 @@ def test_alert_says_what_to_do(alert: dict[str, Any]):
     page, _, anchor = alert["annotations"]["runbook_url"].partition("#")
     assert f'<a id="{anchor}"></a>`{alert["alert"]}`' in read(page)
     assert alert["labels"]["severity"] in ("page", "ticket")
-    cases = [case["name"] for case in yaml.safe_load(read("deploy/rules/tests.yaml"))["tests"]]
-    assert [name for name in cases if name.startswith(f"{alert['alert']} fires")]
-    assert [name for name in cases if name.startswith(f"{alert['alert']} is silent")]
+    assert [name for name in CASES if name.startswith(f"{alert['alert']} fires")]
+    assert [name for name in CASES if name.startswith(f"{alert['alert']} is silent")]
 
 
 def test_rules_fire_and_are_silent_where_they_should():
     """As Prometheus itself evaluates them."""
     promtool = tool("promtool", "prometheus")
     done = subprocess.run(
-        [promtool, "test", "rules", "tests.yaml"],
+        [promtool, "test", "rules", *RULE_TESTS],
         cwd=ROOT / "deploy" / "rules",
         capture_output=True,
         text=True,

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tests.builders import rental, rules, sms
+from tests.builders import LIFE, rental, rules, sms
 from tests.fakes import ManualClock, PromptGate, ScriptedProvider, World, fakeredis_follows
 from tests.unit.test_stateful import CRASH, EXAMPLES, FEW, WELL, Stage, StoppingStore
 from worker.lifecycle import Lifecycle
@@ -29,6 +29,10 @@ from worker.rental import RentalStatus
 from worker.schedule import Lane
 from worker.store import ServerClock, Vault
 
+STEPS = 50
+"""What happens in one life at most."""
+LONGEST_PAUSE = int(LIFE / STEPS) - 1
+"""Seconds between two steps at most: the rental outlasts all of them together."""
 Said = tuple[str, float]
 """A message as the test knows it: its text and its date."""
 
@@ -82,7 +86,7 @@ class Messaging(RuleBasedStateMachine):
         self.provider.received += [sms(text, at=self.clock())] * times
         self.arrived[text, self.clock()] += times
 
-    @rule(seconds=st.integers(1, 40))
+    @rule(seconds=st.integers(1, LONGEST_PAUSE))
     def time_passes(self, seconds: int) -> None:
         """What arrives from now on has another date."""
         self.clock.advance(seconds)
@@ -158,7 +162,7 @@ def _epoch(moment: str) -> float:
 TestMessaging = Messaging.TestCase
 TestMessaging.settings = settings(
     max_examples=EXAMPLES,
-    stateful_step_count=50,
+    stateful_step_count=STEPS,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     derandomize=EXAMPLES == FEW,

@@ -42,7 +42,11 @@ def balance() -> Response:
     It is what a worker last read at the provider; `as_of` says when.
     """
     reading = _reading("balance", refresh=requests.query(schemas.Refresh).refresh == "true")
-    return answer({"balance": reading.value, "currency": "PKR", **age(reading), "buying": _buying()})
+    pauses, items = parts().store.pauses(), parts().store.item_pauses()
+    reasons = [_reason(reason, None, details) for reason, details in sorted(pauses.items())]
+    reasons += [_reason(Pause.INSUFFICIENT_BALANCE, item, details) for item, details in sorted(items.items())]
+    buying = {"paused": bool(pauses), "reasons": reasons}
+    return answer({"balance": reading.value, "currency": "PKR", **age(reading), "buying": buying})
 
 
 @takes(query=schemas.ServersQuery)
@@ -143,14 +147,6 @@ def age(reading: Reading) -> dict[str, Any]:
     """When it was read, whether it can still be relied on, and why the last attempt failed, if it did."""
     told: dict[str, Any] = {"as_of": rfc3339(reading.at), "stale": reading.stale(parts().clock())}
     return told | ({"reason": reading.why.partition(" ")[0]} if reading.why else {})
-
-
-def _buying() -> dict[str, Any]:
-    store = parts().store
-    pauses, items = store.pauses(), store.item_pauses()
-    reasons = [_reason(reason, None, details) for reason, details in sorted(pauses.items())]
-    reasons += [_reason(Pause.INSUFFICIENT_BALANCE, item, details) for item, details in sorted(items.items())]
-    return {"paused": bool(pauses), "reasons": reasons}
 
 
 def _reason(reason: str, item: str | None, details: Mapping[str, Any]) -> dict[str, Any]:

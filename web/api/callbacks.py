@@ -8,6 +8,7 @@ else.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 import time
 from collections.abc import Callable
@@ -91,7 +92,8 @@ class Callbacks:
                 with self._patient.one(caller_id):
                     return look_up.result(RESOLVE_TIMEOUT + 1)
         except Full as full:
-            raise _no_place(full) from None
+            status, code = (429, "too_many_look_ups") if full.by_caller else (503, "resolver_unavailable")
+            raise Problem(status, code, CODES[code], retry_after=RETRY_AFTER) from None
         except TimeoutError:
             return _Judged(NameServersSilent())
 
@@ -126,7 +128,8 @@ class Callbacks:
     def _opened(self) -> asyncio.AbstractEventLoop:
         """The event loop of the look-ups, in a thread that ends with the process."""
         if self._loop is None:
-            self._loop = asyncio.new_event_loop()
+            # A loop keeps the context that it was made in, here that of a request, for as long as it lives.
+            self._loop = contextvars.Context().run(asyncio.new_event_loop)
             threading.Thread(target=self._loop.run_forever, name="look-ups", daemon=True).start()
         return self._loop
 
@@ -136,12 +139,6 @@ def told(refused: CallbackRefused) -> tuple[str, str]:
     if refused.code in _HIDDEN:
         return Refusal.BLOCKED_ADDRESS.value, NOT_PUBLIC
     return refused.code.value, refused.message
-
-
-def _no_place(full: Full) -> Problem:
-    if full.by_caller:
-        return Problem(429, "too_many_look_ups", CODES["too_many_look_ups"], retry_after=RETRY_AFTER)
-    return Problem(503, "resolver_unavailable", CODES["resolver_unavailable"], retry_after=RETRY_AFTER)
 
 
 @lru_cache(maxsize=1024)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -41,22 +41,13 @@ def finished(collected: Mapping[str, Any]) -> Spec:
     spec["info"]["contact"] = {"name": "Whoever runs this service"}
     spec["servers"] = [{"url": "/", "description": "This service"}]
     spec["components"]["schemas"] = _named(spec, {n: _tidy(s) for n, s in spec["components"]["schemas"].items()})
-    spec["paths"] = {path: _ordered(item) for path, item in spec["paths"].items()}
-    for path, method, operation in _operations(spec):
-        _finish(spec, path, method, operation)
+    for path, item in spec["paths"].items():
+        spec["paths"][path] = {method: item[method] for method in (*_METHODS, *item) if method in item}
+        for method, operation in spec["paths"][path].items():
+            _finish(spec, path, method, operation)
     spec["tags"].append({"name": "Webhooks", "description": "What this service sends."})
     spec["webhooks"] = {kind.value: {"post": _webhook(kind, spec)} for kind in EventType}
     return spec
-
-
-def _ordered(item: Spec) -> Spec:
-    return {method: item[method] for method in (*_METHODS, *(set(item) - set(_METHODS))) if method in item}
-
-
-def _operations(spec: Spec) -> Iterator[tuple[str, str, Spec]]:
-    for path, item in spec["paths"].items():
-        for method, operation in item.items():
-            yield path, method, operation
 
 
 # Schemas.

@@ -159,7 +159,16 @@ def ping() -> Response:
     To see whether a receiver is reached and verifies; a caller that has to prove its callback does it with this.
     """
     _counted()
-    event = announce.ping(current_caller().id, _callback(), parts().clock())
+    caller = current_caller()
+    if caller.callback_url is None:
+        raise Problem(409, "no_callback", CODES["no_callback"])
+    try:
+        parts().callbacks.check(caller.callback_url, caller.id)
+    except CallbackRefused as refused:
+        _, why = told(refused)
+        about(callback=refused.code.value)
+        raise Problem(409, "callback_refused", f"this caller's default callback {why}") from None
+    event = announce.ping(caller.id, caller.callback_url, parts().clock())
     parts().store.add_event(event)
     about(webhook=event.id)
     return answer(_shown(event), 202)
@@ -172,34 +181,16 @@ def _counted() -> None:
         raise Problem(429, "webhooks_per_minute", CODES["webhooks_per_minute"], retry_after=quota.reset)
 
 
-def _callback() -> str:
-    callback = current_caller().callback_url
-    if callback is None:
-        raise Problem(409, "no_callback", CODES["no_callback"])
-    try:
-        parts().callbacks.check(callback, current_caller().id)
-    except CallbackRefused as refused:
-        _, why = told(refused)
-        about(callback=refused.code.value)
-        raise Problem(409, "callback_refused", f"this caller's default callback {why}") from None
-    return callback
-
-
 def _shown(event: Event) -> dict[str, Any]:
     """The event as callers see it: like a POST, it does not tell a host that leads inside from one that is none."""
-    public = {**event.public(), "callback_url": event.url or None, "tried_until": rfc3339(_tried_until(event))}
+    public = {**event.public(), "callback_url": event.url or None, "tried_until": None}
+    if event.status is EventStatus.PENDING and event.due_at is not None:
+        waits = event.retries(parts().settings.webhook_schedule)
+        public["tried_until"] = rfc3339(last_delivery(waits, event.tries, event.due_at))
     for attempt in public["attempts"]:
         if attempt["error"] == Refusal.BLOCKED_ADDRESS:
             attempt["error"] = NO_ADDRESS
     return public
-
-
-def _tried_until(event: Event) -> float | None:
-    """When the last attempt is due at the earliest; None where nothing is owed."""
-    if event.status is not EventStatus.PENDING or event.due_at is None:
-        return None
-    waits = event.retries(parts().settings.webhook_schedule)
-    return last_delivery(waits, event.tries, event.due_at)
 
 
 def _own(event_id: str) -> Event:

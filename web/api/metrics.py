@@ -202,18 +202,16 @@ class Counted:
         self.buckets: dict[str, dict[Values, dict[float, float]]] = defaultdict(lambda: defaultdict(dict))
         """The buckets of histograms by their upper bounds, each for itself."""
         for series, amount in stored.items():
-            self._sort(*_parsed(series), amount)
-
-    def _sort(self, name: str, labels: Mapping[str, str], amount: float) -> None:
-        base, _, part = name.rpartition("_")
-        if name in COUNTERS:
-            self.values[name][tuple(labels.get(one, "") for one in COUNTERS[name].labels)] = amount
-        elif base in HISTOGRAMS:
-            values = tuple(labels.get(one, "") for one in HISTOGRAMS[base].labels)
-            if part == "bucket":
-                self.buckets[base][values][float(labels["le"])] = amount
-            else:
-                self.values[base][values] = amount
+            name, labels = _parsed(series)
+            base, _, part = name.rpartition("_")
+            if name in COUNTERS:
+                self.values[name][tuple(labels.get(one, "") for one in COUNTERS[name].labels)] = amount
+            elif base in HISTOGRAMS:
+                values = tuple(labels.get(one, "") for one in HISTOGRAMS[base].labels)
+                if part == "bucket":
+                    self.buckets[base][values][float(labels["le"])] = amount
+                else:
+                    self.values[base][values] = amount
 
 
 def _parsed(counted: str) -> tuple[str, dict[str, str]]:

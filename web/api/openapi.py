@@ -77,7 +77,14 @@ _ABOUT = (
 
 def answers(status: int, model: type[BaseModel] | str, *errors: int) -> ResponseDict:
     """The responses of a call under /v1: the good one (a model, or a schema by its name), and its errors."""
-    return {status: _good(status, model), **_errors(*errors)}
+    good: Any = model
+    if isinstance(model, str):
+        good = {
+            "description": "Accepted",
+            "headers": {**_HEADERS, **(_CREATED if model in ("Order", "Rental") else {})},
+            "content": {"application/json": {"schema": {"$ref": _REF + model}}},
+        }
+    return {status: good, **_errors(*errors)}
 
 
 def _errors(*errors: int) -> ResponseDict:
@@ -114,17 +121,6 @@ def problem(status: int) -> dict[str, Any]:
         "description": _TOLD[status],
         "headers": headers,
         "content": {"application/problem+json": {"schema": {"$ref": _REF + "Problem"}}},
-    }
-
-
-def _good(status: int, model: type[BaseModel] | str) -> Any:
-    if not isinstance(model, str):
-        return model
-    headers = {**_HEADERS, **(_CREATED if model in ("Order", "Rental") else {})}
-    return {
-        "description": "Accepted",
-        "headers": headers,
-        "content": {"application/json": {"schema": {"$ref": _REF + model}}},
     }
 
 

@@ -160,8 +160,10 @@ def renew(rental_id: str) -> Response:
     for _ in range(MOST_TRIES):
         before = _own(rental_id)
         known = dict(before.renewal_keys).get(used.key)
+        if known == used.body:  # the key asks for nothing again: the rental as it is now
+            return Answer(ascii_json(before.public()).encode(), 202, REPLAYED)
         if known is not None:
-            return _repeated(before, known == used.body)
+            raise refused(Created("mismatch"))
         _check_renewable(before)
         most = None if body.max_price is None else Decimal(body.max_price)
         asked_for = Renewal(hours=body.duration, asked_at=parts().clock(), max_price=most)
@@ -170,13 +172,6 @@ def renew(rental_id: str) -> Response:
         if parts().store.save(before, after, wake=Wake(Lane.POLL), journal=journal) is Written.SAVED:
             return answer(after.public(), 202)
     raise Problem(503, "busy", CODES["busy"], retry_after=1)
-
-
-def _repeated(rental: Rental, same_body: bool) -> Response:
-    """A key that was used before asks for nothing again: the rental as it is now."""
-    if not same_body:
-        raise refused(Created("mismatch"))
-    return Answer(ascii_json(rental.public()).encode(), 202, REPLAYED)
 
 
 def _check_renewable(rental: Rental) -> None:

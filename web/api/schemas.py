@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal, Protocol
 
@@ -47,12 +47,9 @@ def _is_deeper(value: Any, most: int) -> bool:
     """Whether more than `most` objects and arrays lie inside one another. Level by level: a stack could overflow."""
     level = [value]
     for _ in range(most):
-        level = [one for box in level if isinstance(box, dict | list) for one in _inside(box)]
+        boxes = [box.values() if isinstance(box, dict) else box for box in level if isinstance(box, dict | list)]
+        level = [one for box in boxes for one in box]
     return any(isinstance(one, dict | list) for one in level)
-
-
-def _inside(box: dict[str, Any] | list[Any]) -> Iterable[Any]:
-    return box.values() if isinstance(box, dict) else box
 
 
 def _metadata(value: dict[str, Any]) -> dict[str, Any]:

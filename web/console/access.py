@@ -105,8 +105,9 @@ def log_in(token: str) -> BaseResponse:
     operator, session = entered
     parts().store.audit.add(f"{operator.name} ({operator.id})", "log_in")
     answer = redirect("/console", 303)
+    over_tls = request.is_secure or request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip() == "https"
     answer.set_cookie(
-        COOKIE, session, max_age=int(SESSION), path="/console", httponly=True, samesite="Strict", secure=_over_tls()
+        COOKIE, session, max_age=int(SESSION), path="/console", httponly=True, samesite="Strict", secure=over_tls
     )
     return answer
 
@@ -117,7 +118,3 @@ def log_out() -> BaseResponse:
     answer: Response = make_response(render("turned.html", title="Logged out", why="You are logged out.", status=200))
     answer.delete_cookie(COOKIE, path="/console")
     return answer
-
-
-def _over_tls() -> bool:
-    return request.is_secure or request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip() == "https"

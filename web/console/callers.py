@@ -9,12 +9,13 @@ from werkzeug.wrappers import Response
 
 from web.console import access
 from web.console.access import Turned
+from web.console.money import KINDS
 from web.console.page import day, render
 from web.parts import parts
 from worker.caller import Caller
 from worker.callers import Callers
 from worker.operator import Act
-from worker.store.queries import Moved, OrderFilter
+from worker.store.queries import OrderFilter
 from worker.webhooks.guard import CallbackRefused
 
 WEEK = 7 * 86_400.0
@@ -43,19 +44,15 @@ def show(caller_id: str) -> str:
 def _page(caller: Caller, shown: dict[str, str] | None = None) -> str:
     store, now = parts().store, parts().clock()
     moved = [one for one in store.queries.money(now - WEEK, now) if one.caller == caller.id]
+    spend = {kind: sum(one.count for one in moved if one.kind == kind) for kind in KINDS}
     page = store.queries.orders(OrderFilter(caller=caller.id), now, limit=10)
     events, _ = store.events(caller.id, order=None, status="exhausted", limit=10, before=None)
     return render(
         "caller.html", title=f"Caller {caller.name}", caller=caller, use=store.queries.caller_use(caller.id, now),
-        page=page, exhausted=events, spend=_by_kind(moved), secrets=len(caller.live_secrets(now)), shown=shown,
+        page=page, exhausted=events, spend=spend, secrets=len(caller.live_secrets(now)), shown=shown,
         since=day(now - WEEK), caps=[(name, getattr(caller.caps, name)) for name in CAPS],
         most_spent=caller.caps.max_spend_per_day,
     )  # fmt: skip
-
-
-def _by_kind(moved: list[Moved]) -> dict[str, int]:
-    kinds = ("bought", "finished", "refunded", "unconfirmed", "purchase_unknown")
-    return {kind: sum(one.count for one in moved if one.kind == kind) for kind in kinds}
 
 
 def create() -> str:

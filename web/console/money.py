@@ -51,7 +51,7 @@ def show() -> str:
     names = {one.id: one.name for one in Callers(store).all()}
     purposes, walked = store.queries.purposes(OrderFilter(since=now - days * DAY))
     return render(
-        "money.html", title="Money", days=days, spans=SPANS, total=rows(moved, lambda _: "all"),
+        "money.html", title="Money", days=days, spans=SPANS, total=_row("all", moved),
         by_day=rows(moved, lambda one: day_of(one.day))[::-1], by_caller=rows(moved, lambda one: one.caller),
         by_product=rows(moved, lambda one: one.product), names=names, purposes=_table(purposes), walked=walked,
         doubtful=store.queries.doubtful(), kept=store.queries.reconciliation(), balance=store.reading("balance"),
@@ -64,14 +64,15 @@ def rows(moved: Sequence[Moved], by: Callable[[Moved], str]) -> list[Row]:
     groups: defaultdict[str, list[Moved]] = defaultdict(list)
     for one in moved:
         groups[by(one)].append(one)
-    return [
-        Row(
-            name,
-            {kind: sum(one.count for one in group if one.kind == kind) for kind in KINDS},
-            {kind: words.summed(one.pkr for one in group if one.kind == kind) for kind in KINDS},
-        )
-        for name, group in sorted(groups.items())
-    ]
+    return [_row(name, group) for name, group in sorted(groups.items())]
+
+
+def _row(name: str, lines: Sequence[Moved]) -> Row:
+    return Row(
+        name,
+        {kind: sum(one.count for one in lines if one.kind == kind) for kind in KINDS},
+        {kind: words.summed(one.pkr for one in lines if one.kind == kind) for kind in KINDS},
+    )
 
 
 def _table(purposes: dict[tuple[str, str], int]) -> list[tuple[str, dict[str, int]]]:

@@ -12,7 +12,6 @@ from web.console.page import masked_answer, render, secrets_of
 from web.parts import parts
 from worker.callers import Callers
 from worker.errors import NotFound
-from worker.event import Event
 from worker.operator import Act
 from worker.order import ErrorCode, Order, Settlement, Status
 from worker.rental import ID_PREFIX
@@ -66,7 +65,7 @@ def _page(order: Order, revealed: tuple[str, str] | None = None) -> str:
         stuck=words.is_it_stuck(order, wake, events, now), money=words.where_is_the_money(order),
         flags=words.advice_on(order.flags), facts=_facts(order), can_cancel=order.status in CANCELLABLE,
         hidden=[what for what in REVEALED if _value(order, what)], revealed=revealed,
-        answer=lambda event, attempt: _answer(order, event, attempt.excerpt),
+        answer=lambda event, attempt: masked_answer(attempt.excerpt, secrets_of(order, event)),
     )  # fmt: skip
 
 
@@ -79,10 +78,6 @@ def _facts(order: Order) -> dict[str, object]:
 def _value(order: Order, what: str) -> str | None:
     """What is masked elsewhere."""
     return order.otp if what == "code" else getattr(order.purchase, what, None)
-
-
-def _answer(order: Order, event: Event, excerpt: str) -> str:
-    return masked_answer(excerpt, secrets_of(order, event))
 
 
 def cancel(order_id: str) -> Response:

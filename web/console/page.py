@@ -172,7 +172,9 @@ def masked_payload(event: Event) -> str:
 
 
 def _mask(data: dict[str, Any]) -> None:
-    for name, mask in (("otp", lambda _: HIDDEN), ("number", mask_number), ("address", masked_address)):
+    if data.get("otp") is not None:
+        data["otp"] = HIDDEN
+    for name, mask in (("number", mask_number), ("address", masked_address)):
         if data.get(name) is not None:
             data[name] = mask(str(data[name]))
     if isinstance(data.get("callback_url"), str):

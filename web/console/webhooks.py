@@ -29,20 +29,13 @@ def index() -> str:
     asked, store = request.args, parts().store
     wanted, now = filters.events(asked), parts().clock()
     page = store.queries.events(wanted, now, cursor=asked.get("cursor"))
+    matching = len(store.queries.matching(wanted, MOST_AT_ONCE)) if wanted.status in SENT_AGAIN else None
     return render(
         "webhooks.html", title="Webhooks", page=page, asked=asked, address=filters.address, answered=answered,
         host_of=host_of, callers=Callers(store).all(), types=[*EventType], statuses=list(EventStatus),
-        failing=store.queries.failing(now), jobs=store.jobs.newest(), matching=_matching(), most=MOST_AT_ONCE,
+        failing=store.queries.failing(now), jobs=store.jobs.newest(), matching=matching, most=MOST_AT_ONCE,
         used={name for name, value in asked.items() if value},
     )  # fmt: skip
-
-
-def _matching() -> int | None:
-    """How many a redelivery of what is filtered here would touch; None where that is not offered."""
-    wanted = filters.events(request.args)
-    if wanted.status not in SENT_AGAIN:
-        return None
-    return len(parts().store.queries.matching(wanted, MOST_AT_ONCE))
 
 
 def show(event_id: str) -> str:

@@ -15,7 +15,7 @@ from web.sandbox.log import as_json
 from web.sandbox.orders import EMAIL, PRODUCTS, RENTAL, SMS
 from web.sandbox.page import order_page, orders_page, start_page, style
 from web.sandbox.stage import Stage
-from web.sandbox.values import Reader, choice, flag, money, optional, seconds, text, times, whole
+from web.sandbox.values import Fields, Reader, choice, flag, money, optional, seconds, text, times, whole
 
 REFILL = "500"
 """PKR that a refill pays in unless it says how much."""
@@ -23,8 +23,6 @@ PLACES = {SMS: ("type", "country"), EMAIL: ("domain",), RENTAL: ("provider", "co
 """The parameters that say where an item is sold."""
 MOST_MESSAGES = 1_000
 MOST_LISTED = 200_000
-
-Fields = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,17 +200,10 @@ _ITEM: Mapping[str, Reader] = {
 
 CALLS: tuple[Call, ...] = (
     Call("GET", "/", "leads to the page", _home),
-    Call("GET", "/sandbox/", "the page", lambda stage, _: start_page(stage)),
-    Call("GET", "/sandbox/orders", "the list on it, which renews itself", lambda stage, _: orders_page(stage)),
-    Call(
-        "GET",
-        "/sandbox/order",
-        "one order with its forms",
-        lambda stage, fields: order_page(stage, fields["id"]),
-        {"id": text},
-        ("id",),
-    ),
-    Call("GET", "/sandbox/sandbox.css", "how they look", lambda _stage, _fields: style()),
+    Call("GET", "/sandbox/", "the page", start_page),
+    Call("GET", "/sandbox/orders", "the list on it, which renews itself", orders_page),
+    Call("GET", "/sandbox/order", "one order with its forms", order_page, {"id": text}, ("id",)),
+    Call("GET", "/sandbox/sandbox.css", "how they look", style),
     Call("GET", "/sandbox/calls", "this table", _calls),
     Call("GET", "/sandbox/faults", "the script, with what is left of it", _faults),
     Call("POST", "/sandbox/faults", "adds one entry or a list of them to the script", _add_faults, raw=True),

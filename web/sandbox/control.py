@@ -44,8 +44,9 @@ def _guarded(call: Call, stage: Stage, request: Request) -> Answer:
         return _problem(request, problem, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
     except ValueError as problem:
         return _problem(request, problem, HTTPStatus.BAD_REQUEST)
-    if is_form(request):
-        return Answer(status=HTTPStatus.SEE_OTHER, headers={"Location": _back(request)})
+    if is_form(request):  # back to where it was sent from: the frame stays the frame
+        back = "/sandbox/orders" if request.query.get("back") == "orders" else ROOT
+        return Answer(status=HTTPStatus.SEE_OTHER, headers={"Location": back})
     return told if isinstance(told, Answer) else json_answer(told)
 
 
@@ -61,8 +62,3 @@ def _fields(call: Call, request: Request) -> dict[str, Any]:
 
 def _problem(request: Request, problem: Exception, status: HTTPStatus) -> Answer:
     return problem_page(str(problem), status) if is_form(request) else json_answer({"error": str(problem)}, status)
-
-
-def _back(request: Request) -> str:
-    """Where a form was sent from, as far as it is one of our pages: the frame stays the frame."""
-    return "/sandbox/orders" if request.query.get("back") == "orders" else ROOT

@@ -16,16 +16,13 @@ from web.sandbox.wire import Request
 def refusal(request: Request, hosts: Collection[str]) -> str | None:
     """Why a request may not direct the sandbox, or `None`; `hosts`: names it has besides those of loopback."""
     host = request.headers.get("host", "")
-    if not _is_ours(_name(host), hosts):
+    name = _name(host)
+    if not (name == "localhost" or name.endswith(".localhost") or name in hosts or _is_address(name)):
         return "the sandbox is not known under this host name; start it with --allow-host NAME"
     origin = request.headers.get("origin")
     if origin is not None and _netloc(origin) != host:
         return "a page of another origin may not direct the sandbox"
     return None
-
-
-def _is_ours(name: str, hosts: Collection[str]) -> bool:
-    return name == "localhost" or name.endswith(".localhost") or name in hosts or _is_address(name)
 
 
 def _is_address(name: str) -> bool:

@@ -39,7 +39,11 @@ class Handler:
         """The answer to a query that carried the right key."""
         action = query.get("action", "")
         try:
-            return self._act(shop, action, query)
+            if self.rentals and action in rental.ACTIONS and shop.rules.rental_path in (BOTH, self.name):
+                return rental.ACTIONS[action](shop, query, self._envelope(shop, action))
+            if action in self.actions:
+                return self.actions[action](shop, query)
+            return self.refuse(shop, action, "BAD_ACTION")
         except Refused as refusal:
             return self.refuse(shop, action, refusal.word)
 
@@ -52,13 +56,6 @@ class Handler:
     def answers_json(self, action: str) -> bool:
         """Whether an action is answered with an envelope."""
         return self.in_json or (self.rentals and action in rental.ACTIONS)
-
-    def _act(self, shop: Shop, action: str, query: Query) -> str:
-        if self.rentals and action in rental.ACTIONS and shop.rules.rental_path in (BOTH, self.name):
-            return rental.ACTIONS[action](shop, query, self._envelope(shop, action))
-        if action not in self.actions:
-            raise Refused("BAD_ACTION")
-        return self.actions[action](shop, query)
 
     def _envelope(self, shop: Shop, action: str) -> Envelope:
         """Rentals at the handler of SMS OTP say their status in words."""

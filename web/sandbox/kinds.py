@@ -67,26 +67,21 @@ def _body(fault: Fault, scene: Scene, page: Page) -> bytes:
     if fault.kind in WORDED:
         return encoded(WORDED[fault.kind](fault, scene))
     if fault.kind in GENUINE:
-        truth = scene.genuine if fault.body is None else fault.body
-        return encoded(REWRITES.get(fault.kind, _as_is)(truth, scene))
+        return encoded(REWRITES.get(fault.kind, str)(_truth(fault, scene)))
     return page.body if fault.body is None else encoded(fault.body)
 
 
-def _as_is(text: str, _scene: Scene) -> str:
-    return text
+def _truth(fault: Fault, scene: Scene) -> str:
+    return scene.genuine if fault.body is None else fault.body
 
 
-def _no_plus(text: str, _scene: Scene) -> str:
+def _no_plus(text: str) -> str:
     return text.replace(",+", ",", 1)
 
 
-def _purchase(rewrite: Callable[[Sold], str]) -> Callable[[str, Scene], str]:
-    """A rewrite of purchases only; every other text stays as it is."""
-    return lambda text, _scene: rewritten(rewrite)(text)
-
-
-def _duplicate_id(text: str, scene: Scene) -> str:
+def _duplicate_id(fault: Fault, scene: Scene) -> str:
     """The purchase under the id of an earlier one."""
+    text = _truth(fault, scene)
     sold = read(text)
     return text.replace(sold.id, scene.earlier_id) if sold and scene.earlier_id else text
 
@@ -108,20 +103,20 @@ def _huge(fault: Fault, scene: Scene) -> str:
     return forms.get(scene.action, code)
 
 
-REWRITES: Mapping[str, Callable[[str, Scene], str]] = {
-    "as_is": _as_is,
-    "bom_crlf": lambda text, _scene: f"\ufeff{text}\r\n",
-    "quoted": lambda text, _scene: f'"{text}"',
+REWRITES: Mapping[str, Callable[[str], str]] = {
+    "as_is": str,
+    "bom_crlf": "\ufeff{}\r\n".format,
+    "quoted": '"{}"'.format,
     "no_plus": _no_plus,
-    "sibling_text": _purchase(Sold.as_text),
-    "sibling_json": _purchase(Sold.as_json),
-    "bad_seconds": _purchase(Sold.with_bad_seconds),
-    "extra_fields": _purchase(Sold.with_extra_fields),
-    "missing_id": _purchase(Sold.without_id),
-    "duplicate_id": _duplicate_id,
+    "sibling_text": rewritten(Sold.as_text),
+    "sibling_json": rewritten(Sold.as_json),
+    "bad_seconds": rewritten(Sold.with_bad_seconds),
+    "extra_fields": rewritten(Sold.with_extra_fields),
+    "missing_id": rewritten(Sold.without_id),
 }
 
 WORDED: Mapping[str, Callable[[Fault, Scene], str]] = {
+    "duplicate_id": _duplicate_id,
     "banned": _banned,
     "wait_retry": _wait_retry,
     "stale_code": _wait_retry,
@@ -152,7 +147,7 @@ MANNERS: Mapping[str, Manner] = {
     "hang": Manner.HANG,
 }
 
-GENUINE = frozenset(REWRITES) | {"cut", "chunked_cut", "slow_drip"}
+GENUINE = frozenset(REWRITES) | {"duplicate_id", "cut", "chunked_cut", "slow_drip"}
 """Kinds that send the true answer, or something made from it."""
 
 BODY_REQUIRED = frozenset({"text", "word"})

@@ -98,10 +98,15 @@ class Ledger:
         order = self.known(order_id, product)
         if order.state is State.CANCELLED:
             return "ACCESS_CANCEL_ALREADY"
-        self._refuse_cancel(order)
+        if order.state is State.EXPIRED:
+            raise Refused("NO_ACTIVATION")
+        if order.state is not State.WAITING:
+            raise Refused("BAD_STATUS" if order.state is State.FINISHED else self.rules.late_cancel)
+        now = self._clock()
+        if now - order.charged_at < self.rules.cancel_after:
+            raise Refused("EARLY_CANCEL_DENIED")
         self.balance += order.price
         self._write("refund", order, order.price)
-        now = self._clock()
         cancelled = replace(order, state=State.CANCELLED, coming=None, refunded_at=now)
         self._keep(cancelled.with_late_text(now))
         return "ACCESS_CANCEL"
@@ -125,7 +130,7 @@ class Ledger:
         at once if it has; neither money nor state change by it. Raises NoSuchOrder, or OrderEnded for one that
         takes no text any more.
         """
-        order = self.order(order_id) if order_id is not None else self._newest_waiting()
+        order = self.order(order_id) if order_id is not None else self._newest(State.WAITING)
         if late:
             return self._arrive_late(order, text)
         if not order.open:
@@ -210,14 +215,6 @@ class Ledger:
         told = replace(order, late=text, coming=None)
         return self._keep(told.with_late_text(self._clock()) if ended else told)
 
-    def _refuse_cancel(self, order: Order) -> None:
-        if order.state is State.EXPIRED:
-            raise Refused("NO_ACTIVATION")
-        if order.state is not State.WAITING:
-            raise Refused("BAD_STATUS" if order.state is State.FINISHED else self.rules.late_cancel)
-        if self._clock() - order.charged_at < self.rules.cancel_after:
-            raise Refused("EARLY_CANCEL_DENIED")
-
     def _new_order(self, sale: Sale) -> Order:
         now, product = self._clock(), sale.product
         order_id, digits = self._new_id(product), self._chance.randrange(10**7)
@@ -247,9 +244,6 @@ class Ledger:
         if self.rules.code_after is None or unlucky < self.rules.no_code_share:
             return None
         return Sms(code, now + self.rules.code_after)
-
-    def _newest_waiting(self) -> Order:
-        return self._newest(State.WAITING)
 
     def _newest(self, state: State) -> Order:
         now = self._clock()

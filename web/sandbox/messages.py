@@ -27,18 +27,18 @@ def received(order: Order, rules: Rules, now: float) -> list[Message]:
     """Everything so far, oldest first."""
     sent = (*order.messages, *_over_time(order, now))
     came = [message for message in sent if message.at <= now and message.at < order.expires_at]
-    return sorted([*_earlier(order, rules.earlier_messages), *came], key=lambda message: message.at)
+    # The tenants before got one message a day.
+    days = range(1, rules.earlier_messages + 1)
+    before = [replace(_drawn(order, -n, order.charged_at - n * DAY), sender="Earlier tenant") for n in days]
+    return sorted([*before, *came], key=lambda message: message.at)
 
 
 def message(text: str, at: float, *, code: str | None = None, sender: str = "Sandbox") -> Message:
     """A message; its code is the first run of four to eight digits unless it is said."""
-    return Message(text, first_code(text) if code is None else code, sender, at)
-
-
-def first_code(text: str) -> str:
-    """The first run of four to eight digits, or nothing."""
-    runs = "".join(mark if mark.isascii() and mark.isdigit() else " " for mark in text).split()
-    return next((run for run in runs if 4 <= len(run) <= 8), "")
+    if code is None:
+        runs = "".join(mark if mark.isascii() and mark.isdigit() else " " for mark in text).split()
+        code = next((run for run in runs if 4 <= len(run) <= 8), "")
+    return Message(text, code, sender, at)
 
 
 def _over_time(order: Order, now: float) -> list[Message]:
@@ -48,12 +48,6 @@ def _over_time(order: Order, now: float) -> list[Message]:
     until = min(now, order.expires_at)
     count = min(int((until - order.charged_at) / order.every), MOST_OVER_TIME)
     return [_drawn(order, number, order.charged_at + number * order.every) for number in range(1, count + 1)]
-
-
-def _earlier(order: Order, count: int) -> list[Message]:
-    """The tenants before: one message a day."""
-    drawn = (_drawn(order, -number, order.charged_at - number * DAY) for number in range(1, count + 1))
-    return [replace(message, sender="Earlier tenant") for message in drawn]
 
 
 def _drawn(order: Order, number: int, at: float) -> Message:

@@ -13,6 +13,7 @@ from web.sandbox.answers import Answer, encoded
 from web.sandbox.orders import PRODUCTS, RENTAL, Order, State
 from web.sandbox.stage import Stage
 from web.sandbox.stories import SHORT, STORIES, WHOLE
+from web.sandbox.values import Fields
 
 NEWEST = 100
 """Orders shown."""
@@ -42,13 +43,13 @@ _HELP = """<details><summary>Help</summary>
 <a href="/sandbox/requests?limit=50">the last requests</a>.</p></details>"""
 
 
-def style() -> Answer:
+def style(_stage: Stage, _fields: Fields) -> Answer:
     """The pages' style sheet."""
     headers = {"Content-Type": "text/css; charset=utf-8", "X-Content-Type-Options": "nosniff"}
     return Answer(_STYLE, headers=headers)
 
 
-def start_page(_stage: Stage) -> Answer:
+def start_page(_stage: Stage, _fields: Fields) -> Answer:
     """The forms, with the orders in a frame that renews itself without taking what is being typed."""
     body = f"""<h1>Sandbox provider</h1>
 <form method="post" action="/sandbox/code">
@@ -71,19 +72,22 @@ def start_page(_stage: Stage) -> Answer:
     return _page("Sandbox provider", body)
 
 
-def orders_page(stage: Stage) -> Answer:
+def orders_page(stage: Stage, _fields: Fields) -> Answer:
     """The newest orders, newest first."""
     orders = stage.orders()
-    ahead = "".join(_ahead(story["story"], story["product"]) for story in stage.stories())
+    ahead = "".join(
+        f"<p>The next {escape(story['product'] or 'purchase')} plays {escape(story['story'])}.</p>"
+        for story in stage.stories()
+    )
     rows = "".join(_row(order, stage.story_of(order.id)) for order in reversed(orders[-NEWEST:]))
     body = f"""<p>Balance {stage.ledger.balance:.2f} PKR, {len(orders)} orders.{_spent(stage)}</p>{ahead}
 <ul class="orders">{rows}</ul>"""
     return _page("Orders", body, '<meta http-equiv="refresh" content="2">')
 
 
-def order_page(stage: Stage, order_id: str) -> Answer:
-    """One order, and what can be done to it; raises NoSuchOrder."""
-    order = stage.order(order_id)
+def order_page(stage: Stage, fields: Fields) -> Answer:
+    """One order, by its `id`, and what can be done to it; raises NoSuchOrder."""
+    order = stage.order(fields["id"])
     facts = {
         "Order": _code(order.id),
         "Product": escape(order.product),
@@ -135,7 +139,12 @@ def _button(order: Order) -> str:
 
 def _forms(stage: Stage, order: Order) -> str:
     if order.product == RENTAL:
-        return _rental_forms(order) + _messages(stage, order)
+        message = f"""<h2>Send a message</h2><form method="post" action="/sandbox/message">{_hidden(id=order.id)}
+<label>Text <input name="text" required value="Your code is {SHORT}."></label>
+<label>Sender <input name="sender" value="Sandbox"></label>
+<label>in seconds <input name="after" type="number" min="0" step="any" value="0"></label>
+<button>Send message</button></form>"""
+        return message + _story_form(order) + _messages(stage, order)
     late = '<label class="tick"><input type="checkbox" name="late"> only after its end</label>'
     sends = f"""<h2>Send a code</h2><form method="post" action="/sandbox/code">{_hidden(id=order.id)}
 <label>Code or whole SMS <input name="text" required value="{SHORT}"></label>
@@ -143,14 +152,6 @@ def _forms(stage: Stage, order: Order) -> str:
 <button>Send code</button></form>
 <form method="post" action="/sandbox/code">{_hidden(id=order.id, text=WHOLE)}<button>Send a whole SMS</button></form>"""
     return (sends if order.state is not State.FINISHED else "") + _story_form(order)
-
-
-def _rental_forms(order: Order) -> str:
-    return f"""<h2>Send a message</h2><form method="post" action="/sandbox/message">{_hidden(id=order.id)}
-<label>Text <input name="text" required value="Your code is {SHORT}."></label>
-<label>Sender <input name="sender" value="Sandbox"></label>
-<label>in seconds <input name="after" type="number" min="0" step="any" value="0"></label>
-<button>Send message</button></form>{_story_form(order)}"""
 
 
 def _story_form(order: Order) -> str:
@@ -173,10 +174,6 @@ def _spent(stage: Stage) -> str:
     if stage.ledger.balance >= stage.ledger.rules.price:
         return ""
     return " The play money is spent: press Refill, or POST /sandbox/refill."
-
-
-def _ahead(story: str, product: str | None) -> str:
-    return f"<p>The next {escape(product or 'purchase')} plays {escape(story)}.</p>"
 
 
 def _item(order: Order) -> str:

@@ -128,12 +128,9 @@ class Plays:
             return STORIES.get(item.removeprefix(PREFIX))
         for position, wish in enumerate(self._wishes):
             if wish.takes(product):
-                self._spend(position, wish)
+                if wish.times == 1:
+                    del self._wishes[position]
+                elif wish.times != ALWAYS:
+                    self._wishes[position] = replace(wish, times=wish.times - 1)
                 return wish.story
         return None
-
-    def _spend(self, position: int, wish: Wish) -> None:
-        if wish.times == 1:
-            del self._wishes[position]
-        elif wish.times != ALWAYS:
-            self._wishes[position] = replace(wish, times=wish.times - 1)

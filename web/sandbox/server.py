@@ -14,7 +14,7 @@ from web.sandbox.answers import Answer, json_answer
 from web.sandbox.control import direct
 from web.sandbox.handlers import HANDLERS
 from web.sandbox.stage import Stage
-from web.sandbox.wire import MAX_HEAD, BadRequest, Reader, Request, read_request, send
+from web.sandbox.wire import MAX_HEAD, BadRequest, Reader, read_request, send
 
 BACKLOG = 1024
 """Connections that may wait to be taken: a worker opens hundreds at once."""
@@ -99,21 +99,18 @@ class Sandbox(Stage):
         server.close()
 
     def _protocol(self, loop: asyncio.AbstractEventLoop) -> asyncio.StreamReaderProtocol:
+        """One connection, request after request."""
         reader = Reader(MAX_HEAD, loop)
 
         async def converse(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await self._converse(reader, writer)
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                try:
+                    while await self._exchange(reader, writer):
+                        pass
+                finally:
+                    writer.close()
 
         return asyncio.StreamReaderProtocol(reader, converse, loop)
-
-    async def _converse(self, reader: Reader, writer: asyncio.StreamWriter) -> None:
-        """One connection, request after request."""
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            try:
-                while await self._exchange(reader, writer):
-                    pass
-            finally:
-                writer.close()
 
     async def _exchange(self, reader: Reader, writer: asyncio.StreamWriter) -> bool:
         """One request and its answer; whether the connection goes on."""
@@ -127,9 +124,6 @@ class Sandbox(Stage):
         if handler not in HANDLERS:
             return await send(direct(self, request, self._hosts), request.keep_alive, reader, writer)
         with self.in_flight():
-            return await send(self._provider(request, handler), request.keep_alive, reader, writer)
-
-    def _provider(self, request: Request, handler: str) -> Answer:
-        if request.method != "GET":
-            return Answer(b"", 405, {"Allow": "GET"})
-        return self.answer(request.query, handler)
+            allowed = request.method == "GET"
+            answer = self.answer(request.query, handler) if allowed else Answer(b"", 405, {"Allow": "GET"})
+            return await send(answer, request.keep_alive, reader, writer)

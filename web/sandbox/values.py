@@ -18,6 +18,8 @@ MOST_MONEY = 10**12
 MOST_COUNTED = 10**9
 
 Reader = Callable[[Any], Any]
+Fields = Mapping[str, Any]
+"""What came with a call, read, by name."""
 
 
 def money(value: object) -> Decimal:

@@ -111,23 +111,15 @@ async def send(answer: Answer, keep_alive: bool, reader: Reader, writer: asyncio
         _reset(writer)
     if answer.says_nothing:
         return False
-    return await _speak(answer, keep_alive, reader, writer)
-
-
-async def _speak(answer: Answer, keep_alive: bool, reader: Reader, writer: asyncio.StreamWriter) -> bool:
     if answer.manner is Manner.DRIP:
         return await _drip(answer, keep_alive, reader, writer)
     goes_on = keep_alive and answer.manner is Manner.WHOLE
-    writer.write(answer.head(goes_on) + _framed(answer))
+    body = answer.sent_body()
+    if body and answer.manner is Manner.CHUNKED_CUT:
+        body = b"%x\r\n%b\r\n" % (len(body), body)
+    writer.write(answer.head(goes_on) + body)
     await writer.drain()
     return goes_on
-
-
-def _framed(answer: Answer) -> bytes:
-    body = answer.sent_body()
-    if answer.manner is Manner.CHUNKED_CUT:
-        return b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-    return body
 
 
 async def _drip(answer: Answer, keep_alive: bool, reader: Reader, writer: asyncio.StreamWriter) -> bool:

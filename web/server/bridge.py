@@ -53,7 +53,8 @@ class Bridge:
         except ClientLeft:
             return
         except TimeoutError:
-            await _send(send, *_too_slow())
+            slow = Problem(408, "too_slow", CODES["too_slow"]).response()
+            await _send(send, slow.status_code, [*slow.headers.items(), *security_headers()], slow.get_data())
             return
         loop = asyncio.get_running_loop()
         departure = Departure(loop, receive)
@@ -83,11 +84,6 @@ class Bridge:
                 parts.close()
         line, headers = begun
         return int(line[:3]), headers, b"".join(written)
-
-
-def _too_slow() -> tuple[int, Headers, bytes]:
-    answer = Problem(408, "too_slow", CODES["too_slow"]).response()
-    return answer.status_code, [*answer.headers.items(), *security_headers()], answer.get_data()
 
 
 async def _body(scope: Message, receive: Receive) -> bytes:

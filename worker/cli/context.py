@@ -79,7 +79,11 @@ class Context:
 
     def audit(self, act: str, on: str, why: str) -> None:
         """Say in the audit what was done here, by the name of this machine's user."""
-        self.store.audit.add(f"command line ({_user()})", act, on, why)
+        try:
+            user = getpass.getuser()
+        except (KeyError, OSError):  # a container's user may have no name
+            user = str(os.getuid())
+        self.store.audit.add(f"command line ({user})", act, on, why)
 
     def chosen(self, caller_id: str | None) -> list[Caller]:
         """The caller that was asked for, or all of them that can be opened. Raises NotFound."""
@@ -118,13 +122,6 @@ def _of_running_service() -> dict[str, str]:
         return {}
     asked, embedded = os.environ.get(STORE_URL), EmbeddedStore.known_url(FOLDER)
     return {} if asked and embedded and asked != embedded else environment()
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return str(os.getuid())
 
 
 def _client(url: str) -> redis.Redis:

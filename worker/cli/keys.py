@@ -26,7 +26,8 @@ def status(as_json: AsJson = False) -> None:
     needed, locked = _counted(context)
     known = context.vault.key_ids
     keys = [
-        {"key": key, "here": _standing(key, known), "records": needed[key]} for key in [*known, *_others(needed, known)]
+        {"key": key, "here": _standing(key, known), "records": needed[key]}
+        for key in [*known, *sorted(needed.keys() - set(known))]
     ]
     payload: dict[str, Any] = {"keys": keys, "records": needed.total(), "unreadable": locked}
     if as_json:
@@ -65,10 +66,6 @@ def _counted(context: Context) -> tuple[Counter[str], list[str]]:
         if not store.opens(record):
             locked.append(_name_of(record))
     return needed, locked
-
-
-def _others(needed: Counter[str], known: list[str]) -> list[str]:
-    return sorted(key for key in needed if key not in known)
 
 
 def _standing(key: str, known: list[str]) -> str:

@@ -83,7 +83,7 @@ def listen(
         listener = Listener(
             api, local, Place(_folder(), api.url, key_hash(api_key or ""), forward_to), tell=tell,
             show=_as_json if as_json else _as_line, since=since, exit_after=exit_after,
-            wants=(lambda kind: kind in events or kind == exit_after) if events else lambda _: True,
+            wants={*events, exit_after} if events else None,
         )  # fmt: skip
         try:
             last = listener.run()

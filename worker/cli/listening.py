@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -124,7 +124,10 @@ def _target(url: str) -> bytes:
 
 
 class Listener:
-    """Reads, forwards and remembers, for ever. `show` is given what was forwarded, `tell` what else is to be known."""
+    """Reads, forwards and remembers, for ever. `show` is given what was forwarded, `tell` what else is to be known.
+
+    `wants` are the types of events that are forwarded; None: all.
+    """
 
     def __init__(
         self,
@@ -134,7 +137,7 @@ class Listener:
         *,
         show: Callable[[Forwarded], None],
         tell: Callable[[str], None],
-        wants: Callable[[str], bool] = lambda _: True,
+        wants: Container[str] | None = None,
         exit_after: str | None = None,
         since: str | None = None,
         sleep: Callable[[float], None] = time.sleep,
@@ -217,7 +220,9 @@ class Listener:
                 self._sleep(refused.retry_after or wait)
                 wait = min(LONGEST_WAIT, wait * 2)
             else:
-                self._greet()
+                if not self._connected:
+                    self._tell(f"connected to {self._feed.url}, forwarding to {self._local.url}")
+                self._connected = True
                 return page
 
     def _lost(self, refused: Refused, *, first: bool) -> None:
@@ -228,18 +233,13 @@ class Listener:
             self._tell(f"{refused} (trying again until it answers)")
         self._connected = False
 
-    def _greet(self) -> None:
-        if not self._connected:
-            self._tell(f"connected to {self._feed.url}, forwarding to {self._local.url}")
-        self._connected = True
-
     # Forwarding.
 
     def _forward(self, page: list[dict[str, Any]], after: str) -> tuple[str, Forwarded | None]:
         """Forward a page while its signatures are fresh. Returns the last event done with, and the one to end after."""
         read_at = self._clock()
         for event in page:
-            if self._wants(event["type"]):
+            if self._wants is None or event["type"] in self._wants:
                 if self._clock() - read_at > FRESH:
                     break
                 done = self._posted(event)

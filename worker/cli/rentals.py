@@ -120,9 +120,12 @@ def list_(
     if as_json:
         return show_json([_payload(rental, reveal) for rental in found])
     rows = [
-        (one.id, one.caller, one.status, one.settlement, _number(one, reveal), len(one.messages), _end(one), one.error)
+        (
+            one.id, one.caller, one.status, one.settlement, _number(one, reveal), len(one.messages),
+            rfc3339(one.purchase.expires_at) if one.purchase else None, one.error,
+        )
         for one in found
-    ]
+    ]  # fmt: skip
     head = ["id", "caller", "status", "settlement", "number", "messages", "ends", "error"]
     show_table(head, rows, empty="There are no such rentals.")
     return None
@@ -154,10 +157,6 @@ def _payload(rental: Rental, reveal: bool) -> dict[str, Any]:
 def _number(rental: Rental, reveal: bool) -> str | None:
     number = rental.purchase.number if rental.purchase else None
     return number if reveal else mask_number(number) or None
-
-
-def _end(rental: Rental) -> str | None:
-    return rfc3339(rental.purchase.expires_at) if rental.purchase else None
 
 
 def _show(rental: dict[str, Any], as_json: bool) -> None:

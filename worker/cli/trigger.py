@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
@@ -148,24 +148,21 @@ class Play:
         events: list[dict[str, Any]] = []
         last: Told = {}
         known: set[tuple[str, str]] = set()
-        for _ in self._glances():
+        while self._clock() - self._began < PATIENCE:
             try:
                 order = self._api.order(order["id"])
                 events = self._api.events(order=order["id"], payload="true", limit=20)["data"][::-1]
             except Refused as refused:
                 if not refused.passing:
                     raise
-                continue
-            last = self._tell_change(last, order)
-            self._tell_events(known, events)
-            if _settled(order) and all(event["status"] != "pending" for event in events):
-                break
-        return order, events
-
-    def _glances(self) -> Iterator[None]:
-        while self._clock() - self._began < PATIENCE:
-            yield
+            else:
+                last = self._tell_change(last, order)
+                self._tell_events(known, events)
+                settled = order["status"] in TERMINAL and order["settlement"] != Settlement.PENDING
+                if settled and all(event["status"] != "pending" for event in events):
+                    break
             self._sleep(GLANCE)
+        return order, events
 
     def _tell_change(self, last: Told, order: Mapping[str, Any]) -> Told:
         shown = {
@@ -185,10 +182,6 @@ class Play:
 
     def _at(self, line: str) -> None:
         self._tell(f"{self._clock() - self._began:5.1f} s  {line}")
-
-
-def _settled(order: Mapping[str, Any]) -> bool:
-    return order["status"] in TERMINAL and order["settlement"] != Settlement.PENDING
 
 
 def _error(order: Mapping[str, Any]) -> str | None:

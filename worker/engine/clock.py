@@ -56,7 +56,7 @@ class Clock:
         loop: asyncio.AbstractEventLoop,
         *,
         worker: str,
-        here: Callable[[Hint], None] = lambda _: None,
+        here: Callable[[Hint], None],
     ) -> None:
         """`hint` publishes one hint, and may block; `here` has this worker do what one says, from any thread."""
         self._here = here

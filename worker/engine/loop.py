@@ -84,7 +84,10 @@ class Engine:
         self._thread.join(timeout=5)
 
     def _run_loop(self) -> None:
-        _allow_many_connections()
+        with contextlib.suppress(ValueError, OSError):
+            # Every call under way holds a file descriptor, and the usual soft limit is 1,024.
+            _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         self.loop = _new_loop()
         asyncio.set_event_loop(self.loop)
         try:
@@ -172,13 +175,6 @@ class Engine:
         counters = self.services.counters
         await self.services.store.add_report(counters.report(), last=last)
         counters.taken()
-
-
-def _allow_many_connections() -> None:
-    """Every call under way holds a file descriptor, and the usual soft limit is 1,024."""
-    with contextlib.suppress(ValueError, OSError):
-        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

@@ -121,19 +121,12 @@ class Purchasing(Steps, Generic[A, R]):
                 return await self._reject(order, ErrorCode.PRICE_ABOVE_MAX, why)
         if isinstance(reply, Throttled):
             await self.gate.throttled(reply)
-        if order.most is None and not await self._spend_is_capped(order):
-            return Quote()
+        if order.most is None:
+            caller = await self.store.caller(order.caller)
+            if caller is None or caller.caps.max_spend_per_day is None:
+                return Quote()
         spent = "the price could not be read until the buy budget was spent"
         return await self._hold(order, f"the price cannot be read: {reply_name(reply)}", ErrorCode.PRICE_UNKNOWN, spent)
-
-    async def _spend_is_capped(self, order: A) -> bool:
-        caller = await self.store.caller(order.caller)
-        return caller is not None and caller.caps.max_spend_per_day is not None
-
-    async def _over_cap(self, order: A) -> Outcome:
-        """The caller's spend cap leaves no room: refunds make some, until the budget is spent."""
-        spent = "the caller's spend cap left no room for the price"
-        return await self._hold(order, "the caller's spend cap is reached", ErrorCode.SPEND_PER_DAY, spent)
 
     async def _purchase(self, order: A, quote: Quote) -> Outcome:
         """Store the intent, send the purchase once, write down what came of it."""
@@ -145,7 +138,9 @@ class Purchasing(Steps, Generic[A, R]):
             patience=self.rules.buy_deadline,
         )  # fmt: skip
         if written is Written.OVER_CAP:
-            return await self._over_cap(order)
+            # Refunds make room, until the budget is spent.
+            spent = "the caller's spend cap left no room for the price"
+            return await self._hold(order, "the caller's spend cap is reached", ErrorCode.SPEND_PER_DAY, spent)
         if written is not Written.SAVED:
             return Nothing("somebody else has it")
         if self.now() > intended_at + schedule.PURCHASE_GRACE:
@@ -188,22 +183,22 @@ class Purchasing(Steps, Generic[A, R]):
                 order, "the provider gave a number that belongs to another order", "duplicate_activation"
             )
         if not isinstance(saved, Saved):
-            await self._unrecorded(order, activation)
+            # The store no longer has an order that this purchase could belong to: only the journal can keep it.
+            self.gate.alert(Alert.PURCHASE_UNRECORDED, order=order.id)
+            await self.store.journal(Entry.UNRECORDED, order=order.id, caller=order.caller, activation=activation)
         elif "adopted_late" in saved.order.flags:
             self._adopted_late(order)
         return saved
-
-    async def _unrecorded(self, order: A, activation: str) -> None:
-        """The store no longer has an order that this purchase could belong to: only the journal can keep it."""
-        self.gate.alert(Alert.PURCHASE_UNRECORDED, order=order.id)
-        await self.store.journal(Entry.UNRECORDED, order=order.id, caller=order.caller, activation=activation)
 
     async def _declined(self, order: A, declined: Declined) -> Outcome:
         """The provider's whole answer was a rejection: nothing was bought."""
         if declined.word in (Word.NO_NUMBERS, Word.CHANNELS_LIMIT):
             return await self._put_off(order, declined)
         if declined.word is Word.PRICE_CHANGED:
-            return await self._price_changed(order, declined)
+            if order.price_changes < MOST_PRICE_CHANGES:
+                return await self._back_to_queue(order, declined, self.now())
+            why = "the price kept changing between its reading and the purchase"
+            return await self._reject(order, ErrorCode.PROVIDER_REJECTED, why)
         reason = await self.gate.refused(declined, item_of(order))
         if reason is Pause.PROVIDER_BANNED and declined.until is not None and declined.until < self._budget_ends(order):
             return await self._put_off(order, declined)
@@ -211,13 +206,6 @@ class Purchasing(Steps, Generic[A, R]):
             await self.store.count_refusal(order.caller)
         code = reason.error if reason else ErrorCode.PROVIDER_REJECTED
         return await self._reject(order, code, f"the provider answered {declined.word}")
-
-    async def _price_changed(self, order: A, declined: Declined) -> Outcome:
-        """Nothing was bought: read the price again, hold it against the order's again, and buy once more at most."""
-        if order.price_changes >= MOST_PRICE_CHANGES:
-            why = "the price kept changing between its reading and the purchase"
-            return await self._reject(order, ErrorCode.PROVIDER_REJECTED, why)
-        return await self._back_to_queue(order, declined, self.now())
 
     async def _put_off(self, order: A, reply: Failure) -> Outcome:
         """Nothing was bought: ask again within the budget, or end it."""

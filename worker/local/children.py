@@ -145,15 +145,14 @@ class _Watched:
         if self.lives():
             return
         if self._process is not None:
-            self._note_death(self._process, now)
+            if now - self._started >= STEADY:
+                self._wait = FIRST_WAIT
+            code = self._process.returncode
+            ending = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+            self._hold_off(now, f"ended with {ending}")
+            self.finish()
         if now >= self._start_at:
             self._start(now)
-
-    def _note_death(self, process: subprocess.Popen[str], now: float) -> None:
-        if now - self._started >= STEADY:
-            self._wait = FIRST_WAIT
-        self._hold_off(now, f"ended with {_ending(process.returncode)}")
-        self.finish()
 
     def _hold_off(self, now: float, why: str) -> None:
         wait, self._wait = self._wait, min(2 * self._wait, LONGEST_WAIT)
@@ -211,10 +210,6 @@ class _Watched:
         if self._reader:
             self._reader.join(timeout=1)
         self._process = self._reader = None
-
-
-def _ending(code: int) -> str:
-    return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
 
 
 def answers(url: str, timeout: float = 0.5) -> bool:

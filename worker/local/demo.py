@@ -89,7 +89,9 @@ def _play(product: str, console: Console, log: io.StringIO, until: float) -> Non
         _tell(console, started, f"store     {store.kind}, in a folder of its own")
         stack.enter_context(_running(ports, settings, log))
         with console.status("starting the sandbox provider, web and a worker ..."):
-            _wait_until_ready(ports, until)
+            while not answers(f"http://127.0.0.1:{ports.web}/readyz?workers=true"):
+                _check_time(until, "the service did not get ready in time")
+                time.sleep(GLANCE)
         _tell(console, started, f"service   web on http://127.0.0.1:{ports.web}, a worker, the sandbox provider")
         caller = _create_caller(receiver, settings)
         receiver.secret = caller["webhook_secret"]
@@ -122,12 +124,6 @@ def _running(ports: Ports, settings: Environment, log: io.StringIO) -> Iterator[
     finally:
         supervisor.stop()
         thread.join()
-
-
-def _wait_until_ready(ports: Ports, until: float) -> None:
-    while not answers(f"http://127.0.0.1:{ports.web}/readyz?workers=true"):
-        _check_time(until, "the service did not get ready in time")
-        time.sleep(GLANCE)
 
 
 def _create_caller(receiver: Receiver, settings: Environment) -> dict[str, str]:

@@ -271,7 +271,10 @@ class EmbeddedStore:
         return redis.Redis.from_url(self.url, socket_timeout=5, socket_connect_timeout=2, retry=None)
 
     def _stop_server(self) -> None:
-        pid = self._ask_to_stop()
+        pid = self._process.pid if self._process else None
+        with contextlib.suppress(redis.RedisError):
+            pid = self.pid
+            self._client().shutdown(nosave=True)
         deadline = time.monotonic() + STOP_SECONDS
         while self.alive and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -279,13 +282,6 @@ class EmbeddedStore:
             os.kill(pid, signal.SIGKILL)
         if self._process:
             self._process.wait()
-
-    def _ask_to_stop(self) -> int | None:
-        pid = self._process.pid if self._process else None
-        with contextlib.suppress(redis.RedisError):
-            pid = self.pid
-            self._client().shutdown(nosave=True)
-        return pid
 
     def _start_fake(self) -> None:
         try:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from cryptography.fernet import Fernet
 
@@ -28,7 +29,7 @@ from worker.local.processes import (
 )
 from worker.operator import Role
 from worker.operators import Operators, login_path
-from worker.settings import load
+from worker.settings import Settings, load
 from worker.store import Store, Unreadable, Vault, connect
 
 __all__ = ["FOLDER", "Child", "Ports", "environment", "run", "service", "up"]
@@ -85,9 +86,10 @@ def up(
     sandboxed = sandbox or not os.environ.get("RINGBACK_OTPGET_API_KEY")
     with _store(folder) as store:
         ports = _ports(port, sandbox_port, sandboxed)
-        settings = (_unset(TEMPO) if sandboxed else {}) | _own_settings(folder, store)
+        tempo = {name: value for name, value in TEMPO.items() if sandboxed and not os.environ.get(name)}
+        settings = tempo | _own_settings(folder, store)
         children = service(ports, settings, workers=workers, sandbox_options=SANDBOX_TEMPO)
-        _check_settings(children[-1])
+        _settings_of(children[-1], "worker")
         store.describe(**_addresses(ports))
         _say(*_opening(store, sandboxed, asked=sandbox))
         return Supervisor(
@@ -135,7 +137,12 @@ def service(
     names = ["worker"] if workers == 1 else [f"worker{number}" for number in range(1, workers + 1)]
     if ports.sandbox:
         common.setdefault("RINGBACK_SANDBOX_URL", f"http://127.0.0.1:{ports.sandbox}/sandbox/")
-    children = [_web(ports.web, common), *(_worker(name, common | _provider(ports)) for name in names)]
+    web = Child(
+        "web", [sys.executable, "-m", "gunicorn", *WEB_ARGUMENTS], {**common, "RINGBACK_OTPGET_API_KEY": None},
+        ready_url=f"http://127.0.0.1:{ports.web}/readyz?workers=true",
+    )  # fmt: skip
+    celery = [sys.executable, "-m", "celery", *WORKER_ARGUMENTS.split(), "--hostname"]
+    children = [web, *(Child(name, [*celery, f"{name}@%h"], common | _provider(ports)) for name in names)]
     return [_sandbox(ports.sandbox, sandbox_options), *children] if ports.sandbox else children
 
 
@@ -159,17 +166,6 @@ def _sandbox(port: int, options: Sequence[str]) -> Child:
         *options,
     ]
     return Child("sandbox", argv, {"RINGBACK_OTPGET_API_KEY": None}, stop_grace=3)
-
-
-def _web(port: int, env: Environment) -> Child:
-    argv = [sys.executable, "-m", "gunicorn", *WEB_ARGUMENTS]
-    return Child(
-        "web", argv, {**env, "RINGBACK_OTPGET_API_KEY": None}, ready_url=f"http://127.0.0.1:{port}/readyz?workers=true"
-    )
-
-
-def _worker(name: str, env: Environment) -> Child:
-    return Child(name, [sys.executable, "-m", "celery", *WORKER_ARGUMENTS.split(), "--hostname", f"{name}@%h"], env)
 
 
 class _NoStore(FolderLock):
@@ -207,11 +203,6 @@ def _own_settings(folder: Path, store: EmbeddedStore | _NoStore) -> dict[str, st
     return found | ({"RINGBACK_REDIS_URL": store.url} if isinstance(store, EmbeddedStore) else {})
 
 
-def _unset(settings: Mapping[str, str]) -> dict[str, str]:
-    """The settings that nobody has set."""
-    return {name: value for name, value in settings.items() if not os.environ.get(name)}
-
-
 def _key(folder: Path) -> str:
     path = folder / "encryption.key"
     if not path.exists():
@@ -226,9 +217,10 @@ def _read(path: Path) -> str:
         return ""
 
 
-def _check_settings(worker: Child) -> None:
-    merged = {**os.environ, **worker.env}
-    load("worker", {name: value for name, value in merged.items() if value is not None})
+def _settings_of(child: Child, role: Literal["worker", "tool"]) -> Settings:
+    """The settings that a child is given, as a role reads them. Raises SettingsInvalid."""
+    merged = {**os.environ, **child.env}
+    return load(role, {name: value for name, value in merged.items() if value is not None})
 
 
 def _reviver(store: EmbeddedStore | _NoStore) -> Callable[[], None]:
@@ -275,8 +267,7 @@ def _ready(ports: Ports) -> list[str]:
 
 def _console(ports: Ports, worker: Child) -> list[str]:
     """The console's address with a login link: whoever starts the service looks after it."""
-    merged = {**os.environ, **worker.env}
-    settings = load("tool", {name: value for name, value in merged.items() if value is not None})
+    settings = _settings_of(worker, "tool")
     if not settings.console:
         return []
     store = Store(

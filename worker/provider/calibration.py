@@ -169,7 +169,7 @@ async def _asked(question: Question, ask: Ask, key: str, now: Callable[[], float
     reply = question.read(answer, now())
     expected, known = question.fits(reply), not isinstance(reply, Unclear)
     body = masked(answer.body, key)
-    advice = "" if known else question.advice.replace("{}", repr_toml(_text_of(question.product, body)))
+    advice = "" if known else question.advice.replace("{}", _toml_key(question.product, body))
     return Finding(question, answer.status, body, _named(reply), known, expected, advice), reply
 
 
@@ -181,16 +181,12 @@ def masked(body: bytes, key: str) -> str:
     return _LONG_NUMBER.sub(lambda found: found[0][:4] + "*" * (len(found[0]) - 4), redact_text(text))
 
 
-def repr_toml(text: str) -> str:
-    """A text as a TOML key."""
+def _toml_key(product: Product, body: str) -> str:
+    """What of an answer the table could know, an envelope's text or all of it, as a TOML key."""
+    envelope = open_envelope(product, body.strip())
+    text = envelope.message if envelope and envelope.message else body.strip()
     printable = "".join(char if char.isprintable() and char not in '"\\' else "?" for char in text)
     return f'"{printable[:80]}"'
-
-
-def _text_of(product: Product, body: str) -> str:
-    """What of an answer the table could know: an envelope's text, or all of it."""
-    envelope = open_envelope(product, body.strip())
-    return envelope.message if envelope and envelope.message else body.strip()
 
 
 def _named(reply: Any) -> str:

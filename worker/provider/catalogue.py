@@ -83,7 +83,8 @@ def _choice(product: Product, value: Any, key: str) -> Choice | None:
         count = _first(value, product.names["count"])
         stock = int(count) if _COUNT.fullmatch(count) else None
         hours = _hours(_first(value, product.names.get("duration", ())))
-        return Choice(code, name or f"{_kind(product)} {code}", amount, stock, hours) if code else None
+        kind = "Server" if product.item is None else "Choice"
+        return Choice(code, name or f"{kind} {code}", amount, stock, hours) if code else None
     if isinstance(value, Number):
         return Choice(shown, shown, read_price(value)) if shown else None
     if isinstance(value, str) and shown:
@@ -114,10 +115,6 @@ def _first(row: Mapping[str, Any], names: Iterable[str]) -> str:
 def _code(value: Any) -> str:
     """A code; unlike an id that costs money, `0` is one."""
     return _printable(value) if isinstance(value, str) else ""
-
-
-def _kind(product: Product) -> str:
-    return "Server" if product.item is None else "Choice"
 
 
 def _printable(text: str) -> str:

@@ -53,10 +53,6 @@ class Reader(Protocol[R_co]):
         """Bytes to a reply."""
 
 
-def _ignore(_product: str, _call: str, _reply: str, _seconds: float) -> None:
-    """Observes nothing."""
-
-
 class Provider:
     """OTPGet's products, as the product table says how to speak to them. One for a process, for its lifetime.
 
@@ -78,7 +74,7 @@ class Provider:
         connections: int = 1000,
         counted: Mapping[str, Decimal | None] | None = None,
         observe: Observe | None = None,
-        heard: Heard = lambda _action, _reply, _why: None,
+        heard: Heard | None = None,
         clock: Callable[[], float] = time.time,
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -92,10 +88,15 @@ class Provider:
             handler: Wire(endpoint, tls, connections) for handler, endpoint in endpoints.items()
         }
         self._credentials = urlencode({"api_key": api_key})
-        self._status_queries = {name: _around_id(one) for name, one in products.items() if "status" in one.actions}
+        # What stands before and after the id in a status call's query, by far the most frequent one.
+        self._status_queries = {
+            name: one.query("status", {"id": "\0"}).partition("%00")
+            for name, one in products.items()
+            if "status" in one.actions
+        }
         self._poll_deadline, self._deadline = poll_deadline, buy_deadline
         self._counted = counted or {}
-        self._observe, self._heard, self._clock = observe or _ignore, heard, clock
+        self._observe, self._heard, self._clock = observe, heard, clock
         # Answers may be cached on the way, so no two queries are alike, not even across restarts.
         self._nonces = itertools.count(time.time_ns())
 
@@ -121,7 +122,7 @@ class Provider:
     async def status(self, product: str, activation: str) -> StatusReply:
         """Ask for the code."""
         known = self._products[product]
-        before, after = self._status_queries[product]
+        before, _, after = self._status_queries[product]
         query = f"{before}{quote(activation, safe='')}{after}"
         transport = self._frequent[known.handler]
         return await self._ask(known, "status", query, protocol.read_status, transport, self._poll_deadline)
@@ -180,20 +181,17 @@ class Provider:
     ) -> R_co | Unreached | Unclear:
         started = time.perf_counter()
         answer = await transport.fetch(f"{self._credentials}&{query}&_={next(self._nonces)}", deadline)
-        reply = self._read(product, answer, read) if isinstance(answer, Answer) else answer
+        reply = (
+            read(product, answer.status, answer.headers, answer.body, now=self._clock())
+            if isinstance(answer, Answer)
+            else answer
+        )
         kind = type(reply).__name__.lower()
-        self._observe(product.name, call, kind, time.perf_counter() - started)
-        self._heard(call, kind, reply.reason if isinstance(reply, (Unreached, Unclear)) else "")
+        if self._observe is not None:
+            self._observe(product.name, call, kind, time.perf_counter() - started)
+        if self._heard is not None:
+            self._heard(call, kind, reply.reason if isinstance(reply, (Unreached, Unclear)) else "")
         return reply
-
-    def _read(self, product: Product, answer: Answer, read: Reader[R_co]) -> R_co:
-        return read(product, answer.status, answer.headers, answer.body, now=self._clock())
-
-
-def _around_id(product: Product) -> tuple[str, str]:
-    """What stands before and after the id in a status call's query, by far the most frequent one."""
-    before, _, after = product.query("status", {"id": "\0"}).partition("%00")
-    return before, after
 
 
 def _base(base_url: str) -> httpx.URL:

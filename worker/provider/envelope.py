@@ -7,7 +7,7 @@ met in many ways. Numbers keep their digits as they were written.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -55,7 +55,9 @@ class Envelope:
 
     def value(self, what: str) -> str:
         """The first value under any of the names of `what`: at the top, then in `data`; empty when there is none."""
-        for layer in self._layers():
+        data = self.top.get("data")
+        below = data if isinstance(data, list) else [data]
+        for layer in (self.top, *(one for one in below if isinstance(one, dict))):
             for name in self.product.names[what]:
                 if text := plain(layer.get(name)):
                     return text
@@ -65,13 +67,6 @@ class Envelope:
     def bare(self) -> bool:
         """Whether it holds neither an id, nor a contact, nor data: only a bare one can prove that nothing was done."""
         return not (self.value("activation") or self.value("contact") or self.top.get("data"))
-
-    def _layers(self) -> Iterator[Mapping[str, Any]]:
-        yield self.top
-        data = self.top.get("data")
-        for layer in data if isinstance(data, list) else [data]:
-            if isinstance(layer, dict):
-                yield layer
 
 
 def open_envelope(product: Product, text: str) -> Envelope | None:

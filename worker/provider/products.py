@@ -207,7 +207,9 @@ def _product(name: str, entry: Mapping[str, Any], problems: list[str]) -> Produc
         read = _Entry.model_validate(entry)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-        problems.extend(".".join([name, *map(str, one["loc"])]) + f": {_message(one['msg'])}" for one in found)
+        for one in found:
+            where = ".".join([name, *map(str, one["loc"])])
+            problems.append(f"{where}: {one['msg'].removeprefix('Value error, ')}")
         return None
     return Product(
         name=name, handler=read.handler, verified=read.verified, sells=read.sells, answer=read.answer,
@@ -215,10 +217,6 @@ def _product(name: str, entry: Mapping[str, Any], problems: list[str]) -> Produc
         zone=_zone(read.time_zone), readings=read.readings, actions=read.actions, words=read.words,
         statuses=dict(_by_text(read.status)), names=read.names,
     )  # fmt: skip
-
-
-def _message(text: str) -> str:
-    return text.removeprefix("Value error, ")
 
 
 def _by_text(status: Mapping[Meaning, tuple[str, ...]]) -> Iterator[tuple[str, Meaning]]:

@@ -296,11 +296,8 @@ def _read_failure(status: int, headers: Mapping[str, str], body: bytes, text: st
     """No word that we know: slow down, or unclear. The body's text never becomes part of the reason."""
     if text == Word.ERROR_SQL:
         return Unclear("error_sql")
-    throttled = read_throttling(status, headers, body, now=now)
-    return throttled or Unclear(_reason(status, text))
-
-
-def _reason(status: int, text: str) -> str:
+    if throttled := read_throttling(status, headers, body, now=now):
+        return throttled
     if status != 200:
-        return f"http_{status}"
-    return "unknown_body" if text else "empty_body"
+        return Unclear(f"http_{status}")
+    return Unclear("unknown_body" if text else "empty_body")

@@ -133,8 +133,12 @@ class Fresh:
         async with self._slots, httpx.AsyncHTTPTransport(verify=self._tls, trust_env=False) as transport:
             response = await transport.handle_async_request(request)
             try:
-                body = await _read_capped(response)
-                trip.answer = Answer(response.status_code, response.headers, body)
+                body = bytearray()
+                async for chunk in response.aiter_raw():
+                    body += chunk
+                    if len(body) > BODY_LIMIT:
+                        raise Misframed("too_big")
+                trip.answer = Answer(response.status_code, response.headers, bytes(body))
             finally:
                 await response.aclose()
 
@@ -147,12 +151,3 @@ def _watch(trip: Trip) -> Callable[[str, Mapping[str, Any]], Awaitable[None]]:
             trip.sent = True
 
     return on_event
-
-
-async def _read_capped(response: httpx.Response) -> bytes:
-    body = bytearray()
-    async for chunk in response.aiter_raw():
-        body += chunk
-        if len(body) > BODY_LIMIT:
-            raise Misframed("too_big")
-    return bytes(body)

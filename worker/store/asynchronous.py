@@ -522,20 +522,16 @@ class AsyncStore:
         return codec.unpack_caller(caller_id, int(stored[b"v"]), sealed, self._vault) if stored else None
 
     async def trim_indexes(self, caller_id: str, before: float) -> None:
-        """Take orders accepted before a moment, and events that are gone, out of a caller's indexes."""
+        """Take orders accepted before a moment, and rentals and events that are gone, out of a caller's indexes."""
         await _reached(self._redis.zremrangebyscore(keys.caller(caller_id, "orders"), "-inf", ms(before)))
-        await self._trim_rentals(keys.caller(caller_id, keys.RENTALS))
-        index = keys.caller(caller_id, "events")
-        for event_id in await _reached(self._redis.zrange(index, 0, 199)):
+        rentals, events = keys.caller(caller_id, keys.RENTALS), keys.caller(caller_id, "events")
+        for rental_id in await _reached(self._redis.zrange(rentals, 0, 199)):  # one may outlast many that came later
+            if not await _reached(self._redis.exists(keys.order(rental_id.decode()))):
+                await _reached(self._redis.zrem(rentals, rental_id))
+        for event_id in await _reached(self._redis.zrange(events, 0, 199)):
             if await _reached(self._redis.exists(keys.event(event_id.decode()))):
                 return
-            await _reached(self._redis.zrem(index, event_id))
-
-    async def _trim_rentals(self, index: str) -> None:
-        """Take the rentals that are gone out of an index: one may last far longer than ended ones are kept."""
-        for rental_id in await _reached(self._redis.zrange(index, 0, 199)):
-            if not await _reached(self._redis.exists(keys.order(rental_id.decode()))):
-                await _reached(self._redis.zrem(index, rental_id))
+            await _reached(self._redis.zrem(events, event_id))
 
     async def trim_states(self, before: float, doubted_before: float) -> None:
         """Take orders and webhooks that are gone by now out of the indexes by state."""

@@ -160,7 +160,8 @@ class Store:
 
     def load(self, order_id: str) -> Order | None:
         """The order, or None when there is none."""
-        return self._load_many([order_id])[0]
+        stored, sealed = self._read([keys.order(order_id)])[0]
+        return self._order(order_id, stored, sealed) if stored else None
 
     def load_rental(self, rental_id: str) -> Rental | None:
         """The rental, or None when there is none."""
@@ -249,12 +250,6 @@ class Store:
             lambda o: status is None or o.status == status,
         )
 
-    def _load_many(self, ids: Sequence[str]) -> list[Order | None]:
-        return [
-            self._order(order_id, stored, sealed) if stored else None
-            for order_id, (stored, sealed) in zip(ids, self._read([keys.order(one) for one in ids]), strict=True)
-        ]
-
     def _load_readable(self, ids: Sequence[str]) -> list[Order | None]:
         return self._readable(ids, keys.order, self._order, None)
 
@@ -308,7 +303,7 @@ class Store:
         status: str | None,
         limit: int,
         before: str | None,
-        fits: Callable[[Event], bool] = lambda _: True,
+        fits: Callable[[Event], bool] | None = None,
         skipped: list[str] | None = None,
     ) -> tuple[list[Event], str | None]:
         """A page of a caller's events that fit, newest first, and the cursor of the next one.
@@ -318,12 +313,13 @@ class Store:
         """
 
         def wanted(event: Event) -> bool:
-            return status in (None, event.status) and fits(event)
+            return status in (None, event.status) and (fits is None or fits(event))
 
-        if order is not None:
-            return _cut(
-                [e for e in self._events_of(order, skipped) if e.caller == caller_id and wanted(e)], limit, before
-            )
+        if order is not None:  # its events are few, and named in its record
+            with reaching():
+                ids = (self._redis.hget(keys.order(order), "e") or b"").split()
+            found = self._readable([one.decode() for one in reversed(ids)], keys.event, self._event, skipped)
+            return _cut([e for e in found if e is not None and e.caller == caller_id and wanted(e)], limit, before)
         return self._page(
             keys.caller(caller_id, "events"),
             limit,
@@ -332,15 +328,8 @@ class Store:
             wanted,
         )
 
-    def _events_of(self, order_id: str, skipped: list[str] | None) -> list[Event]:
-        """An order's events, newest first; they are few."""
-        with reaching():
-            ids = (self._redis.hget(keys.order(order_id), "e") or b"").split()
-        found = self._readable([one.decode() for one in reversed(ids)], keys.event, self._event, skipped)
-        return [event for event in found if event is not None]
-
     def events_after(
-        self, caller_id: str, sequence: int, limit: int, fits: Callable[[Event], bool] = lambda _: True
+        self, caller_id: str, sequence: int, limit: int, fits: Callable[[Event], bool] | None = None
     ) -> tuple[list[Event], str | None]:
         """A caller's events after a sequence number that fit, oldest first, and the last one looked at if more follow.
 
@@ -357,7 +346,7 @@ class Store:
                 if len(found) == limit or walked == MOST_WALKED:
                     return found, last
                 last, walked = event.id, walked + 1
-                found += [event] if fits(event) else []
+                found += [event] if fits is None or fits(event) else []
             sequence = batch[-1][1]
         return found, None
 

@@ -102,16 +102,12 @@ def unpack_rental(rental_id: str, stored: Mapping[bytes, bytes], sealed: bytes, 
     record = _unpacked(rental_id, stored, sealed, vault)
     record["messages"] = tuple(_made(Message, one) for one in record.get("messages", ()))
     record["renewal_keys"] = tuple((key, body) for key, body in record.get("renewal_keys", ()))
-    if "renewal" in record:
-        record["renewal"] = _unpack_renewal(record["renewal"])
+    if renewal := record.get("renewal"):
+        for name in renewal.keys() & {"max_price", "counted"}:
+            renewal[name] = Decimal(renewal[name])
+        renewal["state"] = word(RenewalState, renewal["state"])
+        record["renewal"] = _made(Renewal, renewal)
     return _made(Rental, record, status=word(RentalStatus, stored[b"s"].decode()), **_outside(rental_id, stored))
-
-
-def _unpack_renewal(stored: dict[str, Any]) -> Renewal:
-    for name in stored.keys() & {"max_price", "counted"}:
-        stored[name] = Decimal(stored[name])
-    stored["state"] = word(RenewalState, stored["state"])
-    return _made(Renewal, stored)
 
 
 def _outside(order_id: str, stored: Mapping[bytes, bytes]) -> dict[str, Any]:
@@ -130,15 +126,11 @@ def _unpacked(order_id: str, stored: Mapping[bytes, bytes], sealed: bytes, vault
             record[name] = Decimal(record[name])
     if "flags" in record:
         record["flags"] = tuple(record["flags"])
-    if "purchase" in record:
-        record["purchase"] = _unpack_purchase(record["purchase"])
+    if purchase := record.get("purchase"):
+        price = purchase.get("price")
+        record["purchase"] = _made(Purchase, purchase, price=None if price is None else Decimal(price))
     record.setdefault("item", {})
     return record
-
-
-def _unpack_purchase(stored: dict[str, Any]) -> Purchase:
-    price = stored.get("price")
-    return _made(Purchase, stored, price=None if price is None else Decimal(price))
 
 
 def pack_event(event: Event, vault: Vault) -> bytes:
@@ -181,13 +173,9 @@ def unpack_caller(caller_id: str, version: int, sealed: bytes, vault: Vault) -> 
     """A caller from its sealed record."""
     record = _opened(sealed, vault, _place_of(caller_id))
     record["secrets"] = tuple(_made(Secret, one) for one in record["secrets"])
-    record["caps"] = _unpack_caps(record["caps"])
+    spend = record["caps"].get("max_spend_per_day")
+    record["caps"] = _made(Caps, record["caps"], max_spend_per_day=None if spend is None else Decimal(spend))
     return _made(Caller, record, id=caller_id, version=version)
-
-
-def _unpack_caps(stored: dict[str, Any]) -> Caps:
-    spend = stored.get("max_spend_per_day")
-    return _made(Caps, stored, max_spend_per_day=None if spend is None else Decimal(spend))
 
 
 def _place_of(caller_id: str) -> Place:
@@ -248,7 +236,16 @@ def _fields(value: Any) -> dict[str, Any]:
 
 
 def _sealed(record: Mapping[str, Any], vault: Vault, place: Place) -> bytes:
-    return vault.seal(_dumped({"format": FORMAT, **record}), place)
+    """A record as compact JSON. Half a surrogate pair, which JSON can spell and UTF-8 cannot, is kept all the same."""
+    told = {"format": FORMAT, **record}
+    text = json.dumps(told, separators=(",", ":"), ensure_ascii=False, default=_amount)
+    return vault.seal(text.encode("utf-8", "surrogatepass"), place)
+
+
+def _amount(value: object) -> str:
+    if isinstance(value, Decimal):
+        return str(value)
+    raise TypeError(f"a record holds no {type(value).__name__}")
 
 
 def _opened(sealed: bytes | None, vault: Vault, place: Place) -> dict[str, Any]:
@@ -312,18 +309,6 @@ def levels(stored: Iterable[bytes], now: float) -> dict[str, float]:
             for name, value in json.loads(values).items():
                 summed[name] = summed.get(name, 0.0) + value
     return summed
-
-
-def _dumped(record: object) -> bytes:
-    """Compact JSON. Half a surrogate pair, which a caller's JSON can spell and UTF-8 cannot, is kept all the same."""
-    text = json.dumps(record, separators=(",", ":"), ensure_ascii=False, default=_amount)
-    return text.encode("utf-8", "surrogatepass")
-
-
-def _amount(value: object) -> str:
-    if isinstance(value, Decimal):
-        return str(value)
-    raise TypeError(f"a record holds no {type(value).__name__}")
 
 
 def save_call(
@@ -398,13 +383,10 @@ def _erase_at(before: Acquisition, after: Acquisition, otp_ttl: float) -> str:
         known = len(before.messages) if isinstance(before, Rental) else 0
         new = [message.read_at for message in after.messages[known:] if message.personal]
         return str(ms(min(new) + otp_ttl)) if new else ""
-    return _erase_order_at(cast(Order, before), cast(Order, after), otp_ttl)
-
-
-def _erase_order_at(before: Order, after: Order, otp_ttl: float) -> str:
-    first = after.received_at or after.ended_at
-    new = not before.ended or not before.personal or (before.otp is None and after.otp is not None)
-    return str(ms(first + otp_ttl)) if first is not None and new else ""
+    was, order = cast(Order, before), cast(Order, after)
+    first = order.received_at or order.ended_at
+    began = not was.ended or not was.personal or (was.otp is None and order.otp is not None)
+    return str(ms(first + otp_ttl)) if first is not None and began else ""
 
 
 def spend_units(amount: Decimal | None) -> int:

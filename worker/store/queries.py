@@ -174,8 +174,13 @@ class Queries:
         """A page of the orders that a filter means."""
         walk = _Walk(cursor)
         found = walk.page(self._order_ids(wanted, walk), self._load_orders, lambda o: _meant(wanted, o), limit)
-        counts, counted = self._order_counts(wanted, now)
-        return Page(found, walk.cursor, counts, walk.capped, counted)
+        if wanted.by_state_alone:
+            return Page(found, walk.cursor, self.states(now, wanted.since, wanted.until), walk.capped)
+        anywhere = OrderFilter(caller=wanted.caller, since=wanted.since, until=wanted.until)
+        orders = list(self._walked(self._order_ids(anywhere, _Walk(None)), self._load_orders))
+        seen = Counter(order.status.value for order in orders if wanted.fits(order))
+        counts = {status.value: seen[status.value] for status in Status}
+        return Page(found, walk.cursor, counts, walk.capped, None if len(orders) < MOST else MOST)
 
     def doubtful(self, limit: int = 50) -> list[Order]:
         """Orders whose money is in doubt, those that came to it last first."""
@@ -226,14 +231,6 @@ class Queries:
             indexes = [keys.caller(wanted.caller, "orders")]
         return self._newest(indexes, wanted.since, walk.below(wanted.until))
 
-    def _order_counts(self, wanted: OrderFilter, now: float) -> tuple[dict[str, int], int | None]:
-        if wanted.by_state_alone:
-            return self.states(now, wanted.since, wanted.until), None
-        anywhere = OrderFilter(caller=wanted.caller, since=wanted.since, until=wanted.until)
-        orders = list(self._walked(self._order_ids(anywhere, _Walk(None)), self._load_orders))
-        found = Counter(order.status.value for order in orders if wanted.fits(order))
-        return {status.value: found[status.value] for status in Status}, None if len(orders) < MOST else MOST
-
     # Webhooks.
 
     def event_states(self, now: float) -> dict[str, int]:
@@ -270,7 +267,7 @@ class Queries:
                 keys.events_in(EventStatus.EXHAUSTED), "+inf", ms(now - DAY), 0, FAILING_WALKED
             )
         groups: dict[tuple[str, str], Failing] = {}
-        for event in self._loaded([one.decode() for one in (*owed, *given_up)], self._load_events):
+        for event in self._walked([(0.0, one.decode()) for one in (*owed, *given_up)], self._load_events):
             if event.attempts and answered(event) is not None and event.status is not EventStatus.DELIVERED:
                 _note(groups, event)
         for one in groups.values():
@@ -397,9 +394,6 @@ class Queries:
     ) -> Iterator[T]:
         for chunk in _chunks(ids, BATCH, most):
             yield from (one for one in load([name for _, name in chunk]) if one is not None)
-
-    def _loaded(self, ids: Sequence[str], load: Callable[[Sequence[str]], list[T | None]]) -> Iterator[T]:
-        return self._walked([(0.0, one) for one in ids], load)
 
 
 class _Walk:

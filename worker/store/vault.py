@@ -107,7 +107,18 @@ class Vault:
 
     def open(self, stored: bytes, place: Place) -> bytes:
         """The bytes as they were sealed for a place. Raises Unreadable."""
-        return _unpacked(self._decrypted(stored, place))
+        kind = stored[:1]
+        if kind == _BOUND:
+            packed = self._bound(stored, place)
+        elif kind == _UNBOUND:
+            self._refuse_unless_migrating("bound to no place")
+            packed = self._unbound(stored[1:])
+        elif kind == _CLEAR:
+            self._refuse_unless_migrating("not sealed")
+            packed = stored[1:]
+        else:
+            raise Damaged("a stored record is none that this version knows")
+        return _unpacked(packed)
 
     def key_of(self, stored: bytes) -> str:
         """The id of the key that a record needs; "clear" or "unbound" for one that was written before bindings."""
@@ -122,18 +133,6 @@ class Vault:
     def current(self, stored: bytes) -> bool:
         """Whether a record is as this vault would write it: under its first key, or in clear without keys."""
         return self.key_of(stored) == (self.key_ids[0] if self._keys else "clear")
-
-    def _decrypted(self, stored: bytes, place: Place) -> bytes:
-        kind = stored[:1]
-        if kind == _BOUND:
-            return self._bound(stored, place)
-        if kind == _UNBOUND:
-            self._refuse_unless_migrating("bound to no place")
-            return self._unbound(stored[1:])
-        if kind != _CLEAR:
-            raise Damaged("a stored record is none that this version knows")
-        self._refuse_unless_migrating("not sealed")
-        return stored[1:]
 
     def _refuse_unless_migrating(self, what: str) -> None:
         if self._keys and not self._migrating:

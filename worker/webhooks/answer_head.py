@@ -55,16 +55,11 @@ class BoundedHead(ResponseHandler):
             start += len(piece)
             self._head_bytes += len(piece)
             super().data_received(piece)
-            if not self._answered and self._is_endless():
-                return self._hang_up()
+            endless = self._head_bytes >= MOST_HEAD_BYTES or self._interim > MOST_INTERIM_ANSWERS
+            if endless and not self._answered:
+                self.set_exception(EndlessHead("the answer's head did not end"))
+                if self.transport is not None:
+                    self.transport.abort()
+                return
         if start < len(data) or not data:
             super().data_received(data[start:])
-        return None
-
-    def _is_endless(self) -> bool:
-        return self._head_bytes >= MOST_HEAD_BYTES or self._interim > MOST_INTERIM_ANSWERS
-
-    def _hang_up(self) -> None:
-        self.set_exception(EndlessHead("the answer's head did not end"))
-        if self.transport is not None:
-            self.transport.abort()

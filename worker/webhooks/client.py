@@ -84,21 +84,20 @@ class _JudgedNames(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        return [_resolved(host, port, address) for address in await self._guard.resolve(host, port)]
+        return [
+            {
+                "hostname": host,
+                "host": address,
+                "port": port,
+                "family": socket.AF_INET6 if ":" in address else socket.AF_INET,
+                "proto": socket.IPPROTO_TCP,
+                "flags": socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            }
+            for address in await self._guard.resolve(host, port)
+        ]
 
     async def close(self) -> None:
         """Nothing is held open."""
-
-
-def _resolved(host: str, port: int, address: str) -> ResolveResult:
-    return {
-        "hostname": host,
-        "host": address,
-        "port": port,
-        "family": socket.AF_INET6 if ":" in address else socket.AF_INET,
-        "proto": socket.IPPROTO_TCP,
-        "flags": socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-    }
 
 
 def _tracing() -> aiohttp.TraceConfig:

@@ -48,7 +48,12 @@ class Sender:
         seen = _Seen()
         started = time.monotonic()
         error = await self._attempt(url, headers, body, seen)
-        return self._outcome(error, seen, time.monotonic() - started)
+        took = time.monotonic() - started
+        if error is None and seen.status is not None and 300 <= seen.status <= 399:
+            error = "redirect"
+        decision = verdict(seen.status, error)
+        wait = None if decision is Verdict.DELIVERED else retry_after.read(seen.retry_after, self._clock())
+        return Outcome(decision, seen.status, error, took, excerpt(bytes(seen.answer)), wait)
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -83,13 +88,6 @@ class Sender:
         if self._session is None:
             self._session = open_session(self._guard, self._agent, self._tls)
         return self._session
-
-    def _outcome(self, error: str | None, seen: _Seen, duration: float) -> Outcome:
-        if error is None and seen.status is not None and 300 <= seen.status <= 399:
-            error = "redirect"
-        decision = verdict(seen.status, error)
-        wait = None if decision is Verdict.DELIVERED else retry_after.read(seen.retry_after, self._clock())
-        return Outcome(decision, seen.status, error, duration, excerpt(bytes(seen.answer)), wait)
 
 
 @dataclass(slots=True)

@@ -76,11 +76,8 @@ _BETWEEN = r"(?:[\s._\-+]|%20|%2[bBdDeE]|%5[fF]|&nbsp;|&#32;|\\u00a0|\u00a0|\u20
 def _spelled(code: str) -> str:
     """A pattern of a code's letters and digits, each plain or percent-encoded, with any separators between them."""
     letters = [one for one in code if one.isalnum()] or list(code)
-    return _BETWEEN.join(f"(?:{re.escape(one)}|{_percent(one)})" for one in letters)
-
-
-def _percent(letter: str) -> str:
-    return "".join(f"%{byte:02x}" for byte in letter.encode("utf-8", "surrogatepass"))
+    encoded = ("%" + one.encode("utf-8", "surrogatepass").hex("%") for one in letters)
+    return _BETWEEN.join(f"(?:{re.escape(one)}|{percent})" for one, percent in zip(letters, encoded, strict=True))
 
 
 def _compact(value: object) -> bytes:

@@ -41,14 +41,11 @@ class Names:
             if error.args[0] in (ARES_ENOTFOUND, ARES_ENODATA):
                 raise NoSuchName from None
             raise NameServersSilent(f"the look-up failed with c-ares code {error.args[0]}") from None
-        return list(dict.fromkeys(_text(node.addr[0]) for node in found.nodes))
+        addresses = (node.addr[0] for node in found.nodes)
+        return list(dict.fromkeys(one.decode() if isinstance(one, bytes) else one for one in addresses))
 
     def _opened(self) -> aiodns.DNSResolver:
         """The resolver, made on the loop that uses it."""
         if self._resolver is None:
             self._resolver = aiodns.DNSResolver(nameservers=self._servers or None, timeout=TRY_WITHIN, tries=TRIES)
         return self._resolver
-
-
-def _text(address: str | bytes) -> str:
-    return address.decode() if isinstance(address, bytes) else address

@@ -45,8 +45,5 @@ def sign(secrets: Sequence[str], event_id: str, timestamp: int, body: bytes) -> 
     if not secrets:
         raise ValueError("nothing to sign with")
     content = f"{event_id}.{timestamp}.".encode() + body
-    return " ".join(_signature(secret_bytes(secret), content) for secret in secrets)
-
-
-def _signature(key: bytes, content: bytes) -> str:
-    return "v1," + base64.b64encode(hmac.digest(key, content, hashlib.sha256)).decode("ascii")
+    digests = [hmac.digest(secret_bytes(secret), content, hashlib.sha256) for secret in secrets]
+    return " ".join("v1," + base64.b64encode(digest).decode("ascii") for digest in digests)

@@ -75,7 +75,8 @@ def read(url: str) -> Target:
     if scheme not in DEFAULT_PORTS:
         raise CallbackRefused(Refusal.NOT_HTTPS, "must use https")
     host, literal, port = _authority(match["authority"])
-    return Target(scheme, host, port or DEFAULT_PORTS[scheme], _resource(match["resource"]), literal)
+    resource = match["resource"] if match["resource"].startswith("/") else "/" + match["resource"]
+    return Target(scheme, host, port or DEFAULT_PORTS[scheme], resource, literal)
 
 
 def _plain(url: str) -> str:
@@ -98,15 +99,8 @@ def _authority(text: str) -> tuple[str, bool, int | None]:
     if port is not None and port > 65535:
         raise CallbackRefused(Refusal.PORT, "names a port over 65535")
     if match["six"]:
-        return _v6(match["six"]), True, port
+        return _canonical(IPv6Address, match["six"]), True, port
     return *_name(match["name"].lower()), port
-
-
-def _v6(text: str) -> str:
-    try:
-        return str(IPv6Address(text))
-    except AddressValueError:
-        raise _bad_host() from None
 
 
 def _name(text: str) -> tuple[str, bool]:
@@ -117,21 +111,17 @@ def _name(text: str) -> tuple[str, bool]:
     """
     labels = text.split(".")
     if _NUMBER.fullmatch(labels[-1]):
-        return _v4(text), True
+        return _canonical(IPv4Address, text), True
     if len(text) > MAX_NAME_LENGTH or not all(_LABEL.fullmatch(label) for label in labels):
         raise _bad_host()
     return text, False
 
 
-def _v4(text: str) -> str:
+def _canonical(kind: type[IPv4Address | IPv6Address], text: str) -> str:
     try:
-        return str(IPv4Address(text))
+        return str(kind(text))
     except AddressValueError:
         raise _bad_host() from None
-
-
-def _resource(text: str) -> str:
-    return text if text.startswith("/") else "/" + text
 
 
 def _bad_host() -> CallbackRefused:

@@ -291,7 +291,9 @@ def rental_prices(*, country: str, provider: str | None, refresh: bool) -> Opera
 
 
 def _get(path: str, *, held: float | None = None, **query: Any) -> Request:
-    return Request("GET", path, _query(query)).holding(held)
+    given = {name: value for name, value in query.items() if value is not None}
+    written = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in given.items()}
+    return Request("GET", path, written).holding(held)
 
 
 def _purchase(path: str, fields: Mapping[str, Any], wait: float | None, idempotency_key: str | None) -> Request:
@@ -315,14 +317,6 @@ def _amount(value: Any) -> str:
     if isinstance(value, float):
         raise TypeError("max_price is a Decimal, a str or an int: a float cannot say 45.10")
     return str(value)
-
-
-def _query(values: Mapping[str, Any]) -> dict[str, str]:
-    return {
-        name: str(value).lower() if isinstance(value, bool) else str(value)
-        for name, value in values.items()
-        if value is not None
-    }
 
 
 def _moment(at: datetime | None) -> str | None:
@@ -391,11 +385,13 @@ def problem(reply: Reply, request: Request) -> Problem:
         told = _json(reply)
     except UnexpectedAnswer:
         told = {}
+    listed = told.get("errors")
+    errors = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
     return problem_class(reply.status)(
         reply.status,
         _word(told, "code") or f"http_{reply.status}",
         _word(told, "detail") or _word(told, "title") or "the answer gives no reason",
-        errors=_field_errors(told.get("errors")),
+        errors=[FieldError(_word(one, "field"), _word(one, "code"), _word(one, "message")) for one in errors],
         retry_after=_retry_after(reply.headers),
         request_id=reply.headers.get("x-request-id"),
         idempotency_key=request.idempotency_key,
@@ -405,11 +401,6 @@ def problem(reply: Reply, request: Request) -> Problem:
 def _word(told: Mapping[str, Any], name: str) -> str:
     value = told.get(name)
     return value if isinstance(value, str) else ""
-
-
-def _field_errors(told: Any) -> list[FieldError]:
-    rows = [one for one in told if isinstance(one, dict)] if isinstance(told, list) else []
-    return [FieldError(_word(one, "field"), _word(one, "code"), _word(one, "message")) for one in rows]
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

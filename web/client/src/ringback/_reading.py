@@ -9,7 +9,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from functools import cache
@@ -64,14 +64,17 @@ class _Plan:
 @cache
 def _plans(model: Callable[..., Any]) -> tuple[_Plan, ...]:
     hints = typing.get_type_hints(model)
-    kept = [one for one in fields(typing.cast(type[Any], model)) if one.name not in NOT_READ]
-    return tuple(_planned(model, one, hints[one.name]) for one in kept)
-
-
-def _planned(model: Callable[..., Any], one: Field[Any], hint: Any) -> _Plan:
-    has_default = one.default is not MISSING or one.default_factory is not MISSING
-    names = (one.name, *one.metadata.get(ALSO, ()))
-    return _Plan(one.name, names, f"{model.__name__}.{one.name}", _reader(hint), has_default)
+    return tuple(
+        _Plan(
+            name=one.name,
+            names=(one.name, *one.metadata.get(ALSO, ())),
+            where=f"{model.__name__}.{one.name}",
+            reader=_reader(hints[one.name]),
+            optional=one.default is not MISSING or one.default_factory is not MISSING,
+        )
+        for one in fields(typing.cast(type[Any], model))
+        if one.name not in NOT_READ
+    )
 
 
 def _reader(hint: Any) -> Reader:
