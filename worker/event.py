@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
-from worker.order import rfc3339
+from worker.order import EventType, rfc3339
 from worker.rental import ID_PREFIX
 
 
@@ -82,6 +82,15 @@ class Event:
         return self.url != ""
 
     @property
+    def failing(self) -> bool:
+        """Whether its last attempt failed, be it tried again or given up."""
+        return self.tries > 0 and self.status is not EventStatus.DELIVERED
+
+    def retries(self, schedule: Sequence[float]) -> Sequence[float]:
+        """Its waits after failed attempts, in seconds: a ping that finds nobody says so at once."""
+        return () if self.type == EventType.PING else schedule
+
+    @property
     def host(self) -> str:
         """The receiving host (with scheme and port) as a digest: what cannot be reached is the same for all of it."""
         return _host_of(self.url)
@@ -112,7 +121,7 @@ class Event:
         return self.order is not None and self.order.startswith(ID_PREFIX)
 
     def public(self) -> dict[str, Any]:
-        """The event as the API shows it. The body is not shown: it may hold a code."""
+        """The event as the API shows it, its callback left out. The body is not shown: it may hold a code."""
         return {
             "id": self.id,
             "type": self.type,

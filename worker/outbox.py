@@ -107,7 +107,7 @@ class Outbox:
         if outcome.verdict is Verdict.GONE:
             return event.tried(attempt, EventStatus.GONE)
         now = self._store.clock.now()
-        waits = () if event.type == EventType.PING else self._waits  # a ping that finds nobody says so at once
+        waits = event.retries(self._waits)
         due = schedule.next_delivery(waits, event.tries + 1, now, outcome.retry_after, self._chance)
         if due is None:
             return event.tried(attempt, EventStatus.EXHAUSTED)

@@ -9,13 +9,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.browser.conftest import logged_in
+from tests.browser.conftest import PHONE, logged_in, press_until
 from tests.console_stage import CODE, Console
 from worker.operator import Role
 from worker.order import Status
 from worker.store.queries import EventFilter, OrderFilter
 
-PHONE = {"width": 360, "height": 740}
 PAGES = (
     "overview", "orders", "order", "filtered", "webhooks", "given up", "webhook", "callers", "caller", "money",
     "provider", "workers", "audit", "not found",
@@ -48,17 +47,9 @@ def themed(request: pytest.FixtureRequest, browser: Browser, console: Console) -
 @pytest.fixture(scope="module")
 def phone(browser: Browser, console: Console) -> Iterator[Page]:
     """An admin's page on a phone."""
-    context = browser.new_context(viewport=PHONE)  # type: ignore[arg-type]
+    context = browser.new_context(viewport=PHONE)
     yield logged_in(context, console)
     context.close()
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    """A browser's window of its own."""
-    made = browser.new_context()
-    yield made
-    made.close()
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -106,15 +97,6 @@ def test_hostile_text_runs_nothing(context: BrowserContext, console: Console):
     for name in PAGES[:-1]:
         page.goto(console.address + path_of(console, name))
     assert happened == []
-
-
-def press_until(page: Page, name: str, most: int = 120) -> None:
-    """Walk with the Tab key until something has the focus."""
-    for _ in range(most):
-        page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.textContent.trim() || document.activeElement.id") == name:
-            return
-    raise AssertionError(f"the Tab key never came to {name!r}")
 
 
 def test_keyboard_alone_is_enough_for_the_main_acts(context: BrowserContext, console: Console):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import pickle
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
 import httpx
@@ -364,6 +365,18 @@ def test_list_goes_on_until_the_last_page(stage):
     assert [one.id for one in stage.items(lambda c: c.orders.list(status="waiting"))] == ["ord_3", "ord_2", "ord_1"]
     assert [one.get("cursor") for one in stage.queries()] == [None, "a", "b"]
     assert {(one["status"], one["limit"]) for one in stage.queries()} == {("waiting", "100")}
+
+
+def test_events_are_asked_for_by_time(stage):
+    """Moments go out with their zone; one without is refused before anything is sent."""
+    since = datetime(2026, 11, 22, 10, 0, tzinfo=timezone(timedelta(hours=5)))
+    stage.answer(200, page())
+    stage.items(lambda c: c.events.list(since=since, failing=True))
+    (query,) = stage.queries()
+    assert query == {"since": "2026-11-22T10:00:00+05:00", "failing": "true", "limit": "100"}
+    with pytest.raises(ValueError, match="zone"):
+        stage.items(lambda c: c.events.list(until=since.replace(tzinfo=None)))
+    assert len(stage.requests) == 1
 
 
 def test_limit_ends_a_list(stage):

@@ -89,11 +89,11 @@ def _place(asked: schemas.ServicesQuery) -> list[str]:
     wanted = {"sms": ("country", "type"), "email": ("domain",)}[asked.product]
     given = {name: getattr(asked, name) for name in ("country", "type", "domain")}
     wrong = [
-        {"field": name, "code": "required", "message": f"is required of {asked.product}"}
+        {"field": name, "code": "required", "message": f"is required for {asked.product}"}
         for name in wanted
         if given[name] is None
     ] + [
-        {"field": name, "code": "unknown_field", "message": f"is no field of {asked.product}"}
+        {"field": name, "code": "unknown_field", "message": f"is not a field of {asked.product}"}
         for name, value in given.items()
         if value is not None and name not in wanted
     ]

@@ -84,7 +84,8 @@ def _named(spec: Spec, schemas: Spec) -> Spec:
     schemas["Order"]["properties"]["flags"]["items"]["enum"] = list(FLAGS)
     schemas["Rental"]["properties"]["flags"]["items"]["enum"] = list(RENTAL_FLAGS)
     schemas["Attempt"]["properties"]["error"]["enum"] = [*ATTEMPT_ERRORS, None]
-    schemas["Event"]["properties"]["type"] = {"$ref": SCHEMAS + "EventType"}
+    kind = schemas["Event"]["properties"]["type"]
+    schemas["Event"]["properties"]["type"] = {"$ref": SCHEMAS + "EventType", "description": kind["description"]}
     schemas["Event"]["properties"]["payload"] |= {
         "contentMediaType": "application/json",
         "contentSchema": {"$ref": SCHEMAS + "WebhookEvent"},
@@ -123,18 +124,27 @@ def _messages() -> Spec:
     kinds: dict[str, list[str]] = {}
     for kind in EventType:
         kinds.setdefault(message_of(kind), []).append(kind.value)
-    told = {"type": "object", "required": ["caller", "message"]}
-    words = {name: {"type": "string"} for name in ("caller", "message", "challenge")}
+    words = {
+        "caller": "whose callback it is",
+        "message": "says that this is a ping",
+        "challenge": "what a receiver answers, signed, to prove that the callback is the caller's own",
+    }
+    told = {
+        "type": "object", "description": "what it is about", "required": ["caller", "message"],
+        "properties": {name: {"type": "string", "description": said} for name, said in words.items()},
+    }  # fmt: skip
     mapping = {kind: SCHEMAS + name for name, of_it in kinds.items() for kind in of_it}
     return {
-        "OrderEvent": _message("What happened to an order.", kinds["OrderEvent"], {"$ref": SCHEMAS + "Order"}),
-        "RentalEvent": _message(
-            "What happened to a rental; `message` is there with `rental.message_received`.",
-            kinds["RentalEvent"],
-            {"$ref": SCHEMAS + "Rental"},
-            message={"$ref": SCHEMAS + "Message"},
+        "OrderEvent": _message(
+            "What happened to an order.", kinds["OrderEvent"], _meant("Order", "the order as it was at that moment")
         ),
-        "PingEvent": _message("A test that somebody asked for.", kinds["PingEvent"], {**told, "properties": words}),
+        "RentalEvent": _message(
+            "What happened to a rental.",
+            kinds["RentalEvent"],
+            _meant("Rental", "the rental as it was at that moment"),
+            message=_meant("Message", "the message; only with `rental.message_received`"),
+        ),
+        "PingEvent": _message("A test that somebody asked for.", kinds["PingEvent"], told),
         "WebhookEvent": {
             "description": "The body of a webhook.",
             "oneOf": [{"$ref": SCHEMAS + name} for name in kinds],
@@ -150,13 +160,17 @@ def message_of(kind: EventType) -> str:
     return "RentalEvent" if kind.startswith("rental.") else "OrderEvent"
 
 
+def _meant(schema: str, what: str) -> Spec:
+    return {"$ref": SCHEMAS + schema, "description": what}
+
+
 def _message(what: str, types: list[str], data: Spec, **beside: Spec) -> Spec:
     return {
         "type": "object",
         "description": what,
         "required": ["type", "timestamp", "data"],
         "properties": {
-            "type": {"type": "string", "enum": types},
+            "type": {"type": "string", "enum": types, "description": "what happened"},
             "timestamp": {"type": "string", "format": "date-time", "description": "when it happened"},
             "data": data,
             **beside,
@@ -281,9 +295,16 @@ def _fitting(example: Any, schema: Spec, schemas: Spec) -> Any:
 # Webhooks.
 
 
+_SIGNED = {
+    "webhook-id": "the event's id, the same on every attempt: deduplicate by it",
+    "webhook-timestamp": "when this attempt was made, in epoch seconds",
+    "webhook-signature": "`v1,` and base64 of the HMAC-SHA256 of `id.timestamp.body`, one for each live secret",
+}
+"""The headers of a webhook."""
+
+
 def _webhook(kind: EventType, spec: Spec) -> Spec:
     name = message_of(kind)
-    headers = ("webhook-id", "webhook-timestamp", "webhook-signature")
     content: Spec = {"application/json": {"schema": {"$ref": SCHEMAS + name}}}
     example = {**examples.BY_SCHEMA[name], "type": kind.value}
     content["application/json"]["example"] = _fitting(example, {"$ref": SCHEMAS + name}, spec["components"]["schemas"])
@@ -293,7 +314,10 @@ def _webhook(kind: EventType, spec: Spec) -> Spec:
         "description": "Sent to the callback, signed as Standard Webhooks 1.0.0 defines it. Any 2xx acknowledges.",
         "tags": ["Webhooks"],
         "security": [],
-        "parameters": [{"name": n, "in": "header", "required": True, "schema": {"type": "string"}} for n in headers],
+        "parameters": [
+            {"name": name, "in": "header", "required": True, "description": told, "schema": {"type": "string"}}
+            for name, told in _SIGNED.items()
+        ],
         "requestBody": {"required": True, "content": content},
         "responses": {"2XX": {"description": "Acknowledged."}, "410": {"description": "Stop sending this event."}},
     }

@@ -21,7 +21,9 @@ from web.middleware import about
 from web.parts import current_caller, parts
 from worker import announce
 from worker.caller import Caller
-from worker.event import Event
+from worker.event import Event, EventStatus
+from worker.order import rfc3339
+from worker.schedule import last_delivery
 from worker.webhooks.guard import CallbackRefused, Refusal
 from worker.webhooks.message import signature_headers
 from worker.webhooks.signing import sign
@@ -86,7 +88,7 @@ def _look(asked: schemas.EventsQuery, skipped: list[str]) -> Callable[[], Page]:
             caller,
             order=asked.order,
             status=asked.status,
-            type=asked.type,
+            fits=asked.fits,
             limit=asked.limit,
             before=asked.cursor,
             skipped=skipped,
@@ -191,7 +193,10 @@ def _counted() -> None:
 
 def _shown(event: Event) -> dict[str, Any]:
     """The event as callers see it: like a POST, it does not tell a host that leads inside from one that is none."""
-    public = event.public()
+    public = {**event.public(), "callback_url": event.url or None, "tried_until": None}
+    if event.status is EventStatus.PENDING and event.due_at is not None:
+        waits = event.retries(parts().settings.webhook_schedule)
+        public["tried_until"] = rfc3339(last_delivery(waits, event.tries, event.due_at))
     for attempt in public["attempts"]:
         if attempt["error"] == Refusal.BLOCKED_ADDRESS:
             attempt["error"] = NO_ADDRESS

@@ -146,9 +146,9 @@ def _body_of(asked: Any) -> type[schemas.OrderBody]:
     """The schema that an order's product asks for. Raises Problem (422) for one that is unknown or not on sale here."""
     product = asked.get("product", DEFAULT_PRODUCT) if isinstance(asked, dict) else DEFAULT_PRODUCT
     if not isinstance(product, str) or product not in schemas.ORDER_BODIES:
-        raise requests.invalid(
-            [{"field": "product", "code": "unknown", "message": "is no product that can be ordered"}]
-        )
+        known = " or ".join(f"`{one}`" for one in schemas.ORDER_BODIES)
+        message = f"must be {known}; a rental has its own call, POST /v1/rentals"
+        raise requests.invalid([{"field": "product", "code": "unknown", "message": message}])
     check_on_sale(product)
     return schemas.ORDER_BODIES[product]
 

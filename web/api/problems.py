@@ -131,7 +131,7 @@ def install(app: Flask) -> None:
 def of_status(status: int, headers: Mapping[str, str] | None = None) -> Problem:
     """The problem for an error of which no more than its status is known."""
     code = _BY_STATUS.get(status, "bad_request" if status < 500 else "internal_error")
-    detail = "No such path; see /docs." if code == "not_found" else CODES[code]
+    detail = "No such path, or a malformed id in it; see /docs." if code == "not_found" else CODES[code]
     return Problem(status, code, detail, headers=headers)
 
 

@@ -247,10 +247,13 @@ def _addresses(ports: Ports) -> dict[str, str]:
 
 
 def _opening(store: EmbeddedStore | _NoStore, sandboxed: bool, *, asked: bool) -> list[str]:
-    why = "as asked" if asked else "because RINGBACK_OTPGET_API_KEY is not set"
-    provider = (
-        f"the sandbox, {why}: play money, made-up numbers, cancels after seconds" if sandboxed else "OTPGet: real money"
-    )
+    if sandboxed:
+        why = "as asked" if asked else "because RINGBACK_OTPGET_API_KEY is not set"
+        provider = f"the sandbox, {why}: play money, made-up numbers, cancels after seconds"
+    elif os.environ.get("RINGBACK_OTPGET_BASE_URL"):
+        provider = "the one that RINGBACK_OTPGET_BASE_URL names: real money, unless that is a sandbox"
+    else:
+        provider = "OTPGet: real money"
     return [f"store:    {store.durability}", f"provider: {provider}"]
 
 

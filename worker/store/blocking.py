@@ -303,29 +303,29 @@ class Store:
         status: str | None,
         limit: int,
         before: str | None,
-        type: str | None = None,
+        fits: Callable[[Event], bool] | None = None,
         skipped: list[str] | None = None,
     ) -> tuple[list[Event], str | None]:
-        """A page of a caller's events, newest first, and the cursor of the next one.
+        """A page of a caller's events that fit, newest first, and the cursor of the next one.
 
         What cannot be opened is left out; its ids are added to `skipped`. Raises NotFound for a cursor that is not
         among them (any more).
         """
 
-        def fits(event: Event) -> bool:
-            return status in (None, event.status) and type in (None, event.type)
+        def wanted(event: Event) -> bool:
+            return status in (None, event.status) and (fits is None or fits(event))
 
         if order is not None:  # its events are few, and named in its record
             with reaching():
                 ids = (self._redis.hget(keys.order(order), "e") or b"").split()
             found = self._readable([one.decode() for one in reversed(ids)], keys.event, self._event, skipped)
-            return _cut([e for e in found if e is not None and e.caller == caller_id and fits(e)], limit, before)
+            return _cut([e for e in found if e is not None and e.caller == caller_id and wanted(e)], limit, before)
         return self._page(
             keys.caller(caller_id, "events"),
             limit,
             before,
             lambda ids: self._readable(ids, keys.event, self._event, skipped),
-            fits,
+            wanted,
         )
 
     def events_after(

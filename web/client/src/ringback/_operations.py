@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any, Generic, NamedTuple, TypedDict, TypeVar
@@ -187,14 +188,17 @@ def list_events(
     order: str | None = None,
     status: str | None = None,
     type: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    failing: bool = False,
     after: str | None = None,
     payload: bool = False,
     wait: float | None = None,
 ) -> Operation[Page[Delivery]]:
     """A page of events: newest first; oldest first with `after`, an event's id or empty for all that are kept."""
     request = _get(
-        "/v1/events", held=wait, order=order, status=status, type=type, after=after, payload=payload or None,
-        limit=limit, cursor=cursor,
+        "/v1/events", held=wait, order=order, status=status, type=type, since=_moment(since), until=_moment(until),
+        failing=failing or None, after=after, payload=payload or None, limit=limit, cursor=cursor,
     )  # fmt: skip
     return Operation(request, _page(Delivery))
 
@@ -317,6 +321,12 @@ def _amount(value: Any) -> str:
     if isinstance(value, float):
         raise TypeError("max_price is a Decimal, a str or an int: a float cannot say 45.10")
     return str(value)
+
+
+def _moment(at: datetime | None) -> str | None:
+    if at is not None and at.tzinfo is None:
+        raise ValueError("a moment without a zone could be any of several: make it aware, as datetime.now(UTC) is")
+    return at.isoformat() if at is not None else None
 
 
 def _id(text: str) -> str:

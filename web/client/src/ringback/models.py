@@ -241,9 +241,12 @@ class Delivery(Model):
     type: str
     order: str | None = None
     rental: str | None = None
+    callback_url: str | None = field(default=None, repr=False)
     status: str = EventStatus.PENDING
     created_at: datetime
     next_attempt_at: datetime | None = None
+    tried_until: datetime | None = None
+    """When its last attempt is due at the earliest, if all before it fail; None when nothing is owed."""
     attempts: tuple[Attempt, ...] = ()
     payload: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
