@@ -130,6 +130,8 @@ class Message:
 
 
 _Q, _B, _A, _E, _F = RentalStatus
+ENDED = (RentalStatus.ENDED, RentalStatus.FAILED)
+"""The terminal states."""
 
 TRANSITIONS: Mapping[str, Transition] = {
     t.name: t
@@ -189,7 +191,7 @@ class Rental(Acquisition):
     @property
     def ended(self) -> bool:
         """Whether it is in a terminal state."""
-        return self.status in (RentalStatus.ENDED, RentalStatus.FAILED)
+        return self.status in ENDED
 
     @property
     def personal(self) -> bool:

@@ -60,7 +60,10 @@ class Context:
     def store(self) -> Store:
         """The store, known to answer. Raises StoreUnavailable with what to check."""
         settings = self.settings
-        store = Store(_client(settings.store_url), self.vault, retention=settings.retention, otp_ttl=settings.otp_ttl)
+        store = Store(
+            _client(settings.store_url), self.vault, retention=settings.retention, otp_ttl=settings.otp_ttl,
+            journal_retention=settings.journal_retention,
+        )  # fmt: skip
         try:
             store.now()
             store.adopt_format()

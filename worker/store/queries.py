@@ -1,4 +1,4 @@
-"""Questions about everybody's orders and webhooks: counts, filters, failing endpoints, money by day.
+"""Questions about everybody's orders, rentals and webhooks: counts, filters, failing endpoints, money by day.
 
 For the console, the command line and the metrics alike. No question walks more than `MOST` records, whatever the store
 holds; a page that stopped there says so (`Page.capped`), and its cursor goes on from that place.
@@ -9,8 +9,8 @@ from __future__ import annotations
 import heapq
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 import redis
 
 from worker.event import Event, EventStatus
-from worker.order import TERMINAL, Order, Settlement, Status
+from worker.order import TERMINAL, Acquisition, Order, Settlement, Status
+from worker.rental import ENDED, Rental, RentalStatus
 from worker.schedule import Lane, Wake
 from worker.store import keys
 from worker.store.codec import ms
@@ -33,14 +34,16 @@ FAILING_WALKED = 400
 """Webhooks looked at to say which endpoints fail."""
 DAY = 86_400
 
-T = TypeVar("T", Order, Event)
+T = TypeVar("T", Order, Rental, Event)
+Load = Callable[[Sequence[str]], list[T | None]]
+"""Opens records by their ids; None stands for one that is gone or cannot be opened."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderFilter:
-    """Which orders; None is any. `digits` are the last of the number; times are epoch seconds of the creation."""
+    """Which orders, or rentals; None is any. `digits` are the last of the number; times are those of the creation."""
 
-    status: Status | None = None
+    status: Status | RentalStatus | None = None
     caller: str | None = None
     product: str | None = None
     purpose: str | None = None
@@ -55,8 +58,8 @@ class OrderFilter:
         """Whether the indexes answer it without a look at any record."""
         return not any((self.caller, self.product, self.purpose, self.error, self.settlement, self.digits))
 
-    def fits(self, order: Order) -> bool:
-        """Whether an order is meant, its state left aside."""
+    def fits(self, order: Acquisition) -> bool:
+        """Whether an order or a rental is meant, its state left aside."""
         return (
             self.caller in (None, order.caller)
             and self.product in (None, order.product)
@@ -142,54 +145,103 @@ class Moved:
     pkr: Decimal | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Kind(Generic[T]):
+    """Orders or rentals: their states, where they stand by state, by caller and in doubt, and their records."""
+
+    states: tuple[str, ...]
+    ends: Collection[str]
+    index: Callable[[str], str]
+    of_caller: str
+    doubtful: str
+    load: Load[T]
+
+
 class Queries:
     """Reads what the indexes hold. Methods raise StoreUnavailable."""
 
     def __init__(
         self,
         client: redis.Redis,
-        load_orders: Callable[[Sequence[str]], list[Order | None]],
-        load_events: Callable[[Sequence[str]], list[Event | None]],
+        load_orders: Load[Order],
+        load_rentals: Load[Rental],
+        load_events: Load[Event],
         *,
         retention: float,
     ) -> None:
         self._redis: Any = client
-        self._load_orders = load_orders
+        self._orders = _Kind(tuple(Status), TERMINAL, keys.orders_in, keys.ORDERS, keys.DOUBTFUL, load_orders)
+        self._rentals = _Kind(
+            tuple(RentalStatus), ENDED, keys.rentals_in, keys.RENTALS, keys.DOUBTFUL_RENTALS, load_rentals
+        )  # fmt: skip
         self._load_events = load_events
         self._retention = retention
 
-    # Orders.
+    # Orders and rentals.
 
-    def states(self, now: float, since: float | None = None, until: float | None = None) -> dict[str, int]:
-        """How many orders are in each state, of those created in a span; ended ones as long as they are kept."""
-        with reaching():
-            pipe = self._redis.pipeline(transaction=False)
-            for status in Status:
-                kept = now - self._retention if status in TERMINAL else None
-                first = max((one for one in (since, kept) if one is not None), default=None)
-                pipe.zcount(keys.orders_in(status), *_scores(first, until))
-            return dict(zip(map(str, Status), pipe.execute(), strict=True))
+    def states(self, now: float) -> dict[str, int]:
+        """How many orders are in each state; ended ones as long as they are kept."""
+        return self._states(self._orders, now)
+
+    def rental_states(self, now: float) -> dict[str, int]:
+        """How many rentals are in each state; ended ones as long as they are kept."""
+        return self._states(self._rentals, now)
 
     def orders(self, wanted: OrderFilter, now: float, *, limit: int = 50, cursor: str | None = None) -> Page[Order]:
         """A page of the orders that a filter means."""
-        walk = _Walk(cursor)
-        found = walk.page(self._order_ids(wanted, walk), self._load_orders, lambda o: _meant(wanted, o), limit)
-        counts, counted = self._order_counts(wanted, now)
-        return Page(found, walk.cursor, counts, walk.capped, counted)
+        return self._page(self._orders, wanted, now, limit, cursor)
+
+    def rentals(self, wanted: OrderFilter, now: float, *, limit: int = 50, cursor: str | None = None) -> Page[Rental]:
+        """A page of the rentals that a filter means."""
+        return self._page(self._rentals, wanted, now, limit, cursor)
+
+    def any_rentals(self) -> bool:
+        """Whether there are rentals at all."""
+        with reaching():
+            return bool(self._redis.exists(*map(keys.rentals_in, RentalStatus)))
 
     def doubtful(self, limit: int = 50) -> list[Order]:
         """Orders whose money is in doubt, those that came to it last first."""
-        with reaching():
-            ids = self._redis.zrevrange(keys.DOUBTFUL, 0, limit - 1)
-        return [order for order in self._load_orders([one.decode() for one in ids]) if order is not None]
+        return self._doubtful(self._orders, limit)
+
+    def doubtful_rentals(self, limit: int = 50) -> list[Rental]:
+        """Rentals whose money is in doubt, those that came to it last first."""
+        return self._doubtful(self._rentals, limit)
 
     def in_doubt(self, since: float | None = None) -> int:
-        """How many orders' money is in doubt, of those that came to it since a moment."""
+        """How many orders' and rentals' money is in doubt, of those that came to it since a moment."""
         with reaching():
-            return int(self._redis.zcount(keys.DOUBTFUL, *_scores(since, None)))
+            pipe = self._redis.pipeline(transaction=False)
+            for kind in (self._orders, self._rentals):
+                pipe.zcount(kind.doubtful, *_scores(since, None))
+            return sum(pipe.execute())
+
+    def _states(
+        self, kind: _Kind[T], now: float, since: float | None = None, until: float | None = None
+    ) -> dict[str, int]:
+        with reaching():
+            pipe = self._redis.pipeline(transaction=False)
+            for status in kind.states:
+                kept = now - self._retention if status in kind.ends else None
+                first = max((one for one in (since, kept) if one is not None), default=None)
+                pipe.zcount(kind.index(status), *_scores(first, until))
+            return dict(zip(map(str, kind.states), pipe.execute(), strict=True))
+
+    def _page(self, kind: _Kind[T], wanted: OrderFilter, now: float, limit: int, cursor: str | None) -> Page[T]:
+        walk, load = _Walk(cursor), _remembering(kind.load)
+        found = walk.page(self._ids(kind, wanted, walk), load, lambda one: _meant(wanted, one), limit)
+        if wanted.by_state_alone:
+            return Page(found, walk.cursor, self._states(kind, now, wanted.since, wanted.until), walk.capped)
+        counts, counted = self._counts(kind, wanted, load)
+        return Page(found, walk.cursor, counts, walk.capped, counted)
+
+    def _doubtful(self, kind: _Kind[T], limit: int) -> list[T]:
+        with reaching():
+            ids = self._redis.zrevrange(kind.doubtful, 0, limit - 1)
+        return [one for one in kind.load([one.decode() for one in ids]) if one is not None]
 
     def journal_of(self, order_id: str) -> list[tuple[float, dict[str, str]]]:
-        """An order's lines of the journal, oldest first: (epoch seconds, fields)."""
+        """An order's or a rental's lines of the journal, oldest first: (epoch seconds, fields)."""
         with reaching():
             stored = self._redis.hgetall(keys.order(order_id))
             ids = sorted((one[2:] for one in stored if one.startswith(b"j:")), key=_entry)
@@ -204,7 +256,7 @@ class Queries:
         ]
 
     def wake_of(self, order_id: str) -> Wake | None:
-        """In which lane an order is, and when it is due; without a time while it waits for its turn to be bought."""
+        """In which lane an order or a rental is, and when it is due; no time while it waits for its turn."""
         with reaching():
             pipe = self._redis.pipeline(transaction=False)
             for lane in Lane:
@@ -216,23 +268,21 @@ class Queries:
 
     def purposes(self, wanted: OrderFilter) -> tuple[Counter[tuple[str, str]], int]:
         """(purpose, settlement) → how many of the newest orders, and of how many."""
-        orders = list(self._walked(self._order_ids(wanted, _Walk(None)), self._load_orders))
+        orders = list(self._walked(self._ids(self._orders, wanted, _Walk(None)), self._orders.load))
         fitting = [order for order in orders if wanted.fits(order)]
         return Counter((order.purpose or "", order.settlement.value) for order in fitting), len(orders)
 
-    def _order_ids(self, wanted: OrderFilter, walk: _Walk) -> Iterator[tuple[float, str]]:
-        indexes = [keys.orders_in(wanted.status)] if wanted.status else [keys.orders_in(one) for one in Status]
+    def _ids(self, kind: _Kind[T], wanted: OrderFilter, walk: _Walk) -> Iterator[tuple[float, str]]:
+        indexes = [kind.index(one) for one in ([wanted.status] if wanted.status else kind.states)]
         if wanted.caller:
-            indexes = [keys.caller(wanted.caller, "orders")]
+            indexes = [keys.caller(wanted.caller, kind.of_caller)]
         return self._newest(indexes, wanted.since, walk.below(wanted.until))
 
-    def _order_counts(self, wanted: OrderFilter, now: float) -> tuple[dict[str, int], int | None]:
-        if wanted.by_state_alone:
-            return self.states(now, wanted.since, wanted.until), None
+    def _counts(self, kind: _Kind[T], wanted: OrderFilter, load: Load[T]) -> tuple[dict[str, int], int | None]:
         anywhere = OrderFilter(caller=wanted.caller, since=wanted.since, until=wanted.until)
-        orders = list(self._walked(self._order_ids(anywhere, _Walk(None)), self._load_orders))
-        found = Counter(order.status.value for order in orders if wanted.fits(order))
-        return {status.value: found[status.value] for status in Status}, None if len(orders) < MOST else MOST
+        walked = list(self._walked(self._ids(kind, anywhere, _Walk(None)), load))
+        found = Counter(str(one.status) for one in walked if _meant(replace(wanted, status=None), one))
+        return {str(status): found[status] for status in kind.states}, None if len(walked) < MOST else MOST
 
     # Webhooks.
 
@@ -294,7 +344,7 @@ class Queries:
 
     def _events_of_orders(self, wanted: EventFilter, walk: _Walk) -> Iterator[tuple[float, str]]:
         """By way of the orders that caused them, the newest order first."""
-        indexes = [keys.orders_in(one) for one in Status]
+        indexes = [kind.index(one) for kind in (self._orders, self._rentals) for one in kind.states]
         for chunk in _chunks(self._newest(indexes, wanted.since, walk.below(wanted.until)), BATCH):
             with reaching():
                 pipe = self._redis.pipeline(transaction=False)
@@ -310,10 +360,7 @@ class Queries:
         counts: dict[str, int] = {}
         most = 0
         for status in EventStatus:
-            one = EventFilter(
-                status=status, caller=wanted.caller, host=wanted.host, type=wanted.type, error=wanted.error,
-                since=wanted.since, until=wanted.until,
-            )  # fmt: skip
+            one = replace(wanted, status=status)
             walked = list(self._walked(self._event_ids(one, _Walk(None)), self._load_events, MOST // 4))
             counts[status.value] = sum(_meant(one, event) for event in walked)
             most = max(most, len(walked))
@@ -325,11 +372,11 @@ class Queries:
         """What a caller uses: orders in flight, accepted in this minute and day, kept; when it last ordered."""
         with reaching():
             pipe = self._redis.pipeline(transaction=False)
-            pipe.zcard(keys.caller(caller_id, "open"))
-            pipe.zcard(keys.caller(caller_id, "orders"))
+            pipe.zcard(keys.caller(caller_id, keys.OPEN_ORDERS))
+            pipe.zcard(keys.caller(caller_id, keys.ORDERS))
             pipe.get(keys.caller(caller_id, f"count:m:{int(now // 60)}"))
             pipe.get(keys.caller(caller_id, f"count:d:{int(now // DAY)}"))
-            pipe.zrevrange(keys.caller(caller_id, "orders"), 0, 0, withscores=True)
+            pipe.zrevrange(keys.caller(caller_id, keys.ORDERS), 0, 0, withscores=True)
             open_, kept, minute, day, newest = pipe.execute()
         return {
             "open": open_, "kept": kept, "minute": int(minute or 0), "day": int(day or 0),
@@ -392,13 +439,13 @@ class Queries:
     def _walked(
         self,
         ids: Iterable[tuple[float, str]],
-        load: Callable[[Sequence[str]], list[T | None]],
+        load: Load[T],
         most: int = MOST,
     ) -> Iterator[T]:
         for chunk in _chunks(ids, BATCH, most):
             yield from (one for one in load([name for _, name in chunk]) if one is not None)
 
-    def _loaded(self, ids: Sequence[str], load: Callable[[Sequence[str]], list[T | None]]) -> Iterator[T]:
+    def _loaded(self, ids: Sequence[str], load: Load[T]) -> Iterator[T]:
         return self._walked([(0.0, one) for one in ids], load)
 
 
@@ -421,7 +468,7 @@ class _Walk:
     def page(
         self,
         ids: Iterator[tuple[float, str]],
-        load: Callable[[Sequence[str]], list[T | None]],
+        load: Load[T],
         fits: Callable[[T], bool],
         limit: int,
     ) -> list[T]:
@@ -464,7 +511,19 @@ def day_of(day: int) -> str:
     return datetime.fromtimestamp(day * DAY, UTC).strftime("%Y-%m-%d")
 
 
-def _number(order: Order) -> str:
+def _remembering(load: Load[T]) -> Load[T]:
+    """Opens each record once: a page and the counts beside it look at much the same."""
+    held: dict[str, T | None] = {}
+
+    def loaded(ids: Sequence[str]) -> list[T | None]:
+        new = [one for one in ids if one not in held]
+        held.update(zip(new, load(new), strict=True))
+        return [held[one] for one in ids]
+
+    return loaded
+
+
+def _number(order: Acquisition) -> str:
     return (order.purchase.number if order.purchase else None) or ""
 
 
