@@ -22,10 +22,12 @@ def show() -> str:
 
 def _page(made: tuple[Operator, str] | None = None) -> str:
     lines = parts().store.audit.lines(LINES, _cursor())
+    skipped: list[str] = []
+    operators = access.operators().all(skipped)
     link = (made[0], f"{request.host_url.rstrip('/')}{login_path(made[1])}") if made else None
     return render(
         "audit.html", title="Audit", lines=lines, more=lines[-1].id if len(lines) == LINES else None, made=link,
-        operators=access.operators().all(), roles=list(Role),
+        operators=operators, skipped=skipped, roles=list(Role),
     )  # fmt: skip
 
 

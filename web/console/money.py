@@ -54,7 +54,8 @@ def show() -> str:
         "money.html", title="Money", days=days, spans=SPANS, total=rows(moved, lambda _: "all"),
         by_day=rows(moved, lambda one: day_of(one.day))[::-1], by_caller=rows(moved, lambda one: one.caller),
         by_product=rows(moved, lambda one: one.product), names=names, purposes=_table(purposes), walked=walked,
-        doubtful=store.queries.doubtful(), kept=store.queries.reconciliation(), balance=store.reading("balance"),
+        doubtful=store.queries.doubtful(), doubtful_rentals=store.queries.doubtful_rentals(),
+        kept=store.queries.reconciliation(), balance=store.reading("balance"),
         most_lines=MOST_LINES,
     )  # fmt: skip
 

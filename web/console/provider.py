@@ -10,7 +10,6 @@ from werkzeug.wrappers import Response
 
 from web.console import access, charts
 from web.console.access import Turned
-from web.console.orders import LONGEST_REASON
 from web.console.overview import by_label
 from web.console.page import render
 from web.parts import parts
@@ -50,7 +49,7 @@ def _listed(reading: Reading) -> list[dict[str, Any]]:
 
 def switch_buying() -> Response:
     """Switch buying off for everybody, or lift that; everything else goes on."""
-    switch, why = request.form.get("switch"), request.form.get("reason", "").strip()[:LONGEST_REASON]
+    switch, why = request.form.get("switch"), access.reason()
     if switch not in ("on", "off"):
         raise Turned(422, "switch it on or off")
     access.audit(Act.SWITCH_BUYING, switch, why)

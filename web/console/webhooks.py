@@ -8,7 +8,6 @@ from werkzeug.wrappers import Response
 from web.api.events import MOST_TRIES
 from web.console import access, filters
 from web.console.access import Turned
-from web.console.orders import LONGEST_REASON
 from web.console.page import masked_answer, masked_payload, render, secrets_of
 from web.parts import parts
 from worker.callers import Callers
@@ -33,7 +32,6 @@ def index() -> str:
         "webhooks.html", title="Webhooks", page=page, asked=asked, address=filters.address, answered=answered,
         host_of=host_of, callers=Callers(store).all(), types=[*EventType], statuses=list(EventStatus),
         failing=store.queries.failing(now), jobs=store.jobs.newest(), matching=_matching(), most=MOST_AT_ONCE,
-        used={name for name, value in asked.items() if value},
     )  # fmt: skip
 
 
@@ -62,7 +60,7 @@ def redeliver(event_id: str) -> Response:
     """Send it once more, under the same webhook-id."""
     if not _found(event_id).pushed:
         raise Turned(422, "it is pushed to nobody: there is no address to send it to")
-    access.audit(Act.REDELIVER, event_id, request.form.get("reason", "").strip()[:LONGEST_REASON])
+    access.audit(Act.REDELIVER, event_id, access.reason())
     done = any(parts().store.redeliver(_found(event_id), parts().clock()) for _ in range(MOST_TRIES))
     return redirect(f"/console/webhooks/{event_id}?done={'redelivered' if done else 'underway'}", 303)
 
