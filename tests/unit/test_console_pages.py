@@ -428,7 +428,7 @@ def test_an_operator_that_cannot_be_opened_hides_no_other(console: Console):
     admin, damaged = console.operator(Role.ADMIN, "root"), console.operator(Role.VIEWER, "gone").operator
     console.api.raw.set(f"rb:operator:{damaged.id}:record", b"damaged")
     page = admin.page("/console/audit")
-    assert f"cannot be opened: <span class=\"text\">{damaged.id}</span>" in page
+    assert f'cannot be opened: <span class="text">{damaged.id}</span>' in page
     assert "root" in page
     assert console.operators.named("root") is not None
 

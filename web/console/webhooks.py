@@ -40,7 +40,7 @@ def _matching() -> int | None:
     wanted = filters.events(request.args)
     if wanted.status not in SENT_AGAIN:
         return None
-    return len(parts().store.queries.matching(wanted, MOST_AT_ONCE))
+    return parts().store.queries.count_matching(wanted, parts().clock(), MOST_AT_ONCE)
 
 
 def show(event_id: str) -> str:

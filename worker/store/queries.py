@@ -7,6 +7,7 @@ holds; a page that stopped there says so (`Page.capped`), and its cursor goes on
 from __future__ import annotations
 
 import heapq
+import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -35,6 +36,7 @@ FAILING_WALKED = 400
 DAY = 86_400
 
 T = TypeVar("T", Order, Rental, Event)
+K = TypeVar("K", Order, Rental)
 Load = Callable[[Sequence[str]], list[T | None]]
 """Opens records by their ids; None stands for one that is gone or cannot be opened."""
 
@@ -82,6 +84,11 @@ class EventFilter:
     error: str | None = None
     since: float | None = None
     until: float | None = None
+
+    @property
+    def by_state_alone(self) -> bool:
+        """Whether the indexes answer it without a look at any record."""
+        return not any((self.caller, self.host, self.type, self.error, self.since, self.until))
 
     def fits(self, event: Event) -> bool:
         """Whether a webhook is meant, its state left aside."""
@@ -146,7 +153,7 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind(Generic[T]):
+class _Kind(Generic[K]):
     """Orders or rentals: their states, where they stand by state, by caller and in doubt, and their records."""
 
     states: tuple[str, ...]
@@ -154,7 +161,7 @@ class _Kind(Generic[T]):
     index: Callable[[str], str]
     of_caller: str
     doubtful: str
-    load: Load[T]
+    load: Load[K]
 
 
 class Queries:
@@ -217,7 +224,7 @@ class Queries:
             return sum(pipe.execute())
 
     def _states(
-        self, kind: _Kind[T], now: float, since: float | None = None, until: float | None = None
+        self, kind: _Kind[K], now: float, since: float | None = None, until: float | None = None
     ) -> dict[str, int]:
         with reaching():
             pipe = self._redis.pipeline(transaction=False)
@@ -227,7 +234,7 @@ class Queries:
                 pipe.zcount(kind.index(status), *_scores(first, until))
             return dict(zip(map(str, kind.states), pipe.execute(), strict=True))
 
-    def _page(self, kind: _Kind[T], wanted: OrderFilter, now: float, limit: int, cursor: str | None) -> Page[T]:
+    def _page(self, kind: _Kind[K], wanted: OrderFilter, now: float, limit: int, cursor: str | None) -> Page[K]:
         walk, load = _Walk(cursor), _remembering(kind.load)
         found = walk.page(self._ids(kind, wanted, walk), load, lambda one: _meant(wanted, one), limit)
         if wanted.by_state_alone:
@@ -235,7 +242,7 @@ class Queries:
         counts, counted = self._counts(kind, wanted, load)
         return Page(found, walk.cursor, counts, walk.capped, counted)
 
-    def _doubtful(self, kind: _Kind[T], limit: int) -> list[T]:
+    def _doubtful(self, kind: _Kind[K], limit: int) -> list[K]:
         with reaching():
             ids = self._redis.zrevrange(kind.doubtful, 0, limit - 1)
         return [one for one in kind.load([one.decode() for one in ids]) if one is not None]
@@ -272,16 +279,16 @@ class Queries:
         fitting = [order for order in orders if wanted.fits(order)]
         return Counter((order.purpose or "", order.settlement.value) for order in fitting), len(orders)
 
-    def _ids(self, kind: _Kind[T], wanted: OrderFilter, walk: _Walk) -> Iterator[tuple[float, str]]:
+    def _ids(self, kind: _Kind[K], wanted: OrderFilter, walk: _Walk) -> Iterator[tuple[float, str]]:
         indexes = [kind.index(one) for one in ([wanted.status] if wanted.status else kind.states)]
         if wanted.caller:
             indexes = [keys.caller(wanted.caller, kind.of_caller)]
         return self._newest(indexes, wanted.since, walk.below(wanted.until))
 
-    def _counts(self, kind: _Kind[T], wanted: OrderFilter, load: Load[T]) -> tuple[dict[str, int], int | None]:
+    def _counts(self, kind: _Kind[K], wanted: OrderFilter, load: Load[K]) -> tuple[dict[str, int], int | None]:
         anywhere = OrderFilter(caller=wanted.caller, since=wanted.since, until=wanted.until)
         walked = list(self._walked(self._ids(kind, anywhere, _Walk(None)), load))
-        found = Counter(str(one.status) for one in walked if _meant(replace(wanted, status=None), one))
+        found = Counter(str(one.status) for one in walked if wanted.fits(one))
         return {str(status): found[status] for status in kind.states}, None if len(walked) < MOST else MOST
 
     # Webhooks.
@@ -299,18 +306,23 @@ class Queries:
 
     def events(self, wanted: EventFilter, now: float, *, limit: int = 50, cursor: str | None = None) -> Page[Event]:
         """A page of the webhooks that a filter means."""
-        walk = _Walk(cursor)
-        found = walk.page(self._event_ids(wanted, walk), self._load_events, lambda e: _meant(wanted, e), limit)
-        narrowed = any((wanted.caller, wanted.host, wanted.type, wanted.error, wanted.since, wanted.until))
-        if not narrowed:
+        walk, load = _Walk(cursor), _remembering(self._load_events)
+        found = walk.page(self._event_ids(wanted, walk), load, lambda event: _meant(wanted, event), limit)
+        if wanted.by_state_alone:
             return Page(found, walk.cursor, self.event_states(now), walk.capped)
-        counts, counted = self._event_counts(wanted)
+        counts, counted = self._event_counts(wanted, load)
         return Page(found, walk.cursor, counts, walk.capped, counted)
 
     def matching(self, wanted: EventFilter, most: int) -> list[str]:
         """The ids of the webhooks that a filter means, at most so many."""
         ids = self._event_ids(wanted, _Walk(None))
         return [one.id for one in self._walked(ids, self._load_events, most) if _meant(wanted, one)]
+
+    def count_matching(self, wanted: EventFilter, now: float, most: int) -> int:
+        """How many those are; for a state alone the indexes say it."""
+        if wanted.by_state_alone and wanted.status in (known := self.event_states(now)):
+            return min(known[wanted.status], most)
+        return len(self.matching(wanted, most))
 
     def failing(self, now: float) -> list[Failing]:
         """Which endpoints fail, the worst first: by what is owed and was tried, and what was given up in a day."""
@@ -355,13 +367,13 @@ class Queries:
                 for event_id in sorted((events or b"").split(), reverse=True):
                     yield score, event_id.decode()
 
-    def _event_counts(self, wanted: EventFilter) -> tuple[dict[str, int], int | None]:
+    def _event_counts(self, wanted: EventFilter, load: Load[Event]) -> tuple[dict[str, int], int | None]:
         """Counts over what is owed, what was given up, and the newest of all."""
         counts: dict[str, int] = {}
         most = 0
         for status in EventStatus:
             one = replace(wanted, status=status)
-            walked = list(self._walked(self._event_ids(one, _Walk(None)), self._load_events, MOST // 4))
+            walked = list(self._walked(self._event_ids(one, _Walk(None)), load, MOST // 4))
             counts[status.value] = sum(_meant(one, event) for event in walked)
             most = max(most, len(walked))
         return counts, None if most < MOST // 4 else MOST // 4
@@ -475,7 +487,9 @@ class _Walk:
         """Up to `limit` that fit, looking at `MOST` at most; a full page stops as soon as it is one."""
         found: list[T] = []
         walked = 0
-        for chunk in _chunks((one for one in ids if self._start is None or one < self._start), min(BATCH, limit + 1)):
+        left = (one for one in ids if self._start is None or one < self._start)
+        first = min(BATCH, limit + 1)
+        for chunk in itertools.chain(_chunks(left, first, first), _chunks(left, BATCH)):
             for place, one in zip(chunk, load([name for _, name in chunk]), strict=True):
                 if len(found) == limit:
                     return found
@@ -554,15 +568,8 @@ def _moved(day: int, stored: Mapping[bytes, bytes]) -> Iterator[Moved]:
 
 
 def _chunks(ids: Iterable[tuple[float, str]], size: int, most: int | None = None) -> Iterator[list[tuple[float, str]]]:
-    chunk: list[tuple[float, str]] = []
-    for seen, one in enumerate(ids):
-        if seen == most:
-            break
-        chunk.append(one)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
+    left = itertools.islice(ids, most)
+    while chunk := list(itertools.islice(left, size)):
         yield chunk
 
 
