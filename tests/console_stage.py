@@ -264,11 +264,16 @@ def told(console: Console) -> dict[str, str]:
             console.clock.advance(5)
             console.attempt(again, 401, excerpt="signature does not match", final=not place)
     waiting = console.waiting(purpose="sign-up test")
+    rental = console.rented("Welcome! Your code is 193847", "Your parcel has arrived", purpose="support line")
+    for event in console.events(rental):
+        console.attempt(event, 204)
+    console.unrented()
     console.order()
     _workers_at_work(console)
     return {
         "overview": "/console", "orders": "/console/orders", "order": f"/console/orders/{failing.id}",
-        "waiting": f"/console/orders/{waiting.id}", "webhooks": "/console/webhooks",
+        "waiting": f"/console/orders/{waiting.id}", "rentals": "/console/rentals",
+        "rental": f"/console/rentals/{rental.id}", "webhooks": "/console/webhooks",
         "webhook": f"/console/webhooks/{console.events(failing)[0].id}", "callers": "/console/callers",
         "caller": f"/console/callers/{console.caller}", "money": "/console/money", "provider": "/console/provider",
         "workers": "/console/workers", "audit": "/console/audit",
@@ -307,7 +312,7 @@ def _workers_at_work(console: Console) -> None:
     now = int(console.clock() * 1000)
     console.api.raw.set("rb:clock:tick", now)
     raw: Any = console.api.raw
-    for lane in ("buy", "settle", "deliver"):
+    for lane in ("buy", "poll", "settle", "deliver"):
         for name in raw.zrangebyscore(f"rb:due:{lane}", "-inf", now):
             raw.zadd(f"rb:due:{lane}", {name: now + 2_000})
     kept = {"version": "8.1", "maxmemory_policy": "noeviction", "aof_enabled": "1", "used_memory": "84000000"}

@@ -109,7 +109,11 @@ class Store:
         self.audit = Audit(client)
         self.figures = Figures(client)
         self.queries = Queries(
-            client, self._load_readable, self._load_readable_rentals, self._load_events, retention=retention
+            client,
+            lambda ids, skipped: self._readable(ids, keys.order, self._order, skipped),
+            lambda ids, skipped: self._readable(ids, keys.order, self._rental, skipped),
+            lambda ids, skipped: self._readable(ids, keys.event, self._event, skipped),
+            retention=retention,
         )
         self.jobs = Jobs(client)
         self._report = Script(client, source_of_work("report"))
@@ -265,12 +269,6 @@ class Store:
             self._order(order_id, stored, sealed) if stored else None
             for order_id, (stored, sealed) in zip(ids, self._read([keys.order(one) for one in ids]), strict=True)
         ]
-
-    def _load_readable(self, ids: Sequence[str]) -> list[Order | None]:
-        return self._readable(ids, keys.order, self._order, None)
-
-    def _load_readable_rentals(self, ids: Sequence[str]) -> list[Rental | None]:
-        return self._readable(ids, keys.order, self._rental, None)
 
     def _order(self, order_id: str, stored: dict[bytes, bytes], sealed: bytes) -> Order:
         return codec.unpack(order_id, stored, sealed, self._vault)

@@ -37,8 +37,8 @@ DAY = 86_400
 
 T = TypeVar("T", Order, Rental, Event)
 K = TypeVar("K", Order, Rental)
-Load = Callable[[Sequence[str]], list[T | None]]
-"""Opens records by their ids; None stands for one that is gone or cannot be opened."""
+Load = Callable[[Sequence[str], list[str]], list[T | None]]
+"""Opens records by their ids; None stands for one that is gone, or cannot be opened: the latter's id joins the list."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +106,7 @@ class Page(Generic[T]):
     """Newest first; `cursor` is where the next page begins. `counts` per state follow the filter.
 
     `capped`: the walk ended at `MOST` records, so there may be more. `counted`: the counts are of so many of the newest
-    records alone; None means of all.
+    records alone; None means of all. `skipped` are ids of records that cannot be opened here.
     """
 
     items: Sequence[T]
@@ -114,6 +114,7 @@ class Page(Generic[T]):
     counts: Mapping[str, int]
     capped: bool = False
     counted: int | None = None
+    skipped: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -235,17 +236,18 @@ class Queries:
             return dict(zip(map(str, kind.states), pipe.execute(), strict=True))
 
     def _page(self, kind: _Kind[K], wanted: OrderFilter, now: float, limit: int, cursor: str | None) -> Page[K]:
-        walk, load = _Walk(cursor), _remembering(kind.load)
-        found = walk.page(self._ids(kind, wanted, walk), load, lambda one: _meant(wanted, one), limit)
+        walk, opened = _Walk(cursor), _Opened(kind.load)
+        found = walk.page(self._ids(kind, wanted, walk), opened, lambda one: _meant(wanted, one), limit)
         if wanted.by_state_alone:
-            return Page(found, walk.cursor, self._states(kind, now, wanted.since, wanted.until), walk.capped)
-        counts, counted = self._counts(kind, wanted, load)
-        return Page(found, walk.cursor, counts, walk.capped, counted)
+            counts, counted = self._states(kind, now, wanted.since, wanted.until), None
+        else:
+            counts, counted = self._counts(kind, wanted, opened)
+        return Page(found, walk.cursor, counts, walk.capped, counted, opened.skipped)
 
     def _doubtful(self, kind: _Kind[K], limit: int) -> list[K]:
         with reaching():
             ids = self._redis.zrevrange(kind.doubtful, 0, limit - 1)
-        return [one for one in kind.load([one.decode() for one in ids]) if one is not None]
+        return [one for one in kind.load([one.decode() for one in ids], []) if one is not None]
 
     def journal_of(self, order_id: str) -> list[tuple[float, dict[str, str]]]:
         """An order's or a rental's lines of the journal, oldest first: (epoch seconds, fields)."""
@@ -275,7 +277,7 @@ class Queries:
 
     def purposes(self, wanted: OrderFilter) -> tuple[Counter[tuple[str, str]], int]:
         """(purpose, settlement) → how many of the newest orders, and of how many."""
-        orders = list(self._walked(self._ids(self._orders, wanted, _Walk(None)), self._orders.load))
+        orders = list(self._walked(self._ids(self._orders, wanted, _Walk(None)), _Opened(self._orders.load)))
         fitting = [order for order in orders if wanted.fits(order)]
         return Counter((order.purpose or "", order.settlement.value) for order in fitting), len(orders)
 
@@ -285,9 +287,9 @@ class Queries:
             indexes = [keys.caller(wanted.caller, kind.of_caller)]
         return self._newest(indexes, wanted.since, walk.below(wanted.until))
 
-    def _counts(self, kind: _Kind[K], wanted: OrderFilter, load: Load[K]) -> tuple[dict[str, int], int | None]:
+    def _counts(self, kind: _Kind[K], wanted: OrderFilter, opened: _Opened[K]) -> tuple[dict[str, int], int | None]:
         anywhere = OrderFilter(caller=wanted.caller, since=wanted.since, until=wanted.until)
-        walked = list(self._walked(self._ids(kind, anywhere, _Walk(None)), load))
+        walked = list(self._walked(self._ids(kind, anywhere, _Walk(None)), opened))
         found = Counter(str(one.status) for one in walked if wanted.fits(one))
         return {str(status): found[status] for status in kind.states}, None if len(walked) < MOST else MOST
 
@@ -306,17 +308,18 @@ class Queries:
 
     def events(self, wanted: EventFilter, now: float, *, limit: int = 50, cursor: str | None = None) -> Page[Event]:
         """A page of the webhooks that a filter means."""
-        walk, load = _Walk(cursor), _remembering(self._load_events)
-        found = walk.page(self._event_ids(wanted, walk), load, lambda event: _meant(wanted, event), limit)
+        walk, opened = _Walk(cursor), _Opened(self._load_events)
+        found = walk.page(self._event_ids(wanted, walk), opened, lambda event: _meant(wanted, event), limit)
         if wanted.by_state_alone:
-            return Page(found, walk.cursor, self.event_states(now), walk.capped)
-        counts, counted = self._event_counts(wanted, load)
-        return Page(found, walk.cursor, counts, walk.capped, counted)
+            counts, counted = self.event_states(now), None
+        else:
+            counts, counted = self._event_counts(wanted, opened)
+        return Page(found, walk.cursor, counts, walk.capped, counted, opened.skipped)
 
     def matching(self, wanted: EventFilter, most: int) -> list[str]:
         """The ids of the webhooks that a filter means, at most so many."""
         ids = self._event_ids(wanted, _Walk(None))
-        return [one.id for one in self._walked(ids, self._load_events, most) if _meant(wanted, one)]
+        return [one.id for one in self._walked(ids, _Opened(self._load_events), most) if _meant(wanted, one)]
 
     def count_matching(self, wanted: EventFilter, now: float, most: int) -> int:
         """How many those are; for a state alone the indexes say it."""
@@ -332,7 +335,8 @@ class Queries:
                 keys.events_in(EventStatus.EXHAUSTED), "+inf", ms(now - DAY), 0, FAILING_WALKED
             )
         groups: dict[tuple[str, str], Failing] = {}
-        for event in self._loaded([one.decode() for one in (*owed, *given_up)], self._load_events):
+        ids = [(0.0, one.decode()) for one in (*owed, *given_up)]
+        for event in self._walked(ids, _Opened(self._load_events), len(ids)):
             if event.attempts and answered(event) is not None and event.status is not EventStatus.DELIVERED:
                 _note(groups, event)
         for one in groups.values():
@@ -367,13 +371,13 @@ class Queries:
                 for event_id in sorted((events or b"").split(), reverse=True):
                     yield score, event_id.decode()
 
-    def _event_counts(self, wanted: EventFilter, load: Load[Event]) -> tuple[dict[str, int], int | None]:
+    def _event_counts(self, wanted: EventFilter, opened: _Opened[Event]) -> tuple[dict[str, int], int | None]:
         """Counts over what is owed, what was given up, and the newest of all."""
         counts: dict[str, int] = {}
         most = 0
         for status in EventStatus:
             one = replace(wanted, status=status)
-            walked = list(self._walked(self._event_ids(one, _Walk(None)), load, MOST // 4))
+            walked = list(self._walked(self._event_ids(one, _Walk(None)), opened, MOST // 4))
             counts[status.value] = sum(_meant(one, event) for event in walked)
             most = max(most, len(walked))
         return counts, None if most < MOST // 4 else MOST // 4
@@ -451,14 +455,25 @@ class Queries:
     def _walked(
         self,
         ids: Iterable[tuple[float, str]],
-        load: Load[T],
+        opened: _Opened[T],
         most: int = MOST,
     ) -> Iterator[T]:
         for chunk in _chunks(ids, BATCH, most):
-            yield from (one for one in load([name for _, name in chunk]) if one is not None)
+            yield from (one for one in opened([name for _, name in chunk]) if one is not None)
 
-    def _loaded(self, ids: Sequence[str], load: Load[T]) -> Iterator[T]:
-        return self._walked([(0.0, one) for one in ids], load)
+
+class _Opened(Generic[T]):
+    """The records that one question has opened, each once: a page and the counts beside it look at much the same."""
+
+    def __init__(self, load: Load[T]) -> None:
+        self._load: Load[T] = load
+        self._held: dict[str, T | None] = {}
+        self.skipped: list[str] = []
+
+    def __call__(self, ids: Sequence[str]) -> list[T | None]:
+        new = [one for one in ids if one not in self._held]
+        self._held.update(zip(new, self._load(new, self.skipped), strict=True))
+        return [self._held[one] for one in ids]
 
 
 class _Walk:
@@ -480,7 +495,7 @@ class _Walk:
     def page(
         self,
         ids: Iterator[tuple[float, str]],
-        load: Load[T],
+        opened: _Opened[T],
         fits: Callable[[T], bool],
         limit: int,
     ) -> list[T]:
@@ -490,7 +505,7 @@ class _Walk:
         left = (one for one in ids if self._start is None or one < self._start)
         first = min(BATCH, limit + 1)
         for chunk in itertools.chain(_chunks(left, first, first), _chunks(left, BATCH)):
-            for place, one in zip(chunk, load([name for _, name in chunk]), strict=True):
+            for place, one in zip(chunk, opened([name for _, name in chunk]), strict=True):
                 if len(found) == limit:
                     return found
                 if one is not None and fits(one):
@@ -523,18 +538,6 @@ def answered(event: Event) -> str | None:
 def day_of(day: int) -> str:
     """Days since 1970 as a date."""
     return datetime.fromtimestamp(day * DAY, UTC).strftime("%Y-%m-%d")
-
-
-def _remembering(load: Load[T]) -> Load[T]:
-    """Opens each record once: a page and the counts beside it look at much the same."""
-    held: dict[str, T | None] = {}
-
-    def loaded(ids: Sequence[str]) -> list[T | None]:
-        new = [one for one in ids if one not in held]
-        held.update(zip(new, load(new), strict=True))
-        return [held[one] for one in ids]
-
-    return loaded
 
 
 def _number(order: Acquisition) -> str:
