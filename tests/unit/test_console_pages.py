@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from decimal import Decimal
 from html.parser import HTMLParser
@@ -19,6 +20,7 @@ from worker.order import Status
 from worker.pause import Pause
 from worker.rental import Renewal, message_id
 from worker.schedule import Lane
+from worker.store import AsyncStore
 
 
 @pytest.fixture
@@ -325,6 +327,29 @@ def test_id_of_anything_leads_to_its_page(console: Console, operator: Visitor):
     for name, kind in known.items():
         assert operator.get(f"/console/orders?id={name}").headers["Location"] == f"/console/{kind}/{name}"
     assert "There is nothing called" in operator.page("/console/orders?id=ord_no")
+
+
+def test_caller_page_names_the_endpoints_of_its_own_that_fail(console: Console, operator: Visitor):
+    """With a link to the webhooks behind it; another caller's trouble stands on the other's page."""
+    other = console.api.callers.create("Other", console.clock(), callback_url="https://other.example/hook")[0]
+    console.attempt(console.events(console.waiting())[0], 401)
+    link = f"/console/webhooks?caller={console.caller}&amp;host=caller.example%3A443&amp;error=401&amp;status=pending"
+    assert link in operator.page(f"/console/callers/{console.caller}")
+    assert "Endpoints that fail" not in operator.page(f"/console/callers/{other.id}")
+
+
+def test_provider_page_lists_the_catalogue(console: Console, operator: Visitor):
+    """Whatever listing workers keep reading, with how many entries it has, and why the last reading failed."""
+
+    async def read(store: AsyncStore) -> None:
+        await store.put_reading("countries:4", json.dumps([{"id": "33", "name": "Pakistan"}]))
+        await store.put_reading("servers:1", None, "BAD_KEY")
+
+    console.engine(read)
+    page = operator.page("/console/provider")
+    assert "Countries, type 4: 1, read just now" in page
+    assert "Pakistan" in page
+    assert "The last attempt failed: BAD_KEY" in page
 
 
 def test_money_is_counted_by_day_caller_and_purpose(console: Console, operator: Visitor):

@@ -7,7 +7,7 @@ from typing import Any
 from flask import redirect, request
 from werkzeug.wrappers import Response
 
-from web.console import access
+from web.console import access, filters
 from web.console.access import Turned
 from web.console.page import day, render
 from web.parts import parts
@@ -49,7 +49,8 @@ def _page(caller: Caller, shown: dict[str, str] | None = None) -> str:
         "caller.html", title=f"Caller {caller.name}", caller=caller, use=store.queries.caller_use(caller.id, now),
         page=page, exhausted=events, spend=_by_kind(moved), secrets=len(caller.live_secrets(now)), shown=shown,
         since=day(now - WEEK), caps=[(name, getattr(caller.caps, name)) for name in CAPS],
-        most_spent=caller.caps.max_spend_per_day,
+        most_spent=caller.caps.max_spend_per_day, failing=store.queries.failing(now, caller.id),
+        address=filters.address,
     )  # fmt: skip
 
 

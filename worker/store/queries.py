@@ -327,7 +327,7 @@ class Queries:
             return min(known[wanted.status], most)
         return len(self.matching(wanted, most))
 
-    def failing(self, now: float) -> list[Failing]:
+    def failing(self, now: float, caller: str | None = None) -> list[Failing]:
         """Which endpoints fail, the worst first: by what is owed and was tried, and what was given up in a day."""
         with reaching():
             owed = self._redis.zrange(keys.due(Lane.DELIVER), 0, FAILING_WALKED - 1)
@@ -337,7 +337,8 @@ class Queries:
         groups: dict[tuple[str, str], Failing] = {}
         ids = [(0.0, one.decode()) for one in (*owed, *given_up)]
         for event in self._walked(ids, _Opened(self._load_events), len(ids)):
-            if event.attempts and answered(event) is not None and event.status is not EventStatus.DELIVERED:
+            failed = answered(event) is not None and event.status is not EventStatus.DELIVERED
+            if failed and caller in (None, event.caller):
                 _note(groups, event)
         for one in groups.values():
             one.last_good = self.last_good(one.key)
@@ -385,7 +386,7 @@ class Queries:
     # Callers, money, workers.
 
     def caller_use(self, caller_id: str, now: float) -> dict[str, float | None]:
-        """What a caller uses: orders in flight, accepted in this minute and day, kept; when it last ordered."""
+        """A caller's orders in flight, of this minute and day, and kept; its rentals; when it last ordered."""
         with reaching():
             pipe = self._redis.pipeline(transaction=False)
             pipe.zcard(keys.caller(caller_id, keys.OPEN_ORDERS))
@@ -393,9 +394,10 @@ class Queries:
             pipe.get(keys.caller(caller_id, f"count:m:{int(now // 60)}"))
             pipe.get(keys.caller(caller_id, f"count:d:{int(now // DAY)}"))
             pipe.zrevrange(keys.caller(caller_id, keys.ORDERS), 0, 0, withscores=True)
-            open_, kept, minute, day, newest = pipe.execute()
+            pipe.zcard(keys.caller(caller_id, keys.RENTALS))
+            open_, kept, minute, day, newest, rentals = pipe.execute()
         return {
-            "open": open_, "kept": kept, "minute": int(minute or 0), "day": int(day or 0),
+            "open": open_, "kept": kept, "rentals": rentals, "minute": int(minute or 0), "day": int(day or 0),
             "last_order_at": newest[0][1] / 1000 if newest else None,
         }  # fmt: skip
 
