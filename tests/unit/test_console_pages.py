@@ -543,6 +543,22 @@ def test_test_order_plays_the_chosen_story(clock: ManualClock):
     assert (order.item["server"], order.caller) == ("story-no-code", caller.id)
 
 
+@pytest.mark.parametrize("product", ["cheap", "sms", "email", "rental"])
+def test_every_product_can_be_tried_even_without_a_callback(clock: ManualClock, product: str):
+    """The page of what was placed follows; a caller without a callback reads its webhooks."""
+    console = Console(
+        clock, RINGBACK_SANDBOX_URL="http://127.0.0.1:9000/sandbox/", RINGBACK_PRODUCTS="cheap,sms,email,rental"
+    )
+    caller = console.api.new_caller("Reader")
+    operator = console.operator(Role.OPERATOR)
+    assert f"<option>{product}</option>" in operator.page("/console")
+    answer = operator.post("/console/test-orders", caller=caller.id, product=product, story="otp")
+    assert answer.status_code == 303, answer.text
+    placed = answer.headers["Location"].rpartition("/")[2]
+    assert "story-otp" in operator.page(answer.headers["Location"])
+    assert audit(console) == [(operator.operator.name, "test_order", placed, "story-otp")]
+
+
 def test_no_test_order_with_real_money(console: Console, operator: Visitor):
     """Without a sandbox there is neither form nor act."""
     assert "Place a test order" not in operator.page("/console")

@@ -9,7 +9,20 @@ from flask import Blueprint, Flask, Response, make_response, request
 from werkzeug.exceptions import HTTPException
 
 from web.api.problems import Problem
-from web.console import access, audit, callers, money, orders, overview, page, provider, rentals, webhooks, workers
+from web.console import (
+    access,
+    audit,
+    callers,
+    money,
+    orders,
+    overview,
+    page,
+    provider,
+    rentals,
+    stories,
+    webhooks,
+    workers,
+)
 from web.console.access import Turned
 from web.console.page import render
 from worker.errors import NotFound, RingbackError, StoreUnavailable
@@ -22,7 +35,7 @@ ROUTES: tuple[Route, ...] = (
     ("POST", "/login/<token>", None, access.log_in),
     ("POST", "/logout", Act.LOG_OUT, access.log_out),
     ("GET", "", Act.READ, overview.show),
-    ("POST", "/test-orders", Act.TEST_ORDER, overview.place_test_order),
+    ("POST", "/test-orders", Act.TEST_ORDER, stories.place),
     ("GET", "/orders", Act.READ, orders.index),
     ("GET", "/orders/<order:order_id>", Act.READ, orders.show),
     ("POST", "/orders/<order:order_id>/cancel", Act.CANCEL, orders.cancel),
