@@ -146,7 +146,10 @@ class Console:
         self.clock.advance(2)
         number = bought(f"rent_{self.bought}", self.clock(), life=86_400, number=NUMBER)
         told = buying.start(number)
-        self.save(buying, told, Lane.POLL, Entry.RENTED, EventType.RENTAL_STARTED)
+        started = [announce(EventType.RENTAL_STARTED, told, self.clock())]
+        paid = line(Entry.RENTED, price="120")
+        wake = Wake(Lane.POLL, self.clock() + 30)
+        assert self.store.save(buying, told, wake=wake, events=started, journal=paid) is Written.SAVED
         for text in texts:
             self.clock.advance(30)
             before, told = told, told.tell([sms(text, at=self.clock())], self.clock(), 10)

@@ -102,7 +102,7 @@ def test_phone_scrolls_in_one_direction_and_folds_no_id(phone: Page, console: Co
 def test_header_stands_in_one_line_on_a_small_laptop(browser: Browser, console: Console):
     """Name, pages, interval and operator side by side at 1200 pixels, with every page among them."""
     context = browser.new_context(viewport={"width": 1200, "height": 800})
-    page = logged_in(context, console)
+    page = logged_in(context, console, name="somebody with a long name")
     tops = "[...document.querySelectorAll('header.top a, header.top select, header.top button')]"
     middles = page.evaluate(f"{tops}.map((one) => one.getBoundingClientRect()).map((box) => box.top + box.height / 2)")
     assert max(middles) - min(middles) < 10

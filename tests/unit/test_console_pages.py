@@ -368,6 +368,16 @@ def test_money_is_counted_by_day_caller_and_purpose(console: Console, operator: 
     assert "sign-up" in operator.page("/console/money")
 
 
+def test_a_rental_is_bought_money_too(console: Console, operator: Visitor):
+    """It stands with its price among what was bought, by product and on its caller's page."""
+    console.rented()
+    page = operator.page("/console/money")
+    row = re.search(r'<td class="text">rental</td>(.*?)</tr>', page)
+    assert row is not None
+    assert re.findall(r'data-label="Bought(?:, PKR)?" class="num">([^<]+)<', row[1]) == ["1", "120"]
+    assert '<dt>Bought</dt><dd class="num">1</dd>' in operator.page(f"/console/callers/{console.caller}")
+
+
 def test_pages_answer_while_the_store_is_empty(operator: Visitor):
     """Nothing is there yet, and every page says so."""
     for path in ("", "/orders", "/webhooks", "/callers", "/money", "/provider", "/workers", "/audit"):

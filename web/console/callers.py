@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response
 
 from web.console import access, filters
 from web.console.access import Turned
+from web.console.money import KINDS
 from web.console.page import day, render
 from web.parts import parts
 from worker.caller import Caller
@@ -55,8 +56,7 @@ def _page(caller: Caller, shown: dict[str, str] | None = None) -> str:
 
 
 def _by_kind(moved: list[Moved]) -> dict[str, int]:
-    kinds = ("bought", "finished", "refunded", "unconfirmed", "purchase_unknown")
-    return {kind: sum(one.count for one in moved if one.kind == kind) for kind in kinds}
+    return {kind: sum(one.count for one in moved if one.kind in lines) for kind, lines in KINDS.items()}
 
 
 def create() -> str:
