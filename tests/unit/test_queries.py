@@ -177,6 +177,19 @@ def test_webhooks_are_found_by_state_host_and_answer(console: Console):
     assert query.event_states(now) == {"pending": 1, "exhausted": 1, "gone": 0}
 
 
+def test_redelivery_of_many_reaches_what_lies_behind_the_first_page(console: Console):
+    """From a page's cursor on, the older ones are looked at."""
+    given_up = []
+    for _ in range(4):
+        given_up.append(console.attempt(console.events(console.waiting())[0], 500, final=True).id)
+        console.clock.advance(1)
+    query, wanted = console.store.queries, EventFilter(status=EventStatus.EXHAUSTED, error="500")
+    page = query.events(wanted, console.clock(), limit=2)
+    assert query.matching(wanted, 2) == [event.id for event in page.items] == given_up[:1:-1]
+    assert query.matching(wanted, 2, page.cursor) == given_up[1::-1]
+    assert query.count_matching(wanted, console.clock(), 2, page.cursor) == 2
+
+
 def test_failing_endpoints_are_grouped_by_answer(console: Console):
     """How many are owed and given up, since when, and when the next attempt is."""
     good = console.attempt(console.events(console.waiting())[0], 200)

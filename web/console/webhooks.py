@@ -20,7 +20,7 @@ from worker.store.queries import MOST, answered, host_of
 SENT_AGAIN = (EventStatus.EXHAUSTED, EventStatus.GONE, EventStatus.PENDING)
 """States in which many can be sent again at once."""
 MOST_AT_ONCE = MOST
-"""Webhooks that one redelivery of many takes: as many as one question walks."""
+"""Webhooks that one redelivery of many looks at: as many as one question walks."""
 
 
 def index() -> str:
@@ -40,7 +40,7 @@ def _matching() -> int | None:
     wanted = filters.events(request.args)
     if wanted.status not in SENT_AGAIN:
         return None
-    return parts().store.queries.count_matching(wanted, parts().clock(), MOST_AT_ONCE)
+    return parts().store.queries.count_matching(wanted, parts().clock(), MOST_AT_ONCE, request.args.get("cursor"))
 
 
 def show(event_id: str) -> str:
@@ -70,7 +70,7 @@ def redeliver_many() -> Response:
     wanted, store = filters.events(request.form), parts().store
     if wanted.status not in SENT_AGAIN:
         raise Turned(422, "choose webhooks that are owed or were given up")
-    ids = store.queries.matching(wanted, MOST_AT_ONCE)
+    ids = store.queries.matching(wanted, MOST_AT_ONCE, request.form.get("cursor"))
     what = filters.in_words(request.form)
     access.audit(Act.REDELIVER_MANY, what, f"{len(ids)} webhooks")
     store.jobs.start(access.current().name, what, ids, parts().clock())

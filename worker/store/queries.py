@@ -316,16 +316,17 @@ class Queries:
             counts, counted = self._event_counts(wanted, opened)
         return Page(found, walk.cursor, counts, walk.capped, counted, opened.skipped)
 
-    def matching(self, wanted: EventFilter, most: int) -> list[str]:
-        """The ids of the webhooks that a filter means, at most so many."""
-        ids = self._event_ids(wanted, _Walk(None))
+    def matching(self, wanted: EventFilter, most: int, cursor: str | None = None) -> list[str]:
+        """The ids of the webhooks that a filter means, of so many from a page's cursor on, or of the newest."""
+        walk = _Walk(cursor)
+        ids = walk.rest(self._event_ids(wanted, walk))
         return [one.id for one in self._walked(ids, _Opened(self._load_events), most) if _meant(wanted, one)]
 
-    def count_matching(self, wanted: EventFilter, now: float, most: int) -> int:
+    def count_matching(self, wanted: EventFilter, now: float, most: int, cursor: str | None = None) -> int:
         """How many those are; for a state alone the indexes say it."""
-        if wanted.by_state_alone and wanted.status in (known := self.event_states(now)):
+        if cursor is None and wanted.by_state_alone and wanted.status in (known := self.event_states(now)):
             return min(known[wanted.status], most)
-        return len(self.matching(wanted, most))
+        return len(self.matching(wanted, most, cursor))
 
     def failing(self, now: float, caller: str | None = None) -> list[Failing]:
         """Which endpoints fail, the worst first: by what is owed and was tried, and what was given up in a day."""
@@ -494,6 +495,10 @@ class _Walk:
         ]
         return min(tops, default=None)
 
+    def rest(self, ids: Iterator[tuple[float, str]]) -> Iterator[tuple[float, str]]:
+        """What comes from where it begins on."""
+        return (one for one in ids if self._start is None or one < self._start)
+
     def page(
         self,
         ids: Iterator[tuple[float, str]],
@@ -504,7 +509,7 @@ class _Walk:
         """Up to `limit` that fit, looking at `MOST` at most; a full page stops as soon as it is one."""
         found: list[T] = []
         walked = 0
-        left = (one for one in ids if self._start is None or one < self._start)
+        left = self.rest(ids)
         first = min(BATCH, limit + 1)
         for chunk in itertools.chain(_chunks(left, first, first), _chunks(left, BATCH)):
             for place, one in zip(chunk, opened([name for _, name in chunk]), strict=True):
