@@ -343,7 +343,7 @@ def test_provider_page_lists_the_catalogue(console: Console, operator: Visitor):
 
     async def read(store: AsyncStore) -> None:
         await store.put_reading("countries:4", json.dumps([{"id": "33", "name": "Pakistan"}]))
-        await store.put_reading("servers:1", None, "BAD_KEY")
+        await store.put_reading("countries:5", None, "BAD_KEY")
 
     console.engine(read)
     page = operator.page("/console/provider")

@@ -42,8 +42,8 @@ def show() -> str:
 
 def _listings() -> list[str]:
     """The listings that workers keep reading by themselves; those of services and rentals are read when asked for."""
-    kept = {name.removesuffix(":at") for name in parts().store.account() if name.endswith(":at")}
-    return sorted({*ALWAYS_READ, *kept} - {BALANCE})
+    asked = {name.removesuffix(":asked") for name in parts().store.account() if name.endswith(":asked")}
+    return sorted({*ALWAYS_READ, *asked} - {BALANCE})
 
 
 def _listed(reading: Reading) -> list[dict[str, Any]]:
