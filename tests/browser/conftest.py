@@ -54,9 +54,9 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
     made.close()
 
 
-def logged_in(context: BrowserContext, console: Console, role: Role = Role.ADMIN) -> Page:
+def logged_in(context: BrowserContext, console: Console, role: Role = Role.ADMIN, name: str | None = None) -> Page:
     """A page of somebody with that role, logged in by pressing the button behind a link."""
-    operator = console.operators.create(f"{role} {len(console.operators.all())}", role, console.clock())
+    operator = console.operators.create(name or f"{role} {len(console.operators.all())}", role, console.clock())
     page = context.new_page()
     page.goto(f"{console.address}/console/login/{console.operators.link(operator.id)}")
     page.get_by_role("button", name="Log in").click()
