@@ -5,16 +5,17 @@ set -eu
 cd "$(dirname "$0")/.."
 unset PIP_FIND_LINKS PIP_INDEX_URL PIP_EXTRA_INDEX_URL
 export PIP_CONFIG_FILE=/dev/null CUSTOM_COMPILE_COMMAND="make lock"
-compile="${COMPILE_WITH:-.venv/bin/pip-compile} --quiet --generate-hashes --strip-extras --allow-unsafe
+compile="${COMPILE_WITH:-.venv/bin/pip-compile} --quiet --generate-hashes --allow-unsafe
          --no-emit-index-url --no-emit-find-links"
 
-$compile pyproject.toml requirements/runtime.in -o requirements/runtime.txt "$@"
-$compile --extra otel -c requirements/runtime.txt pyproject.toml requirements/runtime.in requirements/image.in \
+$compile --strip-extras pyproject.toml requirements/runtime.in -o requirements/runtime.txt "$@"
+$compile --strip-extras --extra otel -c requirements/runtime.txt pyproject.toml requirements/runtime.in requirements/image.in \
     -o requirements/image.txt "$@"
-$compile --extra dev --extra otel -c requirements/runtime.txt pyproject.toml requirements/runtime.in requirements/dev.in \
+# With their extras: pip takes `coverage` for none of what `coverage[toml]` asks.
+$compile --no-strip-extras --extra dev --extra otel -c requirements/runtime.txt pyproject.toml requirements/runtime.in requirements/dev.in \
     -o requirements/dev.txt "$@"
 .venv/bin/python requirements/sbom.py
 if [ -f requirements/bench.in ]; then
-    $compile -c requirements/dev.txt requirements/bench.in -o requirements/bench.txt "$@"
+    $compile --strip-extras -c requirements/runtime.txt requirements/bench.in -o requirements/bench.txt "$@"
 fi
-$compile requirements/generators.in -o requirements/generators.txt "$@"
+$compile --strip-extras requirements/generators.in -o requirements/generators.txt "$@"
