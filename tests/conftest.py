@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -13,6 +14,12 @@ pytest.register_assert_rewrite("tests.store_conformance")
 
 settings.register_profile("ringback", deadline=None)  # no test looks at the time
 settings.load_profile("ringback")
+
+
+def pytest_collection_finish() -> None:
+    """What is there once all tests are known stays to the end: no collection of garbage looks through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

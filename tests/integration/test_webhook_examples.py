@@ -128,7 +128,7 @@ def test_example_receivers_believe_the_right_signature_only(receiver: tuple[str,
     assert told == ["order.otp_received 001234"] * 2
 
 
-@pytest.mark.parametrize(("secret", "answer"), [(SECRET, "204"), (OTHER_SECRET, "400")])
+@pytest.mark.parametrize(("secret", "answer"), [(SECRET, "204"), (OTHER_SECRET, "400")], ids=["right", "wrong"])
 def test_curl_example_signs_as_ringback_does(tmp_path: Path, secret: str, answer: str) -> None:
     """The page's shell script makes signatures that the official library accepts with the right secret alone."""
     if not (shutil.which("curl") and shutil.which("openssl")):
