@@ -3,8 +3,9 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 READY := .venv/.ready
-# A process of tests per core, each with files of its own: most tests of real processes wait.
-PARALLEL := -n auto --maxprocesses 4 --dist loadfile
+# A process of tests per core, each with files of its own: most tests of real processes wait. In the order of their
+# names the slow ones do not come last, where one process would work alone.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # The newest interpreter on the PATH that is new enough; override with `make setup PYTHON=...`.
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; do \
