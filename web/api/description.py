@@ -38,7 +38,7 @@ _COUNTED = ("RateLimit", "RateLimit-Policy", "X-Request-Id")
 def finished(collected: Mapping[str, Any]) -> Spec:
     """The whole description, webhooks included."""
     spec: Spec = copy.deepcopy(dict(collected))
-    spec["info"]["contact"] = {"name": "Whoever runs this service"}
+    spec["info"]["contact"] = {"name": "The operator of this service"}
     spec["servers"] = [{"url": "/", "description": "This service"}]
     spec["components"]["schemas"] = _named(spec, {n: _tidy(s) for n, s in spec["components"]["schemas"].items()})
     for path, item in spec["paths"].items():
@@ -104,7 +104,7 @@ def _tell_defaults(schema: Spec) -> None:
     """Say defaults of a request in words: TypeScript's generator takes a field that has one for one that is needed."""
     for field in schema["properties"].values():
         if "default" in field:
-            said = f"`{field.pop('default')}` unless given"
+            said = f"default `{field.pop('default')}`"
             field["description"] = f"{field['description']}; {said}" if "description" in field else said
 
 
@@ -129,12 +129,12 @@ def _messages() -> Spec:
     return {
         "OrderEvent": _message("What happened to an order.", kinds["OrderEvent"], {"$ref": SCHEMAS + "Order"}),
         "RentalEvent": _message(
-            "What happened to a rental; `message` is there with `rental.message_received`.",
+            "What happened to a rental; only `rental.message_received` has a `message`.",
             kinds["RentalEvent"],
             {"$ref": SCHEMAS + "Rental"},
             message={"$ref": SCHEMAS + "Message"},
         ),
-        "PingEvent": _message("A test that somebody asked for.", kinds["PingEvent"], {**told, "properties": words}),
+        "PingEvent": _message("A requested test.", kinds["PingEvent"], {**told, "properties": words}),
         "WebhookEvent": {
             "description": "The body of a webhook.",
             "oneOf": [{"$ref": SCHEMAS + name} for name in kinds],
@@ -157,7 +157,7 @@ def _message(what: str, types: list[str], data: Spec, **beside: Spec) -> Spec:
         "required": ["type", "timestamp", "data"],
         "properties": {
             "type": {"type": "string", "enum": types},
-            "timestamp": {"type": "string", "format": "date-time", "description": "when it happened"},
+            "timestamp": {"type": "string", "format": "date-time", "description": "the time of the event"},
             "data": data,
             **beside,
         },
@@ -282,7 +282,7 @@ def _webhook(kind: EventType, spec: Spec) -> Spec:
     return {
         "operationId": _camel(*re.split(r"[._]", kind.value)),
         "summary": kind.value,
-        "description": "Sent to the callback, signed as Standard Webhooks 1.0.0 defines it. Any 2xx acknowledges.",
+        "description": "Sent to the callback, signed as Standard Webhooks 1.0.0 defines. Any 2xx acknowledges it.",
         "tags": ["Webhooks"],
         "security": [],
         "parameters": [{"name": n, "in": "header", "required": True, "schema": {"type": "string"}} for n in headers],

@@ -53,11 +53,11 @@ def _is_deeper(value: Any, most: int) -> bool:
 
 def _metadata(value: dict[str, Any]) -> dict[str, Any]:
     if _is_deeper(value, DEEPEST_METADATA):
-        raise PydanticCustomError("too_deep", "must be nested at most 16 deep")
+        raise PydanticCustomError("too_deep", "must be nested at most 16 levels deep")
     try:
         size = len(text_json(value).encode())
     except UnicodeEncodeError:
-        raise PydanticCustomError("bad_text", "holds text that is not valid Unicode") from None
+        raise PydanticCustomError("bad_text", "contains text that is not valid Unicode") from None
     if size > MOST_METADATA:
         raise PydanticCustomError("too_large", "must be at most 4 KiB as compact JSON")
     return value
@@ -65,7 +65,7 @@ def _metadata(value: dict[str, Any]) -> dict[str, Any]:
 
 def _price(text: str) -> str:
     if re.fullmatch(PRICE.strip("^$"), text, re.ASCII) is None:
-        raise PydanticCustomError("bad_amount", 'is an amount of PKR like "45.50", as a string')
+        raise PydanticCustomError("bad_amount", 'must be an amount in PKR as a string, like "45.50"')
     return text
 
 
@@ -100,7 +100,7 @@ Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
 
 class Incoming(BaseModel):
-    """What comes in is taken by the letter."""
+    """The base of what requests contain: nothing unknown is accepted."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -116,18 +116,18 @@ class Judge(Protocol):
 
 
 class PurchaseBody(Incoming):
-    """What an order or a rental may say, whatever it is for."""
+    """The fields that orders and rentals share."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
     callback_url: Url | None = Field(
         None,
         validate_default=True,
-        description="where the webhooks go; the caller's own callback unless given. With neither, nothing is pushed "
-        "and the events are read",
+        description="where the webhooks go; by default the caller's own callback. With neither, nothing is pushed "
+        "and the events can only be read",
     )
     metadata: Metadata | None = Field(
-        None, description="comes back untouched; at most 4 KiB and 16 deep", examples=[{"user": "42"}]
+        None, description="returned unchanged; at most 4 KiB and 16 levels deep", examples=[{"user": "42"}]
     )
     purpose: str | None = Field(None, max_length=100, pattern=ONE_LINE, description="a short label")
 
@@ -139,7 +139,7 @@ class PurchaseBody(Incoming):
 
 
 class OrderBody(PurchaseBody):
-    """What an order of any product may say."""
+    """The fields that orders of all products share."""
 
     product: str
     timeout: float | None = Field(
@@ -149,7 +149,7 @@ class OrderBody(PurchaseBody):
 
 
 class CheapOrder(OrderBody):
-    """A cheap number of one of the provider's servers."""
+    """A cheap number from one of the provider's servers."""
 
     product: Literal["cheap"] = "cheap"
     type: Literal["1", "2"] = Field(description="the provider's type of number", examples=["1"])
@@ -170,12 +170,12 @@ class SmsOrder(OrderBody):
     product: Literal["sms"]
     service: Code = Field(description="the service, by its code", examples=["tg"])
     country: Code = Field(description="the country, by its id", examples=["33"])
-    type: SmsType = Field(description="the upstream; countries and services belong to one", examples=["4"])
+    type: SmsType = Field(description="the upstream, 1 to 6; each has its own countries and services", examples=["4"])
     max_price: Price | None = MAX_PRICE
 
 
 class EmailOrder(OrderBody):
-    """A mail address for one service."""
+    """An email address for one service."""
 
     product: Literal["email"]
     service: Code = Field(description="the service, by its code", examples=["tg"])
@@ -184,7 +184,7 @@ class EmailOrder(OrderBody):
 
 
 class NewOrder(RootModel[CheapOrder | SmsOrder | EmailOrder]):
-    """An order to be placed: what it names depends on its `product`."""
+    """A new order; its fields depend on its `product`."""
 
 
 ORDER_BODIES: Mapping[str, type[OrderBody]] = {"cheap": CheapOrder, "sms": SmsOrder, "email": EmailOrder}
@@ -206,8 +206,8 @@ class NewRental(PurchaseBody):
     """A number to be rented for hours or days."""
 
     pricing: Code = Field(description="the offer, by its id in GET /v1/rental-prices", examples=["101"])
-    country: Code = Field(description="the country in which it is listed, by its code", examples=["PK"])
-    provider: Code = Field("1", description="the provider's provider", examples=["1"])
+    country: Code = Field(description="the country in which the offer is listed, by its code", examples=["PK"])
+    provider: Code = Field("1", description="the provider's own supplier", examples=["1"])
     max_price: Price | None = MAX_PRICE
 
 
@@ -217,7 +217,7 @@ RENTAL_EXAMPLES: Mapping[str, dict[str, Any]] = {
 
 
 class Renewal(Incoming):
-    """By how much a rental is to last longer."""
+    """By how much to extend a rental."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
@@ -233,7 +233,7 @@ class RenewalHeaders(Incoming):
 
     idempotency_key: str = Field(
         alias="Idempotency-Key", min_length=1, max_length=255, pattern=r"^[!-~]([ -~]*[!-~])?$",
-        description="the same key never renews twice, as long as the rental is kept",
+        description="the same key never renews twice while the rental is kept",
     )  # fmt: skip
 
 
@@ -242,7 +242,7 @@ class OrderHeaders(Incoming):
 
     idempotency_key: str | None = Field(
         None, alias="Idempotency-Key", min_length=1, max_length=255, pattern=PRINTABLE,
-        description="the same key with the same body gives the first answer again, for 24 hours",
+        description="for 24 hours, the same key with the same body returns the first response again",
     )  # fmt: skip
 
 
@@ -269,7 +269,7 @@ class RentalsQuery(Incoming):
 class MessagesQuery(Incoming):
     """Which messages to list."""
 
-    after: MessageId | None = Field(None, description="what was told after this message")
+    after: MessageId | None = Field(None, description="only messages reported after this one")
     limit: Limit = 20
     cursor: MessageId | None = Field(None, description="`next_cursor` of the page before")
 
@@ -284,7 +284,7 @@ class NewOrderQuery(Incoming):
     """How to place an order."""
 
     wait: Wait = Field(
-        0, description="wait up to this many seconds for the order to have its number or to end (0 to 60)"
+        0, description="wait up to this many seconds for the order to get its number or to end (0 to 60)"
     )
 
 
@@ -294,8 +294,8 @@ class OrderQuery(Incoming):
     wait: Wait = Field(0, description="wait up to this many seconds for the order to change (0 to 60)")
     wait_for: Literal["number", "end", "change"] = Field(
         "change",
-        description="what `wait` waits for: `number` (it has one, or has ended), `end`, or `change` (until it differs "
-        "from `If-None-Match`; without that header, from the moment of asking)",
+        description="what `wait` waits for: `number` (the order has one, or has ended), `end`, or `change` (the order "
+        "differs from `If-None-Match`, or without that header from what it was at the time of the request)",
     )
 
 
@@ -305,7 +305,7 @@ class OrderReadHeaders(Incoming):
     if_none_match: str | None = Field(
         None,
         alias="If-None-Match",
-        description="the `ETag` of what the client knows; an order that is still so is a 304",
+        description="the `ETag` of the last response; if the order has not changed since, the response is a 304",
     )
 
 
@@ -326,12 +326,12 @@ class EventsQuery(Incoming):
     limit: Limit = 20
     cursor: EventCursor | None = Field(None, description="`next_cursor` of the page before; it keeps its direction")
     after: EventOrFirst | None = Field(
-        None, description="what came after this event, oldest first; empty: from the first that is kept"
+        None, description="only events after this one, oldest first; if empty, from the oldest that is kept"
     )
-    wait: Wait = Field(0, description="hold the answer until there is an event to show, for so many seconds at most")
+    wait: Wait = Field(0, description="wait up to this many seconds for an event to show (0 to 60)")
     payload: Literal["true", "false"] = Field(
         "false",
-        description="add to each its `payload` (the exact text) and the `headers` that sign it, made at this moment",
+        description="add `payload` (the exact text) and `headers` (signed at the time of reading) to each event",
     )
 
     def fits(self, event: worker.event.Event) -> bool:
@@ -343,10 +343,10 @@ class EventsQuery(Incoming):
 
 
 class Refresh(Incoming):
-    """Whether to have it read anew."""
+    """Whether to refresh the reading."""
 
     refresh: Literal["true", "false"] = Field(
-        "false", description="ask a worker to read it anew, and wait up to 5 seconds for it"
+        "false", description="ask a worker to read it again, and wait up to 5 seconds for the result"
     )
 
 
@@ -357,10 +357,10 @@ class ServersQuery(Refresh):
 
 
 class Ready(Incoming):
-    """What is asked of readiness."""
+    """What readiness includes."""
 
     workers: Literal["true", "false"] = Field(
-        "false", description="also ask whether a worker's clock ticked in the last 10 seconds"
+        "false", description="also check whether a worker's clock has ticked in the last 10 seconds"
     )
 
 
@@ -371,22 +371,22 @@ class CountriesQuery(Refresh):
 
 
 class ServicesQuery(Refresh):
-    """Which services to list; which of the fields are needed depends on the product."""
+    """Which services to list; the required fields depend on the product."""
 
-    product: Literal["sms", "email"] = Field("sms", description="the product that they are services of")
-    country: Code | None = Field(None, description="of `sms`: the country, by its id")
-    type: SmsType | None = Field(None, description="of `sms`: the upstream, 1 to 6")
-    domain: Domain | None = Field(None, description="of `email`: the domain of the address")
+    product: Literal["sms", "email"] = Field("sms", description="the product whose services to list")
+    country: Code | None = Field(None, description="for `sms`: the country, by its id")
+    type: SmsType | None = Field(None, description="for `sms`: the upstream, 1 to 6")
+    domain: Domain | None = Field(None, description="for `email`: the domain of the address")
 
 
 class RentalCountriesQuery(Refresh):
-    """Of which provider to list the countries."""
+    """Which rental countries to list."""
 
-    provider: Code = Field("1", description="the provider's provider")
+    provider: Code = Field("1", description="the provider's own supplier")
 
 
 class RentalPricesQuery(RentalCountriesQuery):
-    """Of which country to list the offers."""
+    """Which rental offers to list."""
 
     country: Code = Field(description="the country, by its code")
 
@@ -410,14 +410,14 @@ class Order(BaseModel):
     country: str | None
     domain: str | None
     number: str | None = Field(examples=["+923001234567"])
-    address: str | None = Field(description="a mail address; erased after a while, then `flags` has `address_erased`")
-    price: str | None = Field(description="what was paid, a decimal in PKR, where the provider names prices")
+    address: str | None = Field(description="an email address; erased in time, then `flags` has `address_erased`")
+    price: str | None = Field(description="what was paid, a decimal in PKR; null if the provider names no price")
     max_price: str | None = Field(description="the most that may be paid, a decimal in PKR")
-    otp: str | None = Field(description="the code; erased after a while, then `flags` has `otp_erased`")
-    callback_url: str | None = Field(description="where its webhooks go; null: its events are read")
+    otp: str | None = Field(description="the code; erased in time, then `flags` has `otp_erased`")
+    callback_url: str | None = Field(description="where its webhooks go; if null, its events can only be read")
     metadata: dict[str, Any]
     purpose: str | None
-    settlement: Settlement = Field(description="what became of the money")
+    settlement: Settlement = Field(description="what happened to the money")
     error: OrderError | None
     flags: list[str]
     created_at: Moment
@@ -428,15 +428,15 @@ class Order(BaseModel):
 
 
 class Orders(BaseModel):
-    """A page of orders, newest first. A page may be short: the last one is where `next_cursor` is null."""
+    """A page of orders, newest first. A page may be short; on the last one `next_cursor` is null."""
 
     data: list[Order]
     next_cursor: OrderId | None
-    unreadable: list[OrderId] | None = Field(None, description="left out: their records cannot be opened at present")
+    unreadable: list[OrderId] | None = Field(None, description="left out: their records cannot be read at the moment")
 
 
 class RentalError(BaseModel):
-    """Why a rental failed, or the renewal that was asked for last."""
+    """Why a rental or its last renewal failed."""
 
     code: ErrorCode
     message: str | None
@@ -451,15 +451,13 @@ class Rental(BaseModel):
     country: str
     provider: str
     number: str | None = Field(examples=["+923001234567"])
-    price: str | None = Field(
-        description="what was paid, renewals left out, a decimal in PKR; null where it is unknown"
-    )
+    price: str | None = Field(description="what was paid without renewals, a decimal in PKR; null if unknown")
     max_price: str | None = Field(description="the most that may be paid, a decimal in PKR")
-    messages: int = Field(description="how many were told so far")
-    callback_url: str | None = Field(description="where its webhooks go; null: its events are read")
+    messages: int = Field(description="how many messages have been reported so far")
+    callback_url: str | None = Field(description="where its webhooks go; if null, its events can only be read")
     metadata: dict[str, Any]
     purpose: str | None
-    settlement: Literal["none", "charged", "unconfirmed"] = Field(description="what became of the money")
+    settlement: Literal["none", "charged", "unconfirmed"] = Field(description="what happened to the money")
     error: RentalError | None
     flags: list[str]
     created_at: Moment
@@ -469,24 +467,24 @@ class Rental(BaseModel):
 
 
 class Rentals(BaseModel):
-    """A page of rentals, newest first. A page may be short: the last one is where `next_cursor` is null."""
+    """A page of rentals, newest first. A page may be short; on the last one `next_cursor` is null."""
 
     data: list[Rental]
     next_cursor: RentalId | None
 
 
 class Message(BaseModel):
-    """A message that a rented number received. What it said is erased after a while: then it is null."""
+    """A message that a rented number received. Its code, text and sender are erased in time, and then null."""
 
     id: MessageId
     code: str | None
     text: str | None
     sender: str | None
-    received_at: Moment = Field(description="its date, or when it was first read where that is unknown")
+    received_at: Moment = Field(description="the message's date or, if unknown, when it was first read")
 
 
 class Messages(BaseModel):
-    """A page of messages, in the order in which they were told."""
+    """A page of messages, in the sequence in which they were reported."""
 
     data: list[Message]
     next_cursor: MessageId | None
@@ -497,9 +495,9 @@ class Attempt(BaseModel):
 
     at: Moment
     status_code: int | None
-    error: str | None = Field(description="the class of error when there was no answer")
+    error: str | None = Field(description="the class of error if there was no response")
     duration: float = Field(description="seconds")
-    response: str = Field(description="how the answer began, 1 KiB at most")
+    response: str = Field(description="the beginning of the response, 1 KiB at most")
 
 
 class Event(BaseModel):
@@ -513,7 +511,7 @@ class Event(BaseModel):
     created_at: Moment
     next_attempt_at: Moment | None
     attempts: list[Attempt]
-    payload: str | None = Field(None, description="with `payload=true`: the body that is signed, to the byte")
+    payload: str | None = Field(None, description="with `payload=true`: the exact body that is signed")
     headers: dict[str, str] | None = Field(
         None, description="with `payload=true`: `webhook-id`, `webhook-timestamp` and `webhook-signature`"
     )
@@ -524,33 +522,35 @@ class Events(BaseModel):
 
     data: list[Event]
     next_cursor: EventCursor | None
-    unreadable: list[EventId] | None = Field(None, description="left out: their records cannot be opened at present")
+    unreadable: list[EventId] | None = Field(None, description="left out: their records cannot be read at the moment")
 
 
 class PauseReason(BaseModel):
     """Why buying is paused."""
 
     reason: str
-    item: str | None = Field(description="what alone is paused, its product and fields; null when everything is")
+    item: str | None = Field(description="the only item paused (product and fields); null if all buying is paused")
     since: Moment | None
-    probe_at: Moment | None = Field(description="when it is next looked whether the reason is gone")
+    probe_at: Moment | None = Field(description="when the next check is due whether the reason is gone")
 
 
 class Buying(BaseModel):
-    """Whether numbers are bought just now."""
+    """Whether numbers are being bought at the moment."""
 
-    paused: bool = Field(description="whether everything is; single items may be paused besides")
+    paused: bool = Field(description="whether all buying is paused; if not, single items may still be")
     reasons: list[PauseReason]
 
 
 class Balance(BaseModel):
     """The provider's balance, as a worker last read it."""
 
-    balance: str | None = Field(description="a decimal; null when it was never read", examples=["500.00"])
+    balance: str | None = Field(description="a decimal; null if it was never read", examples=["500.00"])
     currency: Literal["PKR"]
     as_of: Moment | None
     stale: bool = Field(description="older than five minutes, or the last attempt to read it failed")
-    reason: str | None = Field(None, description="why it failed: `provider_unreachable`, `unreadable`, or its own word")
+    reason: str | None = Field(
+        None, description="why it failed: `provider_unreachable`, `unreadable`, or the provider's own word"
+    )
     buying: Buying
 
 
@@ -572,14 +572,14 @@ class Servers(BaseModel):
 
 
 class RentalCountry(BaseModel):
-    """A country in which numbers are rented out."""
+    """A country in which numbers can be rented."""
 
     code: str
     name: str
 
 
 class RentalCountries(BaseModel):
-    """Where numbers are rented out, as a worker last read it."""
+    """The countries in which numbers can be rented, as a worker last read them."""
 
     provider: str
     countries: list[RentalCountry] | None = Field(description="null when they were never read")
@@ -588,12 +588,12 @@ class RentalCountries(BaseModel):
 
 
 class RentalPrice(BaseModel):
-    """An offer."""
+    """A rental offer."""
 
     id: str
     service: str
-    price: str | None = Field(description="a decimal in PKR; null when it cannot be read", examples=["350.00"])
-    duration: float | None = Field(description="hours; null when they cannot be read", examples=[24])
+    price: str | None = Field(description="a decimal in PKR; null if it cannot be read", examples=["350.00"])
+    duration: float | None = Field(description="hours; null if unreadable", examples=[24])
 
 
 class RentalPrices(BaseModel):
@@ -635,12 +635,12 @@ class Service(BaseModel):
 
     code: str
     name: str
-    price: str | None = Field(description="a decimal in PKR; null when it cannot be read", examples=["45.00"])
-    count: int | None = Field(description="how many there are, where the provider says so")
+    price: str | None = Field(description="a decimal in PKR; null if it cannot be read", examples=["45.00"])
+    count: int | None = Field(description="how many are available; null if the provider does not say")
 
 
 class Services(BaseModel):
-    """The services of one product at one place, as a worker last read them."""
+    """The services of one product for a country and type, or a domain, as a worker last read them."""
 
     product: str
     country: str | None
@@ -655,7 +655,7 @@ class Product(BaseModel):
     """A product that may be ordered here."""
 
     product: str
-    fields: list[str] = Field(description="what its orders name")
+    fields: list[str] = Field(description="the fields of its orders")
     verified: bool = Field(description="whether the vendor's page documents it")
 
 
