@@ -163,7 +163,7 @@ def test_header_that_is_there_twice_is_refused():
 
 def test_changed_body_is_refused():
     """One byte is enough."""
-    with pytest.raises(ringback.BadSignature, match="no signature fits"):
+    with pytest.raises(ringback.BadSignature, match="no signature matches"):
         verify(body=BODY.replace(b"001234", b"001235"))
 
 
