@@ -122,7 +122,7 @@ def test_keyboard_alone_is_enough_for_the_main_acts(context: BrowserContext, con
     order = console.received()
     page = logged_in(context, console, Role.OPERATOR)
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.innerText") == "To the content"
+    assert page.evaluate("document.activeElement.innerText") == "Skip to the content"
     press_until(page, "Orders")
     page.keyboard.press("Enter")
     page.wait_for_url("**/console/orders")

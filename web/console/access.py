@@ -68,7 +68,7 @@ def audit(act: Act, on: str, why: str = "") -> None:
 def within(what: str, most: int) -> None:
     """Count one `what`; raises Turned beyond `most` in a minute."""
     if not operators().allowed(what, most, MINUTE):
-        raise Turned(429, "too many in this minute; wait a moment")
+        raise Turned(429, "too many attempts in this minute; wait a moment")
 
 
 def _from_here() -> bool:
@@ -101,7 +101,7 @@ def log_in(token: str) -> BaseResponse:
     within(f"login:{request.remote_addr or '-'}", LOGINS)
     entered = operators().log_in(token)
     if entered is None:
-        raise Turned(401, "this link was used, is older than 10 minutes, or never was one")
+        raise Turned(401, "this link has been used, is older than 10 minutes, or is not valid")
     operator, session = entered
     parts().store.audit.add(f"{operator.name} ({operator.id})", "log_in")
     answer = redirect("/console", 303)

@@ -52,7 +52,7 @@ def switch_buying() -> Response:
     """Switch buying off for everybody, or lift that; everything else goes on."""
     switch, why = request.form.get("switch"), request.form.get("reason", "").strip()[:LONGEST_REASON]
     if switch not in ("on", "off"):
-        raise Turned(422, "switch it on or off")
+        raise Turned(422, "choose on or off")
     access.audit(Act.SWITCH_BUYING, switch, why)
     if switch == "off":
         since, by = parts().store.now(), access.current().name
