@@ -150,7 +150,7 @@ def test_nothing_is_lost_through_a_restart_of_the_web_of_itself_and_of_the_local
         terminal.start("--forward-to", local.url)
         wait_for(lambda: terminal.says("connected to"), PATIENCE, "the connection")
         puller.order()
-        wait_for(lambda: terminal.says("nothing answers at"), PATIENCE, "the line about the server that is not up")
+        wait_for(lambda: terminal.says("nothing responds at"), PATIENCE, "the line about the server that is not up")
         local.start()
         wait_for(lambda: len(local.ids()) == 2, PATIENCE, "what waited for the local server")
 
@@ -160,7 +160,7 @@ def test_nothing_is_lost_through_a_restart_of_the_web_of_itself_and_of_the_local
         wait_for(lambda: len(local.ids()) == 4, PATIENCE, "what happened while nobody listened")
 
         stack.web.kill()
-        wait_for(lambda: terminal.says("does not answer"), PATIENCE, "the line about the service that is away")
+        wait_for(lambda: terminal.says("does not respond"), PATIENCE, "the line about the service that is away")
         stack.web.start()
         stack.wait_until_ready()
         puller.order()
