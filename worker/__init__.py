@@ -23,8 +23,9 @@ The pure values: `event.py`, `caller.py`, `operator.py`, `schedule.py`, `pause.p
 webhooks that a change causes), `tally.py` (what a change adds to the metrics), `tracing.py` and `otlp.py` (one trace
 per order, and where it goes), `account.py` (balance and servers), `housekeeping.py` (erase, repair, trim),
 `redelivery.py` (in bulk), `callers.py`, `operators.py`, `settings.py`, `errors.py`, `logs.py`, `metrics.py`,
-`retry_after.py`, `compact_json.py`, `ttl_cache.py`, `version.py`, and `services.py`, where everything is put together. The programs:
-`cli/` with `doctor.py`, and `local/`, everything on one machine: `ringback up`, its store, the demo.
+`retry_after.py`, `compact_json.py`, `ttl_cache.py`, `version.py`, and `services.py`, where everything is put
+together. The programs: `cli/` with `doctor.py`, and `local/`, everything on one machine: `ringback up`, its store, the
+demo.
 
 Imports go down, never up; `pyproject.toml` has the layers, and docs/architecture.md the picture.
 """
