@@ -59,9 +59,9 @@ def up(
 
 
 def sandbox(context: typer.Context) -> None:
-    """Run the sandbox provider alone; `ringback sandbox --help` shows its options.
+    """Run the sandbox provider alone.
 
-    It replaces this process, so stopping this process stops the sandbox.
+    `ringback sandbox --help` shows its options. It replaces this process, so stopping this process stops the sandbox.
 
     Example: ringback sandbox --port 9000 --code-after 5
     """
