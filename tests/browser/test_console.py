@@ -149,7 +149,7 @@ def test_everything_works_without_script(browser: Browser, console: Console):
     page.get_by_role("link", name=re.compile("^waiting")).click()
     page.get_by_role("link", name=waiting.id).click()
     page.get_by_role("button", name="Cancel the order").click()
-    expect(page.get_by_role("status")).to_contain_text("The cancel is noted")
+    expect(page.get_by_role("status")).to_contain_text("The cancel is accepted")
     assert console.api.kept(waiting.id).status is Status.CANCELLING
     context.close()
 
