@@ -6,21 +6,24 @@ import asyncio
 import json
 import secrets
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from typing import Any
 
 import fakeredis
 from werkzeug.test import Client, TestResponse
 
 from tests.api_stage import Api
-from tests.builders import NOW, bought
+from tests.builders import NOW, bought, rental, sms
 from tests.fakes import ManualClock
-from worker.announce import announce
+from worker.announce import announce, message_event
+from worker.caller import Caps
 from worker.event import Attempt, Event, EventStatus
 from worker.journal import Entry, line
 from worker.metrics import Report, key
 from worker.operator import Operator, Role
 from worker.operators import Operators
-from worker.order import Ending, ErrorCode, EventType, Order, Settlement
+from worker.order import Acquisition, Ending, ErrorCode, EventType, Order, Settlement
+from worker.rental import Rental
 from worker.schedule import Lane, Wake
 from worker.store import AsyncStore, ServerClock, Vault, Written
 
@@ -133,8 +136,41 @@ class Console:
         self.save(buying, lost, None, Entry.PURCHASE_UNKNOWN, EventType.FAILED)
         return lost
 
+    def rented(self, *texts: str, **fields: Any) -> Rental:
+        """A rental with a number and so many messages, and the webhooks of each."""
+        self.bought += 1
+        queued = rental(id=f"rnt_{self.bought:024x}", caller=self.caller, created_at=self.clock(), **fields)
+        assert self.store.create(queued, Caps()).outcome == "created"
+        buying = queued.intend(self.clock(), Decimal("120"), Decimal("120"))
+        self.save(queued, buying, Lane.BUY, Entry.INTENT)
+        self.clock.advance(2)
+        number = bought(f"rent_{self.bought}", self.clock(), life=86_400, number=NUMBER)
+        told = buying.start(number)
+        started = [announce(EventType.RENTAL_STARTED, told, self.clock())]
+        paid = line(Entry.RENTED, price="120")
+        wake = Wake(Lane.POLL, self.clock() + 30)
+        assert self.store.save(buying, told, wake=wake, events=started, journal=paid) is Written.SAVED
+        for text in texts:
+            self.clock.advance(30)
+            before, told = told, told.tell([sms(text, at=self.clock())], self.clock(), 10)
+            event = message_event(told, told.messages[-1], self.clock())
+            wake = Wake(Lane.POLL, self.clock() + 30)
+            assert self.store.save(before, told, wake=wake, events=[event]) is Written.SAVED
+        return told
+
+    def unrented(self, **fields: Any) -> Rental:
+        """A rental whose purchase nobody knows the outcome of."""
+        self.bought += 1
+        queued = rental(id=f"rnt_{self.bought:024x}", caller=self.caller, created_at=self.clock(), **fields)
+        assert self.store.create(queued, Caps()).outcome == "created"
+        buying = queued.intend(self.clock())
+        self.save(queued, buying, Lane.BUY, Entry.INTENT)
+        lost = buying.lose_purchase("the answer could not be read", self.clock())
+        self.save(buying, lost, None, Entry.PURCHASE_UNKNOWN, EventType.RENTAL_FAILED)
+        return lost
+
     def save(
-        self, before: Order, after: Order, lane: Lane | None, entry: Entry | None = None, kind: EventType | None = None
+        self, before: Any, after: Any, lane: Lane | None, entry: Entry | None = None, kind: EventType | None = None
     ) -> None:
         """A worker writes a change."""
         wake = Wake(lane, self.clock() + 5) if lane else None
@@ -142,8 +178,8 @@ class Console:
         journal = line(entry) if entry else None
         assert self.store.save(before, after, wake=wake, events=events, journal=journal) is Written.SAVED
 
-    def events(self, order: Order) -> list[Event]:
-        """An order's webhooks, newest first."""
+    def events(self, order: Acquisition) -> list[Event]:
+        """The webhooks of an order or a rental, newest first."""
         return self.store.events(self.caller, order=order.id, status=None, limit=10, before=None)[0]
 
     def attempt(
@@ -198,6 +234,9 @@ def furnished(console: Console) -> Console:
         console.attempt(again, None, "timeout", final=place == 0)
     console.waiting()
     console.order()
+    rented = console.rented(f"{CODE} is your code", *HOSTILE, metadata=hostile, purpose=HOSTILE[0][:40])
+    console.attempt(console.events(rented)[0], 500, excerpt=f"no {HOSTILE[1]} {CODE} for {NUMBER}")
+    console.unrented()
     console.api.callers.create(HOSTILE[0][:60], console.clock(), callback_url="https://caller.example/hook?token=hush")
     console.store.pause("provider_banned", {"since": console.clock(), "by": "alice", "reason": HOSTILE[0]})
     console.count("alerts", kind="purchase_unknown")
@@ -228,11 +267,16 @@ def told(console: Console) -> dict[str, str]:
             console.clock.advance(5)
             console.attempt(again, 401, excerpt="signature does not match", final=not place)
     waiting = console.waiting(purpose="sign-up test")
+    rental = console.rented("Welcome! Your code is 193847", "Your parcel has arrived", purpose="support line")
+    for event in console.events(rental):
+        console.attempt(event, 204)
+    console.unrented()
     console.order()
     _workers_at_work(console)
     return {
         "overview": "/console", "orders": "/console/orders", "order": f"/console/orders/{failing.id}",
-        "waiting": f"/console/orders/{waiting.id}", "webhooks": "/console/webhooks",
+        "waiting": f"/console/orders/{waiting.id}", "rentals": "/console/rentals",
+        "rental": f"/console/rentals/{rental.id}", "webhooks": "/console/webhooks",
         "webhook": f"/console/webhooks/{console.events(failing)[0].id}", "callers": "/console/callers",
         "caller": f"/console/callers/{console.caller}", "money": "/console/money", "provider": "/console/provider",
         "workers": "/console/workers", "audit": "/console/audit",
@@ -271,7 +315,7 @@ def _workers_at_work(console: Console) -> None:
     now = int(console.clock() * 1000)
     console.api.raw.set("rb:clock:tick", now)
     raw: Any = console.api.raw
-    for lane in ("buy", "settle", "deliver"):
+    for lane in ("buy", "poll", "settle", "deliver"):
         for name in raw.zrangebyscore(f"rb:due:{lane}", "-inf", now):
             raw.zadd(f"rb:due:{lane}", {name: now + 2_000})
     kept = {"version": "8.1", "maxmemory_policy": "noeviction", "aof_enabled": "1", "used_memory": "84000000"}
@@ -317,7 +361,8 @@ def pages(console: Console) -> list[str]:
     return [
         "/console", "/console/orders", "/console/webhooks", "/console/callers", "/console/money",
         "/console/provider", "/console/workers", "/console/audit", "/console/webhooks?status=exhausted",
-        "/console/orders?status=failed",
+        "/console/orders?status=failed", "/console/rentals", "/console/rentals?settlement=charged",
+        *(f"/console/rentals/{one.id}" for one in everything.rentals(OrderFilter(), console.clock()).items),
         *(f"/console/orders/{one.id}" for one in orders.items),
         *(f"/console/webhooks/{one.id}" for one in events.items),
         *(f"/console/callers/{one}" for one in console.store.callers()),

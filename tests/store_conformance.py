@@ -245,7 +245,7 @@ class SaveConformance:
         bought = await stores.waiting()
         call = codec.save_call(
             bought, bought.receive("847293", stores.now()), stores.blocking._vault, writer="w1", wake=Wake(Lane.SETTLE),
-            events=[event()], journal={"kind": "received"}, retention=60, otp_ttl=60,
+            events=[event()], journal={"kind": "received"}, retention=60, journal_retention=60, otp_ttl=60,
         )  # fmt: skip
         script = stores.raw.register_script(source("save"))
         told = [script(keys=call[0], args=call[1])[0] for _ in range(2)]
@@ -255,7 +255,7 @@ class SaveConformance:
         assert [one.id for one in page] == ["evt_1"]
         again = codec.save_call(
             bought, bought.begin_cancel(Ending.TIMEOUT), stores.blocking._vault, writer="w2", wake=Wake(Lane.SETTLE),
-            events=(), journal=None, retention=60, otp_ttl=60,
+            events=(), journal=None, retention=60, journal_retention=60, otp_ttl=60,
         )  # fmt: skip
         assert script(keys=again[0], args=again[1])[0] == b"conflict"
 

@@ -57,7 +57,7 @@ def create_app(
     reports = store is None
     store = store or Store(
         connect(settings.store_url), vault, retention=settings.retention, otp_ttl=settings.otp_ttl,
-        storage=settings.caller_storage,
+        journal_retention=settings.journal_retention, storage=settings.caller_storage,
     )  # fmt: skip
     _join(store)
     return _assembled(

@@ -82,6 +82,7 @@ class Account:
         return None
 
     async def _read_balance(self) -> None:
+        asked_at = self._store.clock.now()
         reply = await self._provider.balance()
         if isinstance(reply, Declined):
             await self._gate.refused(reply)
@@ -89,7 +90,8 @@ class Account:
             await self._gate.throttled(reply)
         balance = reply.amount if isinstance(reply, Balance) else None
         if balance is not None and (await self._store.reading(BALANCE)).value != str(balance):
-            await self._store.journal(Entry.BALANCE, balance=str(balance))
+            took = self._store.clock.now() - asked_at
+            await self._store.journal(Entry.BALANCE, balance=str(balance), took=f"{took:.3f}")
         await self._store.put_reading(BALANCE, None if balance is None else str(balance), _why(reply))
         await self._gate.observe_balance(balance, self._floor)
 

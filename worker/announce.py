@@ -1,4 +1,4 @@
-"""Turning a change of an order or a rental into the webhooks that are owed for it. Pure but for a ping's random id."""
+"""Turning a change of an order or a rental into the webhooks that are owed for it. Pure but for a ping's randomness."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from worker import rental
 from worker.event import Event, EventStatus
 from worker.order import Acquisition, EventType, Order, caused_event
 from worker.rental import Message, Rental
+from worker.webhooks.challenge import FIELD, new_challenge
 from worker.webhooks.message import render
 
 ID_BYTES = 12
@@ -26,9 +27,10 @@ def event_id(kind: EventType, order: Acquisition, *which: str) -> str:
 
 
 def ping(caller_id: str, url: str, now: float) -> Event:
-    """A `webhook.ping` to a caller's callback."""
+    """A `webhook.ping` to one of a caller's callbacks, with a challenge to prove it by."""
     kind = EventType.PING.value
-    body = render(kind, now, {"caller": caller_id, "message": "A ping: acknowledge it with any 2xx."})
+    data = {"caller": caller_id, "message": "A ping: acknowledge it with any 2xx.", FIELD: new_challenge()}
+    body = render(kind, now, data)
     return Event(
         id="evt_" + secrets.token_hex(ID_BYTES), type=kind, caller=caller_id, order=None, url=url, body=body,
         created_at=now, due_at=now,

@@ -15,6 +15,8 @@ from typing import Any
 KEY_PREFIX = "rbk_"
 DEFAULT_OVERLAP = 86_400.0
 """Seconds for which a rotated webhook secret still signs beside the new one."""
+MOST_VERIFIED = 100
+"""Proven endpoints remembered of a caller; the one that was proven first goes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +61,9 @@ class Caller:
     """Orders of its that are bought in a turn, while others wait for theirs."""
     revoked_at: float | None = None
     verify_callback: bool = False
-    """Orders are refused until a ping was acknowledged (`--verify-callback`)."""
-    verified_at: float | None = None
+    """Webhooks go only to callbacks that have proven to hold its secret (`--verify-callback`)."""
+    verified: tuple[str, ...] = ()
+    """Endpoints that have (`worker.event.endpoint_of`), the latest last."""
     beyond: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def live_secrets(self, now: float) -> list[str]:
@@ -89,9 +92,14 @@ class Caller:
         """The caller locked out; the moment at which that first happened stays."""
         return self._changed(revoked_at=now if self.revoked_at is None else self.revoked_at)
 
-    def verified(self, now: float) -> Caller:
-        """The caller whose callback has acknowledged a ping."""
-        return self._changed(verified_at=now)
+    def may_call(self, endpoint: str) -> bool:
+        """Whether webhooks may go to an endpoint, as far as it has to be proven."""
+        return not self.verify_callback or endpoint in self.verified
+
+    def with_verified(self, endpoint: str) -> Caller:
+        """The caller with one more endpoint that has proven to hold its secret."""
+        others = tuple(one for one in self.verified if one != endpoint)
+        return self._changed(verified=(*others, endpoint)[-MOST_VERIFIED:])
 
     def _changed(self, **changes: Any) -> Caller:
         return replace(self, version=self.version + 1, **changes)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
-from worker.order import rfc3339
+from worker.order import EventType, rfc3339
 from worker.rental import ID_PREFIX
 
 
@@ -82,16 +82,23 @@ class Event:
         return self.url != ""
 
     @property
+    def failing(self) -> bool:
+        """Whether its last attempt failed, be it tried again or given up."""
+        return self.tries > 0 and self.status is not EventStatus.DELIVERED
+
+    def retries(self, schedule: Sequence[float]) -> Sequence[float]:
+        """Its waits after failed attempts, in seconds: a ping that finds nobody says so at once."""
+        return () if self.type == EventType.PING else schedule
+
+    @property
     def host(self) -> str:
         """The receiving host (with scheme and port) as a digest: what cannot be reached is the same for all of it."""
-        parts = urlsplit(self.url)
-        port = parts.port or DEFAULT_PORTS.get(parts.scheme)
-        return _digest(f"{parts.scheme}://{(parts.hostname or '').lower()}:{port}")
+        return _host_of(self.url)
 
     @property
     def endpoint(self) -> str:
-        """What deliveries are kept apart by, as a digest: the caller, and its callback without the query."""
-        return _digest(f"{self.caller} {self.host} {urlsplit(self.url).path}")
+        """What deliveries are kept apart by: see `endpoint_of`."""
+        return endpoint_of(self.caller, self.url)
 
     def tried(self, attempt: Attempt, status: EventStatus, *, due_at: float | None = None) -> Event:
         """The event after an attempt; `due_at` is when the next one is due, if any."""
@@ -114,7 +121,7 @@ class Event:
         return self.order is not None and self.order.startswith(ID_PREFIX)
 
     def public(self) -> dict[str, Any]:
-        """The event as the API shows it. The body is not shown: it may hold a code."""
+        """The event as the API shows it, its callback left out. The body is not shown: it may hold a code."""
         return {
             "id": self.id,
             "type": self.type,
@@ -125,6 +132,17 @@ class Event:
             "next_attempt_at": rfc3339(self.due_at) if self.status is EventStatus.PENDING else None,
             "attempts": [attempt.public() for attempt in self.attempts],
         }
+
+
+def endpoint_of(caller: str, url: str) -> str:
+    """A caller's callback without its query, as a digest."""
+    return _digest(f"{caller} {_host_of(url)} {urlsplit(url).path}")
+
+
+def _host_of(url: str) -> str:
+    parts = urlsplit(url)
+    port = parts.port or DEFAULT_PORTS.get(parts.scheme)
+    return _digest(f"{parts.scheme}://{(parts.hostname or '').lower()}:{port}")
 
 
 def _digest(text: str) -> str:

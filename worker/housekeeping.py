@@ -9,6 +9,7 @@ from worker.alerts import Alert
 from worker.announce import message_event_id
 from worker.event import Event, EventStatus
 from worker.gate import Gate
+from worker.journal import JOURNAL_KEPT
 from worker.metrics import Counters
 from worker.order import Refused, Settlement
 from worker.rental import ID_PREFIX, Message, Rental
@@ -16,8 +17,6 @@ from worker.schedule import ERASE_AFTER_ACK, Lane, Wake
 from worker.store import OPEN_ORDERS, OPEN_RENTALS, AsyncStore, Unreadable, Written
 from worker.webhooks.message import spellings, without_personal
 
-JOURNAL_KEPT = 90 * 86_400.0
-"""Seconds for which the journal of money is kept unless RINGBACK_JOURNAL_RETENTION says otherwise."""
 UNREADABLE_AGAIN = 3600.0
 """Seconds until an order that cannot be opened is looked at again for its code's sake."""
 ERASED = "[erased]"

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+JOURNAL_KEPT = 90 * 86_400.0
+"""Seconds for which it is kept unless RINGBACK_JOURNAL_RETENTION says otherwise."""
+
 
 class Entry(StrEnum):
     """The kind of a line."""

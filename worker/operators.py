@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from worker.errors import NotFound, RingbackError
 from worker.operator import LINK, SESSION, Operator, Role, token_hash
-from worker.store import Store, Written
+from worker.store import Store, Unreadable, Written
 
 LONGEST_NAME = 64
 
@@ -35,10 +35,19 @@ class Operators:
         self._records.save(None, operator)
         return operator
 
-    def all(self) -> list[Operator]:
-        """Every operator, oldest first, the revoked ones among them."""
-        known = (self._records.load(one) for one in self._records.ids())
-        return sorted((one for one in known if one is not None), key=lambda one: one.created_at)
+    def all(self, skipped: list[str] | None = None) -> list[Operator]:
+        """Every operator, oldest first, the revoked ones among them.
+
+        Those that cannot be opened are left out; their ids are added to `skipped`.
+        """
+        found = []
+        for one in self._records.ids():
+            try:
+                found.append(self._records.load(one))
+            except Unreadable:
+                if skipped is not None:
+                    skipped.append(one)
+        return sorted((one for one in found if one is not None), key=lambda one: one.created_at)
 
     def get(self, operator_id: str) -> Operator:
         """The operator."""

@@ -293,6 +293,11 @@ class Acquisition:
         return self.purchase is not None
 
     @property
+    def doubtful(self) -> bool:
+        """Whether nobody knows what became of its money; for a code that came it is owed, whatever the finish said."""
+        return self.settlement is Settlement.UNCONFIRMED and self.status != Status.RECEIVED
+
+    @property
     def handle(self) -> str:
         """What was bought, by product and the provider's id (see `read_handle`); empty before the purchase."""
         return f"{self.product}:{self.purchase.activation}" if self.purchase else ""

@@ -13,6 +13,7 @@ from worker.metrics import Counters
 from worker.order import EventType
 from worker.store import AsyncStore
 from worker.tracing import Origin, Tracer, exemplar_of, read_origin
+from worker.webhooks.challenge import is_answered
 from worker.webhooks.message import headers
 from worker.webhooks.outcome import Outcome, Verdict
 from worker.webhooks.signing import sign
@@ -74,8 +75,8 @@ class Outbox:
             event, after, endpoint_is_up=answers if host_is_up else None, host_is_up=host_is_up, patience=PATIENCE,
             erase_after=schedule.ERASE_AFTER_ACK if acknowledged and event.type in _PERSONAL else None,
         )  # fmt: skip
-        if acknowledged and event.type == EventType.PING:
-            await self._store.mark_verified(event.caller)
+        if acknowledged and event.type == EventType.PING and is_answered(event, outcome.excerpt, secrets, started):
+            await self._store.mark_verified(event.caller, event.endpoint)
         self._count(after, outcome)
         return after, woken
 
@@ -106,7 +107,7 @@ class Outbox:
         if outcome.verdict is Verdict.GONE:
             return event.tried(attempt, EventStatus.GONE)
         now = self._store.clock.now()
-        waits = () if event.type == EventType.PING else self._waits  # a ping that finds nobody says so at once
+        waits = event.retries(self._waits)
         due = schedule.next_delivery(waits, event.tries + 1, now, outcome.retry_after, self._chance)
         if due is None:
             return event.tried(attempt, EventStatus.EXHAUSTED)

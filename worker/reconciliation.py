@@ -4,6 +4,10 @@ A purchase whose price was read stands in the journal with it. The others' price
 between two readings with exactly one such purchase in between fell by its price. Under load there is hardly ever just
 one; then a price that was inferred before, or that an operator gives, explains the rest. Where it cannot be told, the
 report says so and guesses nothing.
+
+Under load there is no reading without a purchase or a cancel under way, either: the money of an order that is astride a
+reading may lie on both of its sides. So what such orders and those in doubt may have moved is kept as a set of sums,
+each reading rules some out, and a stretch ends with the reading that leaves one.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from worker.journal import Entry
 from worker.order import rfc3339
@@ -21,10 +25,38 @@ from worker.order import rfc3339
 Line = tuple[float, Mapping[str, str]]
 """One line of the journal: epoch seconds, and its fields."""
 
+LEARNT_PRICE = "price"
+"""The field of the account (`worker.store.keys.ACCOUNT`) that holds the price of a number as it was last inferred."""
 LONGEST_LIFE = 3600.0
 """Seconds after which a purchase without an end is listed: no number is known to live as long."""
 LONGEST_CALL = 60.0
 """Seconds after which a purchase that was announced must have an outcome."""
+READING_SLACK = 0.25
+"""Seconds by which a reading may be older than its line says: the way into the journal."""
+MOST_SUMS = 2_000
+"""Sums that are told apart; beyond them (many in doubt, at many prices) only a reading with none under way counts."""
+
+Astride = list[tuple[str, int]]
+"""Orders whose money may lie on either side of a reading, and what of it is in the balance and not in the journal, or
+the other way round: -1 a price less, 1 a price more."""
+
+
+class Chance(NamedTuple):
+    """A possibility: what was astride the beginning of a stretch, and what moved in it that is not in the journal."""
+
+    start: Decimal
+    doubted: Decimal = Decimal(0)
+    """By orders in doubt."""
+    lost: Decimal = Decimal(0)
+    """By nothing that is known."""
+
+    def end(self, rest: Decimal) -> Decimal:
+        """What is astride the end, by what of the change the journal does not have."""
+        return rest + self.start - self.doubted - self.lost
+
+
+Chances = set[Chance] | None
+"""All that the readings so far leave; None: a price is missing, or there are too many."""
 
 
 class Fate(StrEnum):
@@ -108,6 +140,8 @@ class Stretch:
     refunded: list[str] = field(default_factory=list)
     doubtful: list[str] = field(default_factory=list)
     """Orders whose money may have moved in it."""
+    astride: Astride = field(default_factory=list)
+    """Orders whose money may lie beyond its end."""
     unexplained: Decimal | None = Decimal(0)
     """What no order explains; None: it cannot be told."""
     verdict: str = ""
@@ -118,6 +152,13 @@ class Stretch:
     def change(self) -> Decimal:
         """By how much the balance changed."""
         return self.after - self.before
+
+    def absorb(self, next_: Stretch) -> None:
+        """Go on to the end of the next."""
+        self.end, self.after, self.astride = next_.end, next_.after, next_.astride
+        self.bought += next_.bought
+        self.refunded += next_.refunded
+        self.doubtful += next_.doubtful
 
     def public(self) -> dict[str, Any]:
         """The stretch as JSON shows it; money as strings of exact decimals."""
@@ -198,8 +239,11 @@ class _Book:
         self._stretches: list[Stretch] = []
         self._moved: tuple[list[str], list[str], list[str]] = ([], [], [])
         """Orders bought, refunded and doubtful since the last usable reading."""
-        self._in_motion: dict[str, float] = {}
-        """Orders with a purchase or cancel under way, since when: a reading meanwhile may miss their money."""
+        self._in_motion: dict[str, tuple[float, int]] = {}
+        """Orders with a purchase or cancel under way, since when, and which way it moves the balance."""
+        self._recorded: list[tuple[float, str, int]] = []
+        """What was written down lately, and which way it moves the balance: a reading may be older than its line."""
+        self._astride_first: Astride = []
         self._reading: tuple[float, Decimal] | None = None
         self._uncovered = 0
         self._price: Decimal | None = None
@@ -210,10 +254,10 @@ class _Book:
     def enter(self, at: float, fields: Mapping[str, str]) -> None:
         kind = fields.get("kind", "")
         if kind == Entry.BALANCE:
-            self._read_balance(at, Decimal(fields["balance"]))
+            self._read_balance(at, Decimal(fields["balance"]), float(fields.get("took", 0)))
         elif order := fields.get("order"):
             self._note_motion(at, order, kind)
-            self._note_money(order, kind, fields.get("status", ""))
+            self._note_money(at, order, kind, fields.get("status", ""))
             account = self._accounts.setdefault(order, OrderMoney(order, fields.get("caller", ""), Fate.UNDER_WAY, at))
             account.fate, account.at = _FATES.get(kind, account.fate), at
             account.refunded |= kind == Entry.REFUNDED
@@ -223,29 +267,36 @@ class _Book:
                 price = fields.get("price")
                 account.price = account.known_price = None if price is None else Decimal(price)
 
-    def _read_balance(self, at: float, balance: Decimal) -> None:
-        if any(at - since < LONGEST_LIFE for since in self._in_motion.values()):
-            return
+    def _read_balance(self, at: float, balance: Decimal, took: float) -> None:
+        self._recorded = [one for one in self._recorded if one[0] >= at - took - READING_SLACK]
+        astride = [(order, way) for order, (since, way) in self._in_motion.items() if at - since < LONGEST_LIFE]
+        astride += [(order, -way) for _, order, way in self._recorded]
         if self._reading is None:
             self._uncovered += len(self._moved[0]) + len(self._moved[1])
+            self._astride_first = astride
         else:
-            self._stretches.append(Stretch(self._reading[0], at, self._reading[1], balance, *self._moved))
+            before, moved = self._reading, self._moved
+            self._stretches.append(Stretch(before[0], at, before[1], balance, *moved, astride=astride))
         self._reading, self._moved = (at, balance), ([], [], [])
 
     def _note_motion(self, at: float, order: str, kind: str) -> None:
         if kind in (Entry.INTENT, Entry.CANCEL):
-            self._in_motion.setdefault(order, at)
+            self._in_motion.setdefault(order, (at, -1 if kind == Entry.INTENT else 1))
         elif kind not in (Entry.CALLER_CANCEL, Entry.CALLER_RENEWAL):
             self._in_motion.pop(order, None)
 
-    def _note_money(self, order: str, kind: str, status: str) -> None:
+    def _note_money(self, at: float, order: str, kind: str, status: str) -> None:
         bought, refunded, doubtful = self._moved
         if kind in (Entry.BOUGHT, Entry.RENTED) and not self._bought_after_all(order):
-            bought.append(order)
+            moved, way = bought, -1
         elif kind == Entry.REFUNDED:
-            refunded.append(order)
+            moved, way = refunded, 1
         elif kind == Entry.PURCHASE_UNKNOWN or (kind == Entry.UNCONFIRMED and status != "received"):
-            doubtful.append(order)
+            moved, way = doubtful, -1 if kind == Entry.PURCHASE_UNKNOWN else 1
+        else:
+            return
+        moved.append(order)
+        self._recorded.append((at, order, way))
 
     def _bought_after_all(self, order: str) -> bool:
         """Whether a purchase was given up as unknown before: its money moved then."""
@@ -267,12 +318,25 @@ class _Book:
         if self._given is not None:
             self._price = self._given
             return
-        while sum(map(self._infer_price, self._stretches)):
+        quiet = self._between_quiet_readings()
+        while sum(map(self._infer_price, quiet)):
             pass
         named = [account for account in self._accounts.values() if account.known_price is None]
         prices = {account.price for account in named if account.price is not None}
         self.inferred = prices.pop() if len(prices) == 1 else None
         self._price = self._remembered if self.inferred is None and not prices else self.inferred
+
+    def _between_quiet_readings(self) -> list[Stretch]:
+        """The stretches between readings with nothing astride: their changes are certain."""
+        found: list[Stretch] = []
+        certain = not self._astride_first
+        open_: Stretch | None = None
+        for stretch in self._stretches:
+            open_ = _joined(open_, stretch)
+            if not stretch.astride:
+                found += [open_] if certain else []
+                certain, open_ = True, None
+        return found
 
     def _infer_price(self, stretch: Stretch) -> bool:
         """A stretch with one movement of unknown price, and nothing doubtful, shows that price."""
@@ -286,16 +350,72 @@ class _Book:
         return price > 0
 
     def judge(self) -> None:
-        """Say of every stretch what explains it."""
+        """Say of every stretch what explains it; one goes on until a reading leaves a single possibility."""
+        told: list[Stretch] = []
+        open_: Stretch | None = None
+        rest, chances = Decimal(0), _beginning(self._sums(self._astride_first))
         for stretch in self._stretches:
-            unpriced = self._unpriced(stretch)
-            if unpriced and self._price is None:
-                stretch.unexplained = None
-                stretch.verdict = f"unknown: {_count(len(unpriced), 'movement')} of unknown price"
+            open_ = _joined(open_, stretch)
+            rest += self._rest(stretch)
+            chances = self._narrowed(chances, stretch, rest)
+            if stretch.astride and (chances is None or len({one.end(rest) for one in chances}) > 1):
                 continue
-            rest = stretch.change - self._expected(stretch, self._price or Decimal(0))
-            stretch.unexplained = Decimal(0) if self._settles_doubt(stretch, rest) else rest
-            stretch.verdict = _verdict(stretch, rest, self._found(stretch), guessed=bool(unpriced))
+            rest, chances = Decimal(0), _beginning({self._judge(open_, chances)})
+            told.append(open_)
+            open_ = None
+        if open_ is not None and (chances is not None or self._unpriced(open_)):
+            self._judge(open_, chances)
+            told.append(open_)
+        elif open_ is not None:
+            self._uncovered += len(open_.bought) + len(open_.refunded)
+        self._stretches = told
+
+    def _narrowed(self, chances: Chances, latest: Stretch, rest: Decimal) -> Chances:
+        """What the latest reading leaves of the possibilities, with those of what is newly in doubt.
+
+        `rest` is what of the change since the last judgement the journal does not have.
+        """
+        ends = self._sums(latest.astride)
+        doubts = self._sums([(one, -1 if self._accounts[one].fate is Fate.UNKNOWN else 1) for one in latest.doubtful])
+        if chances is None or ends is None or doubts is None or (self._price is None and self._unpriced(latest)):
+            return None
+        if len(chances) * len(doubts) > MOST_SUMS:
+            return None
+        grown = {one._replace(doubted=one.doubted + more) for one in chances for more in doubts}
+        left = {one for one in grown if one.end(rest) in ends}
+        return left or {Chance(one.start, lost=rest + one.start - end) for one in grown for end in ends}
+
+    def _judge(self, stretch: Stretch, chances: Chances) -> Decimal:
+        """Say of a stretch what explains it; returns what is astride its end."""
+        unpriced, rest = self._unpriced(stretch), self._rest(stretch)
+        if unpriced and self._price is None:
+            stretch.unexplained = None
+            stretch.verdict = f"unknown: {_count(len(unpriced), 'movement')} of unknown price"
+            return Decimal(0)
+        likely = min(chances or {Chance(Decimal(0), lost=rest)}, key=_least)
+        end = likely.end(rest)
+        moved = rest + likely.start - end
+        doubted = {one.doubted for one in chances or ()}
+        if len(doubted) > 1 and not likely.lost:
+            self._unnamed -= likely.doubted
+            named = ", ".join(stretch.doubtful)
+            stretch.found = [f"unknown so far: those in doubt moved {min(doubted)} to {max(doubted)} PKR: {named}"]
+            stretch.unexplained = Decimal(0)
+        else:
+            stretch.unexplained = Decimal(0) if self._settles_doubt(stretch, moved) else moved
+        least = "at least " if len({one.lost for one in chances or ()}) > 1 else ""
+        stretch.verdict = least + _verdict(stretch, moved, self._found(stretch), guessed=bool(unpriced))
+        return end
+
+    def _sums(self, orders: Astride) -> set[Decimal] | None:
+        """All sums that any of the orders may add up to; None: not known, or too many."""
+        sums = {Decimal(0)}
+        for order, way in orders:
+            price = self._accounts[order].price or self._price
+            if price is None or len(sums) > MOST_SUMS:
+                return None
+            sums |= {one + way * price for one in sums}
+        return sums
 
     def _settles_doubt(self, stretch: Stretch, rest: Decimal) -> bool:
         """Whether the rest shows what became of the orders in doubt: of the only one, or of how many of them."""
@@ -335,6 +455,10 @@ class _Book:
         shown_of = [(order, self._accounts[order].shown) for order in stretch.doubtful]
         return [f"{order} was {shown}" for order, shown in shown_of if shown]
 
+    def _rest(self, stretch: Stretch) -> Decimal:
+        """What of the change the journal does not have, at the price that is known."""
+        return stretch.change - self._expected(stretch, self._price or Decimal(0))
+
     def _expected(self, stretch: Stretch, otherwise: Decimal) -> Decimal:
         """The change that purchases and refunds make, those of unknown price at `otherwise`."""
         price = {one: self._accounts[one].price for one in _net(stretch)}
@@ -357,6 +481,23 @@ class _Book:
             stretches=self._stretches,
             uncovered=self._uncovered + len(self._moved[0]) + len(self._moved[1]),
         )
+
+
+def _joined(open_: Stretch | None, stretch: Stretch) -> Stretch:
+    """A stretch of one's own that goes on to the end of the next."""
+    if open_ is None:
+        open_ = Stretch(stretch.start, stretch.start, stretch.before, stretch.before)
+    open_.absorb(stretch)
+    return open_
+
+
+def _beginning(starts: set[Decimal] | None) -> Chances:
+    return None if starts is None else {Chance(start) for start in starts}
+
+
+def _least(chance: Chance) -> tuple[Decimal, Decimal, Chance]:
+    """The likeliest first: the one that supposes least."""
+    return abs(chance.lost), abs(chance.doubted), chance
 
 
 def _paid_for(account: OrderMoney) -> bool:

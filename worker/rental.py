@@ -130,6 +130,8 @@ class Message:
 
 
 _Q, _B, _A, _E, _F = RentalStatus
+ENDED = (RentalStatus.ENDED, RentalStatus.FAILED)
+"""The terminal states."""
 
 TRANSITIONS: Mapping[str, Transition] = {
     t.name: t
@@ -189,7 +191,7 @@ class Rental(Acquisition):
     @property
     def ended(self) -> bool:
         """Whether it is in a terminal state."""
-        return self.status in (RentalStatus.ENDED, RentalStatus.FAILED)
+        return self.status in ENDED
 
     @property
     def personal(self) -> bool:
@@ -373,15 +375,19 @@ class Rental(Acquisition):
         }
 
     def shown(self, message: Message) -> dict[str, Any]:
-        """One of its messages as the API and the webhooks show it; its id stays the same however often it is read."""
-        digest = hashlib.sha256(f"{self.id} {self.handle} {message.key}".encode()).hexdigest()
+        """One of its messages as the API and the webhooks show it."""
         return {
-            "id": "msg_" + digest[:24],
+            "id": message_id(self, message),
             "code": message.code,
             "text": message.text,
             "sender": message.sender,
             "received_at": rfc3339(message.received_at),
         }
+
+
+def message_id(rental: Rental, message: Message) -> str:
+    """The id of a rental's message, derived from both: the same however often it is read."""
+    return "msg_" + hashlib.sha256(f"{rental.id} {rental.handle} {message.key}".encode()).hexdigest()[:24]
 
 
 def caused_event(before: Rental, after: Rental) -> EventType | None:

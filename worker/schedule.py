@@ -117,6 +117,14 @@ def next_delivery(
     return now + max(wait, asked) * (1 + 0.2 * chance())
 
 
+def last_delivery(schedule: Sequence[float], failures: int, due_at: float) -> float:
+    """When the last attempt is due at the earliest, if the one at `due_at` and all that follow fail.
+
+    `failures` attempts have failed before it.
+    """
+    return due_at + sum(schedule[failures:])
+
+
 def hold_after(refusals: int) -> int:
     """Seconds for which a caller's orders are not taken after so many refusals: twice as long after each one more."""
     over = refusals - FREE_REFUSALS

@@ -89,6 +89,7 @@ async def build(settings: Settings) -> Services:
         vault,
         retention=settings.retention,
         otp_ttl=settings.otp_ttl,
+        journal_retention=settings.journal_retention,
         max_rps=settings.otpget_max_rps,
     )
     reachability = Reachability(store)

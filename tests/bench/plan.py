@@ -27,6 +27,10 @@ class Plan:
     posts: int
     pings: int
     post_seconds: float
+    console_orders: int
+    """In the store while the console's pages are timed."""
+    index_rounds: int
+    """How often the scripts are timed with the console's indexes and without."""
 
     @property
     def loads(self) -> tuple[int, ...]:
@@ -49,6 +53,8 @@ FULL = Plan(
     posts=500,
     pings=2_000,
     post_seconds=6,
+    console_orders=50_000,
+    index_rounds=40,
 )
 QUICK = Plan(
     window=10,
@@ -65,4 +71,6 @@ QUICK = Plan(
     posts=100,
     pings=300,
     post_seconds=3,
+    console_orders=1_000,
+    index_rounds=5,
 )

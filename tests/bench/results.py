@@ -6,7 +6,9 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from tests.bench.console import MOST, Page
 from tests.bench.figures import Figure, Window, at_least, at_most, quantile, told, untaken
+from tests.bench.indexes import Costs
 from tests.bench.plan import Plan
 from tests.bench.second import SLOW, Pair
 from tests.bench.turns import CALLERS, ORDERS, Cost
@@ -40,6 +42,8 @@ class Results:
     bought_redis_micros: float | None = None
     ping_micros: float | None = None
     turns: Cost | None = None
+    indexes: Costs | None = None
+    pages: dict[str, Page] = field(default_factory=dict)
     post_micros: float | None = None
     kept_micros: float | None = None
     failures: dict[str, str] = field(default_factory=dict)
@@ -68,6 +72,8 @@ def table(results: Results) -> list[Figure]:
         _second_by_calls,
         _second_by_share,
         _second_by_machine,
+        _indexes,
+        _pages,
         _provider,
     ]
     return [figure for row in rows for figure in _row(row, results)]
@@ -133,6 +139,29 @@ def _turns(results: Results) -> Iterator[Figure]:
     name = f"a claim of purchases, {CALLERS:,} callers with {ORDERS:,} queued, times one without turns"
     note = f"{results.turns.turns:.0f} µs against {results.turns.without:.0f} µs in Redis"
     yield at_most(name, results.turns.ratio, 1.2, note=note)
+
+
+def _indexes(results: Results) -> Iterator[Figure]:
+    """What is written for the console, times what is written without it."""
+    if results.indexes is None:
+        raise TypeError
+    life, post, report = results.indexes.life, results.indexes.post, results.indexes.report
+    note = f"{post.indexed:.0f} µs against {post.plain:.0f} µs of CPU, web and Redis; a poll that waits writes nothing"
+    yield at_most("`POST /v1/orders` with the console's indexes, times without", post.ratio, 1.02, note=note)
+    note = f"{life.indexed:.0f} µs against {life.plain:.0f} µs for the five scripts of an order with a code"
+    yield told("Redis with the console's indexes, times without", life.ratio, unit=" times", note=note)
+    more = report.indexed - report.plain
+    yield told("the figures by the minute, in Redis for each process and second", more, unit=" µs")
+
+
+def _pages(results: Results) -> Iterator[Figure]:
+    """The console's pages, times `/healthz`."""
+    if not results.pages:
+        raise TypeError
+    for path, page in results.pages.items():
+        name = f"`{path}` at {results.plan.console_orders:,} orders, times `/healthz`"
+        note = f"{page.taken * 1000:.0f} ms against {page.health * 1000:.1f} ms"
+        yield at_most(name, page.ratio, MOST, note=note)
 
 
 def _growth(results: Results) -> Iterator[Figure]:

@@ -16,7 +16,8 @@ import httpx
 import redis
 from rich.console import Console
 
-from tests.bench import engine, report, rivals, scaling, second, turns
+from tests.bench import console as pages
+from tests.bench import engine, indexes, report, rivals, scaling, second, turns
 from tests.bench.figures import Meter
 from tests.bench.plan import FULL, QUICK, Plan
 from tests.bench.record import Record
@@ -53,6 +54,7 @@ class Bench:
         self.api()
         self.turns()
         self.ringback()
+        self.pages()
         return self.results
 
     def floor(self) -> None:
@@ -82,6 +84,14 @@ class Bench:
         """What it costs that callers take turns."""
         with self.step("a claim among a thousand callers"):
             self.results.turns = turns.measure()
+
+    def pages(self) -> None:
+        """What the console's indexes cost those who write them, and how long its pages take."""
+        with self.step("what the console's indexes cost"):
+            self.results.indexes = indexes.measure(self.plan.index_rounds)
+        if time.monotonic() - self.begun < BUDGET:
+            with self.step(f"the console's pages at {self.plan.console_orders:,} orders"):
+                self.results.pages = pages.measure(self.plan.console_orders)
 
     def ringback(self) -> None:
         """Ringback from idle to the largest load, on one stage."""

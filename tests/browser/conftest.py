@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
 from werkzeug.serving import make_server
 
 from tests.browser.chromium import FLAGS, find_chromium
@@ -14,6 +14,8 @@ from tests.conftest import must_be_real
 from tests.console_stage import Console, furnished
 from tests.fakes import ManualClock, fakeredis_follows
 from worker.operator import Role
+
+PHONE = ViewportSize(width=360, height=740)
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +46,28 @@ def console() -> Iterator[Console]:
         thread.join()
 
 
-def logged_in(context: BrowserContext, console: Console, role: Role = Role.ADMIN) -> Page:
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A browser's window of its own."""
+    made = browser.new_context()
+    yield made
+    made.close()
+
+
+def logged_in(context: BrowserContext, console: Console, role: Role = Role.ADMIN, name: str | None = None) -> Page:
     """A page of somebody with that role, logged in by pressing the button behind a link."""
-    operator = console.operators.create(f"{role} {len(console.operators.all())}", role, console.clock())
+    operator = console.operators.create(name or f"{role} {len(console.operators.all())}", role, console.clock())
     page = context.new_page()
     page.goto(f"{console.address}/console/login/{console.operators.link(operator.id)}")
     page.get_by_role("button", name="Log in").click()
     page.wait_for_url(f"{console.address}/console")
     return page
+
+
+def press_until(page: Page, name: str, most: int = 120) -> None:
+    """Walk with the Tab key until something has the focus."""
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent.trim() || document.activeElement.id") == name:
+            return
+    raise AssertionError(f"the Tab key never came to {name!r}")

@@ -9,16 +9,16 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.browser.conftest import logged_in
+from tests.browser.conftest import PHONE, logged_in, press_until
 from tests.console_stage import CODE, Console
 from worker.operator import Role
 from worker.order import Status
+from worker.rental import RentalStatus
 from worker.store.queries import EventFilter, OrderFilter
 
-PHONE = {"width": 360, "height": 740}
 PAGES = (
-    "overview", "orders", "order", "filtered", "webhooks", "given up", "webhook", "callers", "caller", "money",
-    "provider", "workers", "audit", "not found",
+    "overview", "orders", "order", "filtered", "rentals", "rental", "webhooks", "given up", "webhook", "callers",
+    "caller", "money", "provider", "workers", "audit", "not found",
 )  # fmt: skip
 
 
@@ -29,7 +29,10 @@ def path_of(console: Console, name: str) -> str:
         orders = queries.orders(OrderFilter(status=Status.FAILED), now)
         return f"/console/orders/{orders.items[-1].id}"
     if name == "webhook":
-        return f"/console/webhooks/{queries.matching(EventFilter(error='401'), 10)[0]}"
+        return f"/console/webhooks/{queries.matching(EventFilter(error='401'), 100)[0]}"
+    if name == "rental":
+        rentals = queries.rentals(OrderFilter(status=RentalStatus.ACTIVE), now)
+        return f"/console/rentals/{rentals.items[-1].id}"
     return {
         "overview": "/console", "filtered": "/console/orders?status=failed&settlement=none&digits=7",
         "given up": "/console/webhooks?status=exhausted", "caller": f"/console/callers/{console.caller}",
@@ -48,17 +51,9 @@ def themed(request: pytest.FixtureRequest, browser: Browser, console: Console) -
 @pytest.fixture(scope="module")
 def phone(browser: Browser, console: Console) -> Iterator[Page]:
     """An admin's page on a phone."""
-    context = browser.new_context(viewport=PHONE)  # type: ignore[arg-type]
+    context = browser.new_context(viewport=PHONE)
     yield logged_in(context, console)
     context.close()
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    """A browser's window of its own."""
-    made = browser.new_context()
-    yield made
-    made.close()
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -95,6 +90,17 @@ def test_phone_scrolls_in_one_direction_and_folds_no_id(phone: Page, console: Co
     assert phone.evaluate(folded) == 0
 
 
+def test_header_stands_in_one_line_on_a_small_laptop(browser: Browser, console: Console):
+    """Name, pages, interval and operator side by side at 1200 pixels, with every page among them."""
+    context = browser.new_context(viewport={"width": 1200, "height": 800})
+    page = logged_in(context, console, name="somebody with a long name")
+    tops = "[...document.querySelectorAll('header.top a, header.top select, header.top button')]"
+    middles = page.evaluate(f"{tops}.map((one) => one.getBoundingClientRect()).map((box) => box.top + box.height / 2)")
+    assert max(middles) - min(middles) < 10
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1200
+    context.close()
+
+
 def test_hostile_text_runs_nothing(context: BrowserContext, console: Console):
     """No dialog, no error and no request to anywhere else, on any page."""
     page = logged_in(context, console)
@@ -106,15 +112,6 @@ def test_hostile_text_runs_nothing(context: BrowserContext, console: Console):
     for name in PAGES[:-1]:
         page.goto(console.address + path_of(console, name))
     assert happened == []
-
-
-def press_until(page: Page, name: str, most: int = 120) -> None:
-    """Walk with the Tab key until something has the focus."""
-    for _ in range(most):
-        page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.textContent.trim() || document.activeElement.id") == name:
-            return
-    raise AssertionError(f"the Tab key never came to {name!r}")
 
 
 def test_keyboard_alone_is_enough_for_the_main_acts(context: BrowserContext, console: Console):

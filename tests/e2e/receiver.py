@@ -7,6 +7,7 @@ import threading
 import time
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -41,13 +42,18 @@ class Delivery:
 
 
 class Receiver:
-    """Listens on 127.0.0.1. `answers[path]` holds the statuses for the next requests; after them, 204."""
+    """Listens on 127.0.0.1. `answers[path]` holds the statuses for the next requests; after them, 204.
+
+    At the paths of `proves` it answers the challenge in a ping.
+    """
 
     def __init__(self) -> None:
         self.secret = ""
         self.secrets: list[str] = []
         """Those of further callers."""
         self.answers: dict[str, deque[int]] = defaultdict(deque)
+        self.proves: dict[str, str] = {}
+        """The secret that it answers with, by path."""
         self._lock = threading.Lock()
         self._deliveries: list[Delivery] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -91,9 +97,13 @@ class Receiver:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length", "0")))
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                self.send_response(receiver.take(self.path.split("?")[0], headers, body))
-                self.send_header("content-length", "0")
+                path = self.path.split("?")[0]
+                status = receiver.take(path, headers, body)
+                said = _answer(receiver.proves[path], headers, body) if path in receiver.proves else ""
+                self.send_response(200 if said else status)
+                self.send_header("content-length", str(len(said)))
                 self.end_headers()
+                self.wfile.write(said.encode())
 
             def do_GET(self) -> None:
                 receiver.take(self.path.split("?")[0], {}, b"")
@@ -105,6 +115,13 @@ class Receiver:
                 """Tests print nothing."""
 
         return Handler
+
+
+def _answer(secret: str, headers: dict[str, str], body: bytes) -> str:
+    """What proves that a receiver holds the secret, if the message asks for it."""
+    challenge = json.loads(body)["data"].get("challenge")
+    at = datetime.fromtimestamp(int(headers["webhook-timestamp"]), UTC)
+    return Webhook(secret).sign(headers["webhook-id"], at, challenge) if challenge else ""
 
 
 def _verifies(secret: str, headers: dict[str, str], body: bytes) -> bool:

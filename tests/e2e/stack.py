@@ -243,16 +243,17 @@ class Stack:
             process.start()
         self.caller = self.ringback("caller", "create", "e2e", "--callback-url", self.receiver.url + "/hook")
         self.receiver.secret = self.caller["webhook_secret"]
-        self.api = self._client(self.caller)
+        self.api = self.client(self.caller)
         self.wait_until_ready()
 
     def add_caller(self, name: str, *options: str) -> httpx.Client:
         """A further caller, whose webhooks the receiver verifies too."""
         made = self.ringback("caller", "create", name, "--callback-url", f"{self.receiver.url}/hook", *options)
         self.receiver.secrets.append(made["webhook_secret"])
-        return self._client(made)
+        return self.client(made)
 
-    def _client(self, caller: Mapping[str, str]) -> httpx.Client:
+    def client(self, caller: Mapping[str, str]) -> httpx.Client:
+        """The web, with a caller's key."""
         headers = {"Authorization": f"Bearer {caller['api_key']}"}
         return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers=headers, timeout=70)
 

@@ -115,13 +115,17 @@ class Puller:
         headers = {"Authorization": f"Bearer {self.told['api_key']}"}
         self.api = httpx.Client(base_url=f"http://127.0.0.1:{stack.port}", headers=headers, timeout=70)
 
-    def order(self) -> dict[str, Any]:
-        """An order that ends with a code, once it has."""
+    def placed(self) -> dict[str, Any]:
+        """An order that will end with a code."""
         answer = self.api.post("/v1/orders", json={"server": "1", "type": "1"})
         assert answer.status_code == 202, answer.text
-        order = answer.json()
+        return dict(answer.json())
+
+    def order(self) -> dict[str, Any]:
+        """An order that ends with a code, once it has."""
+        order = self.placed()
         wait_for(lambda: self._ended(order["id"]), PATIENCE, "the order's end")
-        return dict(order)
+        return order
 
     def _ended(self, order_id: str) -> bool:
         return bool(self.api.get(f"/v1/orders/{order_id}").json()["status"] == "received")
@@ -159,12 +163,19 @@ def test_nothing_is_lost_through_a_restart_of_the_web_of_itself_and_of_the_local
         terminal.start("--forward-to", local.url)
         wait_for(lambda: len(local.ids()) == 4, PATIENCE, "what happened while nobody listened")
 
+        puller.placed()
         stack.web.kill()
         wait_for(lambda: terminal.says("does not respond"), PATIENCE, "the line about the service that is away")
+        wait_for(lambda: stack.provider.ledger.orders()[-1].state == "finished", PATIENCE, "an end without the web")
         stack.web.start()
         stack.wait_until_ready()
+        wait_for(lambda: len(local.ids()) == 6, PATIENCE, "what happened while the service was away")
+
+        local.stop()
         puller.order()
-        wait_for(lambda: len(local.ids()) == 6, PATIENCE, "what happened after the service was back")
+        wait_for(lambda: terminal.says("nothing answers at"), PATIENCE, "the line about the server that was stopped")
+        local.start()
+        wait_for(lambda: len(local.ids()) == 8, PATIENCE, "what happened while the local server was away")
 
         local.stop()
         terminal.kill()
@@ -177,7 +188,7 @@ def test_nothing_is_lost_through_a_restart_of_the_web_of_itself_and_of_the_local
         local.stop()
 
     feed = puller.feed()
-    assert len(feed) == 8
+    assert len(feed) == 10
     assert local.ids() == [one["id"] for one in feed]
     payloads = {one["id"]: one["payload"].encode() for one in feed}
     webhook = Webhook(puller.told["webhook_secret"])

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.e2e.invariants import check_order, check_stack, checked_stack
@@ -69,6 +70,30 @@ def test_an_order_becomes_a_verified_webhook(home: Stack) -> None:
     assert [one.type for one in told] == ["order.number_assigned", "order.otp_received"]
     assert all(one.verified for one in told)
     assert told[1].message["data"]["otp"] == SMS
+
+
+def test_a_callback_is_proven_before_it_is_called(home: Stack) -> None:
+    """Where a caller has to prove its callbacks, each has to: a 2xx is not enough, and one does not cover another."""
+    server, silent = home.new_server(), f"{home.receiver.url}/silent"
+    proven = home.hook(server)
+    home.provider.stage(server, sms=(SMS, 1.0))
+    made = home.ringback("caller", "create", "careful", "--callback-url", proven, "--verify-callback")
+    home.receiver.secrets.append(made["webhook_secret"])
+    home.receiver.proves[f"/hook/{server}"] = made["webhook_secret"]
+    client = home.client(made)
+    home.others.append(client)
+
+    def ordered(callback: str) -> httpx.Response:
+        return client.post("/v1/orders", json={"server": server, "type": "1", "callback_url": callback})
+
+    assert [ordered(one).status_code for one in (proven, silent)] == [409, 409]
+    pings = [client.post("/v1/events/ping", json={"callback_url": one}).json()["id"] for one in (silent, proven)]
+    wait_for(lambda: all(client.get(f"/v1/events/{one}").json()["status"] == "delivered" for one in pings))
+    accepted = wait_for(lambda: answer if (answer := ordered(proven)).is_success else None, what="the proof")
+    order = accepted.json()
+    home.posted[order["id"]], home.owners[order["id"]] = server, client
+    assert ordered(silent).status_code == 409
+    done(home, order, "received", "finished")
 
 
 def test_a_waiting_reader_learns_of_the_code_at_once(home: Stack) -> None:

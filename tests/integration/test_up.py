@@ -190,6 +190,25 @@ def test_up_refuses_a_taken_port(tmp_path, monkeypatch):
     assert whole.environment(tmp_path) == {}
 
 
+@pytest.mark.parametrize(
+    ("provider", "told"),
+    [
+        ({}, "play money"),
+        ({"RINGBACK_OTPGET_API_KEY": "pk"}, "provider: OTPGet: real money"),
+        ({"RINGBACK_OTPGET_API_KEY": "pk", "RINGBACK_OTPGET_BASE_URL": "http://127.0.0.1:9/stubs"}, "unless that is a"),
+    ],
+)
+def test_up_says_whose_money_it_spends(tmp_path, monkeypatch, capsys, provider, told):
+    """Play money, real money, or what only the owner of the address can know."""
+    for name in ("RINGBACK_REDIS_URL", "RINGBACK_OTPGET_API_KEY", "RINGBACK_OTPGET_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in provider.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(Supervisor, "run", lambda _self: 0)
+    assert up(port=free_port(), folder=tmp_path) == 0
+    assert told in capsys.readouterr().out
+
+
 def test_other_terminals_find_the_store(tmp_path, monkeypatch):
     """While `up` runs on a folder, its store and key can be found there; the key is the owner's alone."""
     monkeypatch.delenv("RINGBACK_REDIS_URL", raising=False)

@@ -64,12 +64,11 @@ def _wait_until_it_answers(port: int, process: subprocess.Popen[bytes], printed:
     pytest.fail(f"the receiver did not start: {printed.read_text()}")
 
 
-@pytest.fixture(params=["python", "javascript"])
+@pytest.fixture(params=["flask", "fastapi", "express"])
 def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """One example after the other: its address, and the file with what it printed."""
     port = free_port()
-    command = _flask(tmp_path, port) if request.param == "python" else _express(tmp_path)
-    with running(command, tmp_path, port) as printed:
+    with running(COMMANDS[request.param](tmp_path, port), tmp_path, port) as printed:
         yield f"http://127.0.0.1:{port}/ringback", printed
 
 
@@ -78,7 +77,12 @@ def _flask(folder: Path, port: int) -> list[str]:
     return [sys.executable, "-m", "flask", "--app", "receiver", "run", "--port", str(port)]
 
 
-def _express(folder: Path) -> list[str]:
+def _fastapi(folder: Path, port: int) -> list[str]:
+    (folder / "receiver_fastapi.py").write_text(example("receiver_fastapi.py"))
+    return [sys.executable, "-m", "uvicorn", "receiver_fastapi:app", "--port", str(port)]
+
+
+def _express(folder: Path, _port: int) -> list[str]:
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         pytest.skip("there is no node here to run the JavaScript example with")
@@ -89,6 +93,10 @@ def _express(folder: Path) -> list[str]:
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
         pytest.skip("npm could not fetch the example's packages")
     return [node, "receiver.mjs"]
+
+
+COMMANDS = {"flask": _flask, "fastapi": _fastapi, "express": _express}
+"""What starts each receiver of the page; Express takes its port from the environment."""
 
 
 def deliver(url: str, event_id: str, secrets: Sequence[str], *, body: bytes = BODY, sent: bytes | None = None) -> int:

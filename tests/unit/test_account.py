@@ -11,7 +11,7 @@ from tests.builders import CHEAP, NOW, PRODUCTS
 from tests.fakes import World
 from worker.account import Account
 from worker.pause import Pause
-from worker.provider.replies import Balance, Choice, Declined, Listing, Throttled, Unclear, Word
+from worker.provider.replies import Balance, BalanceReply, Choice, Declined, Listing, Throttled, Unclear, Word
 from worker.reading import Reading
 
 pytestmark = pytest.mark.anyio
@@ -71,8 +71,8 @@ async def test_balances_are_written_into_the_journal_when_they_change(world: Wor
         await account.refresh()
         world.clock.advance(60)
     assert [line for _, line in world.blocking.journal(0)] == [
-        {"kind": "balance", "balance": "500.00"},
-        {"kind": "balance", "balance": "450.00"},
+        {"kind": "balance", "balance": "500.00", "took": "0.000"},
+        {"kind": "balance", "balance": "450.00", "took": "0.000"},
     ]
 
 
@@ -90,6 +90,21 @@ async def test_the_lowest_price_of_a_price_list_is_kept(world: World):
     world.provider.answer("services", Listing(()), Unclear("html"))
     await account.refresh()
     assert await world.store.lowest_prices() == {}
+
+
+async def test_the_journal_says_how_long_a_balance_was_on_its_way(
+    world: World, account: Account, monkeypatch: pytest.MonkeyPatch
+):
+    """What was written down meanwhile may not be in it."""
+    read = world.provider.balance
+
+    async def slow() -> BalanceReply:
+        world.clock.advance(1.5)
+        return await read()
+
+    monkeypatch.setattr(world.provider, "balance", slow)
+    await account.refresh()
+    assert [line["took"] for _, line in world.blocking.journal(0)] == ["1.500"]
 
 
 async def test_bad_key_pauses_buying_before_any_order_finds_out(world: World, account: Account):

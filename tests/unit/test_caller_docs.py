@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.unit.test_signing import SECRET
 from web.api.problems import CODES
 from web.api.words import FLAGS
+from worker import announce
 from worker.order import TERMINAL, TRANSITIONS, ErrorCode, Settlement, Status
+from worker.webhooks.challenge import is_answered
 from worker.webhooks.message import headers
 from worker.webhooks.signing import sign
 
@@ -61,23 +65,11 @@ def test_every_flag_has_its_meaning():
     assert {row[0].strip("`"): row[1] for row in rows("Flags")} == dict(FLAGS)
 
 
-def test_fastapi_receiver_compiles():
-    """The one receiver that no test runs, since FastAPI is not among the tests' packages, is Python all the same."""
-    found = re.search(r"```python receiver_fastapi.py\n(.*?)```", (DOCS / "webhooks.md").read_text(), re.DOTALL)
-    assert found
-    compile(found[1], "receiver_fastapi.py", "exec")
-
-
 def test_code_for_verifying_by_hand_believes_the_right_signature_only():
     """The function on the page takes what is signed by us, with any of several signatures, and nothing else."""
     import time
 
-    found = re.search(r"```python verify.py\n(.*?)```", (DOCS / "webhooks.md").read_text(), re.DOTALL)
-    assert found
-    page: dict[str, object] = {}
-    exec(found[1], page)  # noqa: S102 - our own page
-    verify = page["verify"]
-    assert callable(verify)
+    verify = function_on_the_page("verify")
     now, body, other = int(time.time()), b'{"type":"webhook.ping"}', "whsec_" + "A" * 40
     good = headers("evt_1", now, sign([other, SECRET], "evt_1", now, body))
     assert verify(body, good, SECRET)
@@ -85,3 +77,24 @@ def test_code_for_verifying_by_hand_believes_the_right_signature_only():
     assert not verify(body, good, "whsec_" + "B" * 40)
     old = headers("evt_1", now - 301, sign([SECRET], "evt_1", now - 301, body))
     assert not verify(body, old, SECRET)
+
+
+def function_on_the_page(name: str) -> Callable[..., object]:
+    """A function of docs/webhooks.md, by the file that it stands in."""
+    found = re.search(rf"```python {name}.py\n(.*?)```", (DOCS / "webhooks.md").read_text(), re.DOTALL)
+    assert found
+    page: dict[str, object] = {}
+    exec(found[1], page)  # noqa: S102 - our own page
+    function = page[name]
+    assert callable(function)
+    return function
+
+
+def test_answering_by_hand_proves_a_callback():
+    """The function on the page answers a ping's challenge with the right secret, and with no other."""
+    ping, at = announce.ping("cal_1", "https://shop.example/hook", 1_795_341_600.5), 1_795_341_601.9
+    sent = headers(ping.id, int(at), sign([SECRET], ping.id, int(at), ping.body))
+    challenge = json.loads(ping.body)["data"]["challenge"]
+    for secret, proven in ((SECRET, True), ("whsec_" + "B" * 40, False)):
+        said = function_on_the_page("answer")(challenge, sent, secret)
+        assert is_answered(ping, str(said), [SECRET], at) is proven

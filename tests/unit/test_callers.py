@@ -7,7 +7,7 @@ from cryptography.fernet import Fernet
 
 from tests.builders import NOW, SECRET, caller
 from tests.fakes import World
-from worker.caller import Caps, Secret, key_hash
+from worker.caller import MOST_VERIFIED, Caps, Secret, key_hash
 from worker.callers import Callers
 from worker.errors import NotFound
 from worker.store import Vault, Written, codec
@@ -28,7 +28,7 @@ def test_caller_comes_back_as_it_was():
         caps=Caps(3, 60, 1000),
         verify_callback=True,
         revoked_at=NOW + 1.5,
-        verified_at=NOW + 0.5,
+        verified=("0a", "0b"),
     )
     vault = Vault([Fernet.generate_key().decode()])
     assert codec.unpack_caller(kept.id, kept.version, codec.pack_caller(kept, vault), vault) == kept
@@ -107,6 +107,8 @@ async def test_revoked_caller_is_locked_out_and_still_known(callers: Callers):
     assert callers.by_key(api_key) is None
     assert callers.get(made.id).revoked_at == NOW + 5
     assert callers.get(made.id).live_secrets(NOW + 6) == [secret]
+    callers.revoke(made.id, NOW + 9)
+    assert callers.get(made.id).revoked_at == NOW + 5
 
 
 async def test_caps_can_be_set_and_lifted(callers: Callers):
@@ -140,7 +142,7 @@ async def test_verification_that_comes_amid_a_change_is_kept(world: World, calle
         found = read(caller_id)
         if found is not None and not overtaken:
             overtaken.append(caller_id)
-            assert world.blocking.save_caller(found, found.verified(NOW + 1)) is Written.SAVED
+            assert world.blocking.save_caller(found, found.with_verified("0a")) is Written.SAVED
         return found
 
     monkeypatch.setattr(world.blocking, "caller", overtaken_once)
@@ -148,7 +150,7 @@ async def test_verification_that_comes_amid_a_change_is_kept(world: World, calle
     assert overtaken == [made.id]
     kept = read(made.id)
     assert kept is not None
-    assert (kept.verified_at, kept.caps.max_in_flight, kept.version) == (NOW + 1, 1, 3)
+    assert (kept.verified, kept.caps.max_in_flight, kept.version) == (("0a",), 1, 3)
 
 
 async def test_change_that_comes_amid_a_verification_is_kept(world: World, callers: Callers, monkeypatch):
@@ -165,6 +167,14 @@ async def test_change_that_comes_amid_a_verification_is_kept(world: World, calle
         return found
 
     monkeypatch.setattr(world.store, "caller", overtaken_once)
-    await world.store.mark_verified(made.id)
+    await world.store.mark_verified(made.id, "0a")
     kept = callers.get(made.id)
-    assert (kept.revoked_at, kept.verified_at, kept.version) == (NOW + 1, NOW, 3)
+    assert (kept.revoked_at, kept.verified, kept.version) == (NOW + 1, ("0a",), 3)
+
+
+def test_proven_endpoints_are_bounded():
+    """The one that was proven first goes first, and proving one again makes it the latest."""
+    kept = caller(verify_callback=True)
+    for endpoint in ["first", *map(str, range(MOST_VERIFIED - 1)), "first", "last"]:
+        kept = kept.with_verified(endpoint)
+    assert (len(kept.verified), kept.may_call("first"), kept.may_call("0")) == (MOST_VERIFIED, True, False)

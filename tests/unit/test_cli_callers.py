@@ -11,6 +11,7 @@ from cryptography.fernet import Fernet
 from tests.unit.cli_stage import Stage
 from worker.caller import Caps
 from worker.cli.context import seconds
+from worker.event import endpoint_of
 from worker.store import Store
 
 
@@ -137,6 +138,21 @@ def test_ping_is_owed_to_the_callback(stage):
     caller = stage.caller(callback_url="https://shop.example/hook")
     event = stage.store.load_event(stage.json("caller", "ping", caller.id)["event"])
     assert (event.type, event.caller, event.order) == ("webhook.ping", caller.id, None)
+
+
+def test_ping_goes_to_another_callback_if_one_is_given(stage):
+    """Each callback of a caller that has to prove them is proven by a ping of its own."""
+    caller, other = stage.caller(), "https://192.0.2.7/hook"
+    told = stage.run("caller", "ping", caller.id, "--callback-url", other, "--json")
+    assert stage.store.load_event(json.loads(told.stdout)["event"]).url == other
+
+
+def test_a_caller_is_unverified_until_its_own_callback_is_proven(stage):
+    """`caller list` says so."""
+    caller = stage.caller(callback_url="https://shop.example/hook", verify_callback=True)
+    assert stage.json("caller", "list")[0]["state"] == "unverified"
+    stage.store.save_caller(caller, caller.with_verified(endpoint_of(caller.id, caller.callback_url)))
+    assert stage.json("caller", "list")[0]["state"] == "active"
 
 
 def test_a_caller_that_cannot_be_opened_is_named(stage):

@@ -17,7 +17,7 @@ from worker.cli.api import Refused
 from worker.cli.listening import FRESH, Forwarded, Listener, Local, Place
 from worker.order import rfc3339
 
-HOOK = "http://127.0.0.1:5000/hooks/a%2Fb/../c?x=%20y&x=2"
+HOOK = "http://127.0.0.1:5050/hooks/a%2Fb/../c?x=%20y&x=2"
 AWAY = Refused("http://ringback.test does not answer")
 
 
@@ -158,7 +158,7 @@ def test_local_address_that_is_not_up_gets_everything_later(play):
     play.answers = failing(3)
     play.listen()
     assert play.ids() == ["evt_1", "evt_2"]
-    assert [line for line in play.told if line.startswith("nothing responds at http://127.0.0.1:5000")] == play.told[1:]
+    assert [line for line in play.told if line.startswith("nothing responds at http://127.0.0.1:5050")] == play.told[1:]
     assert "order.otp_received evt_1 waits" in play.told[1]
 
 

@@ -106,3 +106,13 @@ def test_changes_of_callers_are_audited_without_their_secrets(stage):
         "changed its caps", "revoked", "rotated its webhook secret", "rotated its API key", "created",
     ]  # fmt: skip
     assert "rbk_" not in str(stage.store.audit.lines(20))
+
+
+def test_an_operator_that_cannot_be_opened_hides_no_other(stage):
+    """The list shows those that open, and names the one that does not."""
+    whole, damaged = (stage.json("operator", "create", name, "--role", "viewer")["id"] for name in ("alice", "bob"))
+    stage.redis.set(f"rb:operator:{damaged}:record", b"damaged")
+    result = stage.run("operator", "list")
+    assert whole in result.stdout
+    assert damaged not in result.stdout
+    assert f"{damaged} is left out" in result.stderr

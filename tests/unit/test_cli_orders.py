@@ -50,14 +50,14 @@ def test_show_says_when_there_is_no_such_order(stage):
 def test_list_merges_all_callers_newest_first(stage):
     """The operator's list is over all callers; it can be narrowed to one caller or one state."""
     first, second = stage.caller("a"), stage.caller("b")
-    stage.order(first, "ord_old", 1000.0)
-    stage.order(second, "ord_new", 2000.0)
-    stage.received(stage.order(first, "ord_mid", 1500.0))
-    assert [o["id"] for o in stage.json("order", "list")] == ["ord_new", "ord_mid", "ord_old"]
-    assert [o["id"] for o in stage.json("order", "list", "--limit", "1")] == ["ord_new"]
-    assert [o["id"] for o in stage.json("order", "list", "--caller", second.id)] == ["ord_new"]
-    assert [o["id"] for o in stage.json("order", "list", "--status", "received")] == ["ord_mid"]
-    assert "ord_mid" in stage.run("order", "list").stdout
+    stage.order(first, "ord_1", 1000.0)
+    stage.received(stage.order(first, "ord_2", 1500.0))
+    stage.order(second, "ord_3", 2000.0)
+    assert [o["id"] for o in stage.json("order", "list")] == ["ord_3", "ord_2", "ord_1"]
+    assert [o["id"] for o in stage.json("order", "list", "--limit", "1")] == ["ord_3"]
+    assert [o["id"] for o in stage.json("order", "list", "--caller", second.id)] == ["ord_3"]
+    assert [o["id"] for o in stage.json("order", "list", "--status", "received")] == ["ord_2"]
+    assert "ord_2" in stage.run("order", "list").stdout
 
 
 def test_events_are_listed_and_shown(stage, order):

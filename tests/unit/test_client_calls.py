@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import pickle
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
 import httpx
@@ -264,6 +265,17 @@ def test_ping_that_never_left_is_sent_again(stage):
     assert stage.do(lambda c: c.events.ping()).type == "webhook.ping"
 
 
+def test_ping_names_the_callback_that_is_given(stage):
+    """As the call's body; without one it has none."""
+    event = {"id": "evt_1", "type": "webhook.ping", "created_at": ORDER["created_at"]}
+    stage.answer(202, event).answer(202, event)
+    stage.do(lambda c: c.events.ping("https://shop.example/hook"))
+    stage.do(lambda c: c.events.ping())
+    told, untold = stage.requests
+    assert json.loads(told.content) == {"callback_url": "https://shop.example/hook"}
+    assert untold.content == b""
+
+
 def test_order_that_is_still_being_placed_is_asked_for_again(stage):
     """The first try with the key is at work: its answer comes in a moment."""
     stage.answer(409, problem(409, "idempotency_in_progress")).answer(202, ORDER)
@@ -353,6 +365,18 @@ def test_list_goes_on_until_the_last_page(stage):
     assert [one.id for one in stage.items(lambda c: c.orders.list(status="waiting"))] == ["ord_3", "ord_2", "ord_1"]
     assert [one.get("cursor") for one in stage.queries()] == [None, "a", "b"]
     assert {(one["status"], one["limit"]) for one in stage.queries()} == {("waiting", "100")}
+
+
+def test_events_are_asked_for_by_time(stage):
+    """Moments go out with their zone; one without is refused before anything is sent."""
+    since = datetime(2026, 11, 22, 10, 0, tzinfo=timezone(timedelta(hours=5)))
+    stage.answer(200, page())
+    stage.items(lambda c: c.events.list(since=since, failing=True))
+    (query,) = stage.queries()
+    assert query == {"since": "2026-11-22T10:00:00+05:00", "failing": "true", "limit": "100"}
+    with pytest.raises(ValueError, match="zone"):
+        stage.items(lambda c: c.events.list(until=since.replace(tzinfo=None)))
+    assert len(stage.requests) == 1
 
 
 def test_limit_ends_a_list(stage):

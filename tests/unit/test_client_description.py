@@ -69,6 +69,7 @@ NOT_ANSWERS = {
     "EmailOrder",
     "NewRental",
     "Renewal",
+    "Ping",
     "Orders",
     "Events",
     "Rentals",

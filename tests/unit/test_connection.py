@@ -30,6 +30,13 @@ async def test_every_kind_of_address_makes_a_client(connector: Any, url: str):
     assert pool.connection_kwargs["db"] == (3 if url == SENTINEL else 2)
 
 
+@pytest.mark.parametrize("connector", [connect, connect_async])
+def test_a_private_authority_is_trusted_if_it_is_named(connector: Any):
+    """redis-py's own options stand behind the question mark, as docs/configuration.md has it."""
+    pool = connector("rediss://store:6379/0?ssl_ca_certs=/etc/ssl/private-ca.pem").connection_pool
+    assert pool.connection_kwargs["ssl_ca_certs"] == "/etc/ssl/private-ca.pem"
+
+
 @pytest.mark.parametrize(
     ("url", "broker", "options"),
     [

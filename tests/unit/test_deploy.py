@@ -102,7 +102,10 @@ OTHERS: dict[str, Any] = {
         spec=_closed(
             ["selector", "podMetricsEndpoints"], selector=_closed(["matchLabels"], matchLabels={"type": "object"}),
             podMetricsEndpoints={"type": "array", "items": _closed(
-                ["port"], port=_TEXT, path={"const": "/metrics"}, interval=_TEXT
+                ["port", "authorization"], port=_TEXT, path={"const": "/metrics"}, interval=_TEXT,
+                authorization=_closed(
+                    ["credentials"], credentials=_closed(["name", "key"], name=_TEXT, key=_TEXT)
+                ),
             )},
         ),
     ),
@@ -141,6 +144,14 @@ def test_web_goes_on_serving_while_it_is_taken_out():
     """TERM comes after the endpoints have forgotten the pod."""
     web = manifests("Deployment")["web"]["spec"]["template"]["spec"]["containers"][0]
     assert web["lifecycle"]["preStop"]
+
+
+def test_units_are_reloaded_and_stopped_without_dropping_anybody():
+    """HUP puts new processes in the place of the old; each is left the time to answer what it took, or to buy."""
+    web, worker = (read(f"deploy/systemd/{name}") for name in ("ringback-web.service", "ringback-worker@.service"))
+    assert "ExecReload=/bin/kill -HUP $MAINPID" in web
+    seconds = [int(re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)[0]) for unit in (web, worker)]
+    assert seconds >= [30, 30]
 
 
 def test_workers_are_scaled_by_lateness_and_never_below_two():
@@ -201,7 +212,8 @@ def test_heroku_runs_every_line_of_the_procfile():
     assert app["formation"]["worker"]["quantity"] >= 2
     assert re.findall(r"^-r (\S+)$", read("requirements.txt"), re.MULTILINE) == ["requirements/image.txt"]
     assert read(".python-version").strip() in read("deploy/Dockerfile")
-    assert {"RINGBACK_REDIS_URL", "RINGBACK_ENCRYPTION_KEYS", "RINGBACK_OTPGET_API_KEY"} == set(app["env"])
+    secrets = {"RINGBACK_REDIS_URL", "RINGBACK_ENCRYPTION_KEYS", "RINGBACK_OTPGET_API_KEY", "RINGBACK_METRICS_TOKEN"}
+    assert secrets == set(app["env"])
 
 
 def test_render_runs_every_line_of_the_procfile():
@@ -311,6 +323,14 @@ def test_web_and_workers_are_different_users():
             "ProtectProc",
         ):
             assert line in unit
+
+
+def test_figures_are_kept_from_strangers_wherever_the_web_is_public():
+    """`/metrics` lies on the public port: each platform is given the token that it answers to, or is told to be."""
+    for name in ("app.json", "deploy/render.yaml", "deploy/fly.toml", "deploy/k8s/config.yaml", "deploy/compose.yaml"):
+        assert "RINGBACK_METRICS_TOKEN" in read(name), name
+    (scraped,) = manifests("PodMonitor")["ringback"]["spec"]["podMetricsEndpoints"]
+    assert scraped["authorization"]["credentials"] == {"name": "ringback-store", "key": "RINGBACK_METRICS_TOKEN"}
 
 
 @pytest.mark.parametrize("name", ["deploy/common.env", "deploy/provider.env", "deploy/.env"])

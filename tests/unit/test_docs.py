@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic_core import PydanticUndefined
 
-from worker.settings import PREFIX, Settings
+from worker.settings import PREFIX, READ_ELSEWHERE, Settings
 
 DOCS = Path(__file__).parents[2] / "docs"
 UNSET = "–"  # noqa: RUF001 - the table's own dash
@@ -39,6 +39,15 @@ def as_written(default: Any) -> str:
 def test_every_setting_is_documented_and_nothing_else():
     """The table of settings is whole, in the order of the code."""
     assert list(documented()) == [PREFIX + name.upper() for name in Settings.model_fields]
+
+
+def test_variables_that_are_no_settings_are_documented():
+    """Those that the service or its commands read are on the page, and what is on it is read somewhere."""
+    page = (DOCS / "configuration.md").read_text().partition("## Other variables")[2]
+    named = set(re.findall(r"`([A-Z_]{4,})`", page.partition("\n## ")[0]))
+    sources = "".join(path.read_text() for part in ("web", "worker") for path in (DOCS.parent / part).rglob("*.py"))
+    assert {PREFIX + name for name in ("URL", "API_KEY", "BIND")} <= named & READ_ELSEWHERE
+    assert [one for one in sorted(named) if one not in sources and one.removeprefix(PREFIX) not in sources] == []
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)

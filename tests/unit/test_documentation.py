@@ -80,6 +80,15 @@ def test_tests_that_are_named_exist(page: Path):
     assert [proof for proof in proofs if not _is_a_test(*proof)] == []
 
 
+@pytest.mark.parametrize("title", ["Isolation of callers", "Promises, and the tests", "What was attacked"])
+def test_every_promise_and_every_attack_has_its_test(title: str):
+    """No row of docs/security.md stands on its word alone."""
+    section = read("docs/security.md").partition(f"## {title}")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("|")][2:]
+    assert len(rows) > 3
+    assert [row for row in rows if "`tests/" not in row.rpartition(" | ")[2]] == []
+
+
 def _is_a_test(path: str, name: str) -> bool:
     file = ROOT / path
     return file.exists() and (not name or re.search(rf"(def|class) {name}\b", file.read_text()) is not None)

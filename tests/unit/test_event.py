@@ -42,6 +42,15 @@ def test_redelivery_keeps_the_id_and_starts_the_schedule_anew():
     assert again.attempts == (FAILED,)
 
 
+@pytest.mark.parametrize("status", EventStatus)
+def test_delivery_is_failing_from_its_first_failed_attempt_to_the_one_that_is_acknowledged(status: EventStatus):
+    """Untried it is not failing; sent once more at somebody's request, it starts without a stain."""
+    assert not event(status=status).failing
+    tried = event().tried(FAILED, status)
+    assert tried.failing is (status is not EventStatus.DELIVERED)
+    assert not tried.again(NOW + 60).failing
+
+
 def test_public_shape():
     """All attempts with time, status or error, duration and answer; never the body, which may hold a code."""
     shown = event().tried(FAILED, EventStatus.PENDING, due_at=NOW + 1).public()

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families as plain
 from tests.api_stage import Api
 from tests.builders import SECRET, bought, event, order
 from tests.conftest import must_be_real
+from tests.console_stage import Console
 from tests.fakes import FakeSender, World, drained
 from web.api.metrics import _KNOWN, GAUGES
 from web.app import create_app
@@ -145,6 +146,22 @@ def test_orders_are_counted_by_caller(api: Api):
     for outcome in ("accepted", "cancelled"):
         assert scraped(api, "ringback_caller_orders_total", caller=api.shop.id, outcome=outcome) == 1
     assert scraped(api, "ringback_orders_ended_total", status="cancelled") == 1
+
+
+def test_states_are_counted_as_the_console_counts_them(clock):
+    """Orders, rentals and webhooks by state, and whose money is in doubt: one question for both."""
+    console = Console(clock)
+    console.finished()
+    console.unknown()
+    console.unrented()
+    console.rented("hello")
+    queries, api = console.store.queries, console.api
+    for status, count in queries.states(clock()).items():
+        assert scraped(api, "ringback_orders", status=status) == count
+    for status, count in queries.rental_states(clock()).items():
+        assert scraped(api, "ringback_rentals", status=status) == count
+    assert scraped(api, "ringback_webhooks", status="pending") == queries.event_states(clock())["pending"] == 6
+    assert scraped(api, "ringback_money_in_doubt") == 2
 
 
 def test_everything_that_is_known_beforehand_starts_at_zero(api: Api):

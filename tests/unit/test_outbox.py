@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,13 +13,15 @@ from standardwebhooks.webhooks import Webhook
 
 from tests.builders import NOW, SECRET, caller, event, order
 from tests.fakes import FakeSender, World, drained
+from worker import announce
 from worker.caller import Secret
 from worker.callers import Callers
-from worker.event import Attempt, Event, EventStatus
+from worker.event import Attempt, Event, EventStatus, endpoint_of
 from worker.outbox import Outbox
 from worker.schedule import Lane
 from worker.services import secrets_of
-from worker.webhooks.signing import new_secret
+from worker.webhooks.message import render
+from worker.webhooks.signing import new_secret, sign
 
 pytestmark = pytest.mark.anyio
 WAITS = (1.0, 2.0, 5.0)
@@ -207,20 +210,67 @@ async def test_ping_is_tried_once(world: World, outbox: Outbox, sender: FakeSend
     assert world.alerts() == []
 
 
-async def test_acknowledged_ping_verifies_the_callback(world: World, outbox: Outbox, sender: FakeSender):
-    """Remembered for `--verify-callback`; a failed one is not, and no caller is made up."""
-    callers = Callers(world.blocking)
-    made, _, _ = callers.create("Shop", NOW, verify_callback=True)
-    sender.answer(500)
-    world.blocking.add_event(event(id="evt_1", order=None, type="webhook.ping", caller=made.id))
+async def test_answered_challenge_proves_the_callback_alone(world: World, outbox: Outbox, sender: FakeSender):
+    """What the official library signs over the challenge is the answer; it proves that endpoint and no other."""
+    made, _, _ = Callers(world.blocking).create("Shop", NOW, verify_callback=True)
+    ping = announce.ping(made.id, f"{SHOP}?token=hush", NOW)
+    sender.answer(200, excerpt=f"{answer_to(ping)}\n")
+    world.blocking.add_event(ping)
     await outbox.deliver(await claimed(world))
-    assert callers.get(made.id).verified_at is None
-    world.blocking.add_event(event(id="evt_2", order=None, type="webhook.ping", caller=made.id))
+    kept = world.blocking.caller(made.id)
+    assert kept is not None
+    urls = (SHOP, f"{SHOP}?other=1", f"{SHOP}/other", "https://other.example/hook")
+    assert [kept.may_call(endpoint_of(made.id, url)) for url in urls] == [True, True, False, False]
+
+
+SHOP = "https://shop.example/hook"
+
+
+def answer_to(ping: Event, secret: str = SECRET) -> str:
+    """A receiver's answer to a ping that was sent at NOW."""
+    challenge = json.loads(ping.body)["data"]["challenge"]
+    return Webhook(secret).sign(ping.id, datetime.fromtimestamp(int(NOW), UTC), challenge)
+
+
+@pytest.mark.parametrize("how", ["nothing", "all that came", "another secret", "another ping", "no 2xx"])
+async def test_what_does_not_answer_the_challenge_proves_nothing(
+    world: World, outbox: Outbox, sender: FakeSender, how: str
+):
+    """Any 2xx acknowledges; only the holder of the secret, asked now, proves a callback."""
+    made, _, _ = Callers(world.blocking).create("Shop", NOW, verify_callback=True)
+    ping, other = announce.ping(made.id, SHOP, NOW), announce.ping(made.id, SHOP, NOW)
+    signature = sign([SECRET], ping.id, int(NOW), ping.body)
+    said = {
+        "nothing": "",
+        "all that came": f"{signature} {ping.body.decode()}",
+        "another secret": answer_to(ping, new_secret()),
+        "another ping": answer_to(other),
+        "no 2xx": answer_to(ping),
+    }
+    sender.answer(500 if how == "no 2xx" else 200, excerpt=said[how])
+    world.blocking.add_event(ping)
     await outbox.deliver(await claimed(world))
-    assert callers.get(made.id).verified_at == NOW
-    world.blocking.add_event(event(id="evt_3", order=None, type="webhook.ping", caller="cal_gone"))
+    kept = world.blocking.caller(made.id)
+    assert kept is not None
+    assert kept.verified == ()
+
+
+async def test_ping_of_a_caller_that_is_gone_makes_up_none(world: World, outbox: Outbox, sender: FakeSender):
+    """Its answer proves nothing to anybody."""
+    ping = announce.ping("cal_gone", SHOP, NOW)
+    sender.answer(200, excerpt=answer_to(ping))
+    world.blocking.add_event(ping)
     await outbox.deliver(await claimed(world))
     assert world.blocking.caller("cal_gone") is None
+
+
+async def test_ping_without_a_challenge_is_a_ping(world: World, outbox: Outbox):
+    """One that an earlier version owes is delivered, and proves nothing."""
+    made, _, _ = Callers(world.blocking).create("Shop", NOW, verify_callback=True)
+    body = render("webhook.ping", NOW, {"caller": made.id})
+    world.blocking.add_event(event(order=None, type="webhook.ping", caller=made.id, body=body))
+    after, _ = await outbox.deliver(await claimed(world))
+    assert after.status is EventStatus.DELIVERED
 
 
 async def test_every_live_secret_signs(world: World):

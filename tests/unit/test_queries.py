@@ -14,7 +14,7 @@ from worker.event import EventStatus
 from worker.journal import Entry, line
 from worker.metrics import Report
 from worker.order import Settlement, Status
-from worker.store import Written, figures, queries
+from worker.store import Store, Vault, Written, figures, queries
 from worker.store.queries import EventFilter, OrderFilter
 
 DAY = 86_400
@@ -42,7 +42,7 @@ def test_every_order_is_in_the_index_of_its_state_alone(console: Console):
     }  # fmt: skip
 
 
-def test_rentals_are_no_orders_and_their_money_is_counted(console: Console):
+def test_rentals_are_no_orders_and_have_indexes_and_lines_of_their_own(console: Console):
     """No state of a rental is among those of orders; a renewal's price does not come from the first purchase."""
     queued = rental(id="rnt_1", caller=console.caller)
     console.store.create(queued, Caps())
@@ -54,7 +54,13 @@ def test_rentals_are_no_orders_and_their_money_is_counted(console: Console):
     assert console.store.save(buying, lost, wake=None, events=[], journal=unknown) is Written.SAVED
     assert not any(console.store.queries.states(console.clock()).values())
     assert not console.api.raw.keys("rb:orders:*")
-    assert console.store.queries.journal_of("rnt_1") == []
+    assert console.store.queries.rental_states(console.clock()) == {
+        "queued": 0, "buying": 0, "active": 0, "ended": 0, "failed": 1,
+    }  # fmt: skip
+    assert [one.id for one in console.store.queries.doubtful_rentals()] == ["rnt_1"]
+    assert console.store.queries.in_doubt() == 1
+    lines = console.store.queries.journal_of("rnt_1")
+    assert [fields["kind"] for _, fields in lines] == ["intent", "purchase_unknown"]
     moved = console.store.queries.money(console.clock(), console.clock())
     assert {(one.kind, one.product, one.pkr) for one in moved} == {
         ("intent", "rental", Decimal(120)), ("purchase_unknown", "rental", None),
@@ -108,7 +114,8 @@ def test_span_of_time_counts_and_finds_alike(console: Console):
     console.failed()
     until = since + 50
     assert found(console, since=since, until=until) == [middle.id]
-    assert console.store.queries.states(console.clock(), since, until)["failed"] == 1
+    page = console.store.queries.orders(OrderFilter(since=since, until=until), console.clock())
+    assert page.counts["failed"] == 1
 
 
 def test_pages_follow_each_other_without_gap_or_repetition(console: Console):
@@ -170,6 +177,19 @@ def test_webhooks_are_found_by_state_host_and_answer(console: Console):
     assert query.event_states(now) == {"pending": 1, "exhausted": 1, "gone": 0}
 
 
+def test_redelivery_of_many_reaches_what_lies_behind_the_first_page(console: Console):
+    """From a page's cursor on, the older ones are looked at."""
+    given_up = []
+    for _ in range(4):
+        given_up.append(console.attempt(console.events(console.waiting())[0], 500, final=True).id)
+        console.clock.advance(1)
+    query, wanted = console.store.queries, EventFilter(status=EventStatus.EXHAUSTED, error="500")
+    page = query.events(wanted, console.clock(), limit=2)
+    assert query.matching(wanted, 2) == [event.id for event in page.items] == given_up[:1:-1]
+    assert query.matching(wanted, 2, page.cursor) == given_up[1::-1]
+    assert query.count_matching(wanted, console.clock(), 2, page.cursor) == 2
+
+
 def test_failing_endpoints_are_grouped_by_answer(console: Console):
     """How many are owed and given up, since when, and when the next attempt is."""
     good = console.attempt(console.events(console.waiting())[0], 200)
@@ -195,6 +215,16 @@ def test_money_is_summed_by_day_with_prices_where_known(console: Console):
         (1, "bought", "cheap", 1),
     ]
     assert {one.pkr for one in moved} == {None}
+
+
+def test_sums_of_a_day_are_kept_as_long_as_the_journal(console: Console):
+    """RINGBACK_JOURNAL_RETENTION holds for both."""
+    queued = console.order()
+    keeps_short = Store(console.api.raw, Vault(), retention=604_800, otp_ttl=86_400, journal_retention=3_600)
+    buying = queued.intend(console.clock())
+    assert keeps_short.save(queued, buying, wake=None, journal=line(Entry.INTENT)) is Written.SAVED
+    (key,) = console.api.raw.keys("rb:money:*")
+    assert console.api.raw.ttl(key) == 3_600
 
 
 def test_doubtful_orders_leave_the_list_when_the_refund_is_known(console: Console):

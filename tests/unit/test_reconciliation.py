@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from decimal import Decimal
 from itertools import count
 
@@ -275,3 +276,99 @@ def test_what_no_order_in_doubt_explains_stays_unexplained(after):
     """Half a price, or more than all refunds."""
     report = play("500", "buy a", "code a", "purchase_unknown x", "purchase_unknown y", after, price=Decimal(10))
     assert len(report.unaccounted) == 1
+
+
+# Under a load with no quiet moment.
+
+
+class Load:
+    """Five orders a second at a provider with a ledger: purchases take a second or two, so that some always are on
+    their way, and so does each reading of the balance. Of those whose outcome is unknown half are charged.
+    """
+
+    def __init__(self, seed: int, seconds: int, *, unknown: float, stolen: Decimal = Decimal(0)) -> None:
+        self.chance, self.unknown, self.readings = random.Random(seed), unknown, 0
+        self.moves: list[tuple[float, Decimal]] = [(seconds / 2, -stolen)]
+        """When money moved, by the ledger."""
+        self.lines: list[tuple[float, dict[str, str]]] = []
+        for number in range(5 * seconds):
+            self._order(number / 5, f"ord_{number}")
+        for asked_at in (-2, *range(0, seconds, 7)):
+            self.reading(asked_at)
+        self.lines.sort(key=lambda one: one[0])
+
+    @property
+    def end(self) -> float:
+        """When the last line was written."""
+        return self.lines[-1][0]
+
+    @property
+    def cost(self) -> Decimal:
+        """What the orders cost."""
+        return -sum((amount for _, amount in self.moves), Decimal(0))
+
+    def _order(self, at: float, order: str) -> None:
+        moved, answered = at + self.chance.uniform(0.1, 0.9), at + self.chance.uniform(1, 2)
+        self._line(at, "intent", order)
+        fate = self.chance.random()
+        if fate < self.unknown:
+            self._line(answered, "purchase_unknown", order)
+            self.moves += [(moved, -PRICE)] if fate < self.unknown / 2 else []
+            return
+        self._line(answered, "bought", order)
+        self.moves.append((moved, -PRICE))
+        if fate > 0.7:
+            self._line(answered + 3, "cancel", order)
+            self.moves.append((answered + 3 + self.chance.uniform(0.1, 0.9), PRICE))
+            self._line(answered + 4, "refunded", order)
+        else:
+            self._line(answered + 3, "finished", order)
+
+    def _line(self, at: float, kind: str, order: str) -> None:
+        self.lines.append((at, {"kind": kind, "order": order, "caller": "c"}))
+
+    def reading(self, asked_at: float) -> None:
+        """The balance is that of some moment between question and answer."""
+        seen, took = asked_at + self.chance.random(), 1.0
+        balance = Decimal(100_000) + sum((amount for at, amount in self.moves if at <= seen), Decimal(0))
+        self.readings += 1
+        self.lines.append((asked_at + took, {"kind": "balance", "balance": str(balance), "took": str(took)}))
+
+
+PRICE = Decimal(10)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_load_without_a_quiet_moment_is_accounted_for(seed):
+    """Every rupee, though some purchase is on its way at every reading: what is spent is what the ledger says."""
+    load = Load(seed, 300, unknown=0.1)
+    load.reading(load.end + 10)
+    report = reconcile(load.lines, load.end + 20, price=PRICE)
+    assert report.unaccounted == []
+    assert report.spent == load.cost
+
+
+@pytest.mark.parametrize("unknown", [0.0, 0.002, 0.1])
+def test_a_load_that_goes_on_is_accounted_for_to_its_last_reading(unknown):
+    """Nothing is silently passed over; the fewer are in doubt, the sooner each reading tells what came before it."""
+    load = Load(1, 300, unknown=unknown)
+    report = reconcile(load.lines, load.end, price=PRICE)
+    assert report.unaccounted == []
+    assert report.stretches[-1].end > 290
+
+
+def test_each_reading_of_a_load_tells_what_came_before_it():
+    """With nothing in doubt no reading has to wait for a quiet moment."""
+    load = Load(1, 300, unknown=0)
+    assert len(reconcile(load.lines, load.end, price=PRICE).stretches) == load.readings - 1
+
+
+@pytest.mark.parametrize("stolen", ["5", "35", "400"])
+def test_what_a_load_does_not_explain_is_found(stolen):
+    """Money that goes out in the middle of it: that it did, at once, and how much, by a reading in a quiet moment."""
+    load = Load(2, 300, unknown=0, stolen=Decimal(stolen))
+    assert reconcile(load.lines, load.end, price=PRICE).unaccounted
+    load.reading(load.end + 10)
+    (found,) = reconcile(load.lines, load.end, price=PRICE).unaccounted
+    assert found.start < 150 < found.end
+    assert found.unexplained == -Decimal(stolen)

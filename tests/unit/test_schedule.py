@@ -72,6 +72,16 @@ def test_schedule_ends():
     assert schedule.next_delivery((), 1, NOW, None, lambda: 0.0) is None
 
 
+def test_last_attempt_is_due_when_all_before_it_have_failed():
+    """Told ahead from wherever a delivery stands, it is where the schedule itself arrives without jitter."""
+    at = NOW
+    for failures in range(1, len(WAITS) + 1):
+        told = schedule.last_delivery(WAITS, failures - 1, at)
+        assert told == NOW + sum(WAITS)
+        at = schedule.next_delivery(WAITS, failures, at, None, lambda: 0.0) or 0.0
+    assert schedule.last_delivery(WAITS, len(WAITS), at) == at == NOW + sum(WAITS)
+
+
 def test_retry_after_moves_an_attempt_later_within_the_schedule():
     """Obeyed, but not beyond the longest wait; never used to come earlier."""
     assert schedule.next_delivery(WAITS, 1, NOW, 90, lambda: 0.0) == NOW + 90

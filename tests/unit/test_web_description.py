@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from web.api import requests, schemas
 from web.api.description import operation_id
 from web.api.markdown import rendered
 from web.api.samples import CLIENT
@@ -16,6 +17,9 @@ from worker.outbox import NO_SECRET
 from worker.settings import load
 from worker.webhooks import delivery
 from worker.webhooks.target import Refusal
+
+SENT = ("CheapOrder", "SmsOrder", "EmailOrder", "NewRental", "Renewal")
+"""The bodies of requests."""
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +63,37 @@ def test_every_body_has_an_example(described):
         for media in response["content"].values()
     ]
     assert [name for name, media in bodies if not {"example", "examples"} & set(media)] == []
+
+
+def test_everything_has_a_description(described):
+    """Each schema, each field of it, each parameter and each header says what it means."""
+    known = described["components"]["schemas"]
+    silent = [name for name, one in known.items() if not one.get("description")]
+    silent += [f"{name}.{where}" for name, one in known.items() for where, told in _fields(one) if not told]
+    for item in (*described["paths"].values(), *described["webhooks"].values()):
+        for operation in item.values():
+            names = [one["name"] for one in operation.get("parameters", ()) if not one.get("description")]
+            silent += [f"{operation['operationId']}: {name}" for name in names]
+    silent += [name for name, one in described["components"]["headers"].items() if not one.get("description")]
+    assert silent == []
+
+
+def _fields(schema):
+    """The names of an object's fields, those inside of them too, and what each says."""
+    for name, field in schema.get("properties", {}).items():
+        yield name, field.get("description")
+        yield from ((f"{name}.{inner}", told) for inner, told in _fields(field))
+
+
+def test_every_form_has_its_words(described):
+    """A field that has not the expected form is told which: the caller needs not read a regular expression."""
+    given = [field for name in SENT for field in described["components"]["schemas"][name]["properties"].values()]
+    for item in described["paths"].values():
+        for operation in item.values():
+            given += [parameter["schema"] for parameter in operation.get("parameters", ())]
+    patterns = {one["pattern"] for one in given if "pattern" in one}
+    judged_otherwise = {schemas.PRICE, "^https?://[!-~]+$"}
+    assert patterns - judged_otherwise == set(requests.SHAPES)
 
 
 def test_every_operation_has_a_sample_for_the_client(described):

@@ -46,6 +46,29 @@ def test_ping_owes_a_webhook_to_the_callers_callback(api, pings):
     assert api.due("deliver")[first] == api.clock()
 
 
+def test_ping_goes_to_the_callback_that_is_given(api):
+    """So that a callback other than the caller's own can be proven; the challenge is another each time."""
+    sent = [api.shop.post("/v1/events/ping", json={"callback_url": HOOK}) for _ in range(2)]
+    events = [api.store.load_event(one.json["id"]) for one in sent]
+    assert [one.url for one in events] == [HOOK, HOOK]
+    assert len({json.loads(one.body)["data"]["challenge"] for one in events}) == 2
+
+
+@pytest.mark.parametrize("url", ["https://inside.example/", "nonsense"])
+def test_ping_to_a_callback_that_may_not_be_called_is_refused(api, url):
+    """The guard judges what is given as it does for an order."""
+    assert list(bad_fields(api.shop.post("/v1/events/ping", json={"callback_url": url}))) == ["callback_url"]
+
+
+@pytest.mark.parametrize("body", [None, {}, {"callback_url": None}])
+def test_ping_without_a_callback_given_goes_to_the_callers_own(api, body):
+    """No body, an empty one and a null are the same; so is a type without a body."""
+    shop = api.new_caller("Pinger", callback_url=HOOK)
+    kind = {"content_type": "application/json"} if body is None else {}
+    answer = shop.post("/v1/events/ping", json=body, **kind)
+    assert (answer.status_code, api.store.load_event(answer.json["id"]).url) == (202, HOOK)
+
+
 def test_ping_without_a_callback_says_so(api):
     """A caller without a callback of its own has nothing to ping."""
     assert code(api.shop.post("/v1/events/ping")) == (409, "no_callback")
@@ -85,6 +108,60 @@ def test_event_shows_its_attempts(api, pings):
         }
     ]
     assert event["next_attempt_at"] == "2026-11-22T10:00:05.000Z"
+
+
+def failed(api, event_id, status=EventStatus.PENDING):
+    """A worker's attempt fails; the next one is due in 2 s, if there is to be one."""
+    due_at = api.clock() + 2 if status is EventStatus.PENDING else None
+    attempt = Attempt(api.clock(), 500, None, 0.1)
+    written(api, api.store.load_event(event_id).tried(attempt, status, due_at=due_at))
+
+
+def test_event_shows_where_it_is_sent_and_until_when_it_is_tried(api):
+    """The callback to the letter, and the last attempt of the schedule, counted from the one that is due."""
+    api = Api(api.clock, RINGBACK_WEBHOOK_SCHEDULE="1,2,5")
+    order_id = api.shop.order_id(callback_url=HOOK + "?token=1")
+    api.shop.post(f"/v1/orders/{order_id}/cancel")
+    (one,) = api.shop.get(f"/v1/events?order={order_id}").json["data"]
+    assert one["callback_url"] == HOOK + "?token=1"
+    assert (one["next_attempt_at"], one["tried_until"]) == ("2026-11-22T10:00:00.000Z", "2026-11-22T10:00:08.000Z")
+    failed(api, one["id"])
+    later = api.shop.get(f"/v1/events/{one['id']}").json
+    assert (later["next_attempt_at"], later["tried_until"]) == ("2026-11-22T10:00:02.000Z", "2026-11-22T10:00:09.000Z")
+    failed(api, one["id"], EventStatus.EXHAUSTED)
+    assert api.shop.get(f"/v1/events/{one['id']}").json["tried_until"] is None
+
+
+def test_ping_is_tried_once(pings):
+    """Its only attempt is its last."""
+    shop, (first, *_) = pings
+    event = shop.get(f"/v1/events/{first}").json
+    assert event["tried_until"] == event["next_attempt_at"]
+
+
+@pytest.mark.parametrize("walk", ["", "&after="])
+def test_events_are_found_by_the_time_they_were_made(api, walk):
+    """`since` is among them, `until` is not, whichever way and in whichever zone one asks."""
+    shop, known = api.new_caller("Pinger", callback_url=HOOK), []
+    for _ in range(3):
+        known.append(shop.post("/v1/events/ping").json["id"])
+        api.clock.advance(60)
+    since, until = "2026-11-22T10:01:00Z", "2026-11-22T15:02:00%2B05:00"
+    assert set(ids(shop.get(f"/v1/events?since={since}{walk}"))) == set(known[1:])
+    assert ids(shop.get(f"/v1/events?since={since}&until={until}{walk}")) == known[1:2]
+
+
+@pytest.mark.parametrize("walk", ["", "&after="])
+def test_failing_events_are_told_from_those_that_were_never_tried(api, pings, walk):
+    """What is tried again and what was given up, and nothing else: `pending` alone does not tell them apart."""
+    shop, known = pings
+    failed(api, known[0])
+    failed(api, known[1], EventStatus.EXHAUSTED)
+    failed(api, known[2])
+    failed(api, known[2], EventStatus.DELIVERED)
+    assert set(ids(shop.get(f"/v1/events?failing=true{walk}"))) == set(known[:2])
+    assert ids(shop.get(f"/v1/events?failing=true&status=pending{walk}")) == [known[0]]
+    assert len(ids(shop.get(f"/v1/events?failing=false{walk}"))) == 5
 
 
 def test_listing_pages_from_the_newest(pings):
@@ -187,7 +264,11 @@ def test_events_of_an_order_are_its_own(api, pings):
     assert ids(api.shop.get(f"/v1/events?order={order_id}")) == []
 
 
-@pytest.mark.parametrize("query", ["order=x", "status=lost", "after=1", "cursor=ord_1", "limit=", "foo=1"])
+@pytest.mark.parametrize(
+    "query",
+    ["order=x", "status=lost", "after=1", "cursor=ord_1", "limit=", "foo=1", "since=2026-11-22", "since=1795341600",
+     "until=2026-11-22T10:00:00", "until=2026-02-30T10:00:00Z", "failing=yes"],
+)  # fmt: skip
 def test_odd_listing_is_refused(api, query):
     """Listing takes what is described and nothing else."""
     assert list(bad_fields(api.shop.get(f"/v1/events?{query}"))) == [query.split("=")[0]]

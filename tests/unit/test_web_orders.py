@@ -11,6 +11,7 @@ import pytest
 from tests.api_stage import BODY, HOOK, Api, bad_fields, code
 from worker.caller import Caps
 from worker.errors import StoreUnavailable
+from worker.event import endpoint_of
 from worker.order import Status
 from worker.store import Written
 
@@ -258,13 +259,16 @@ def test_reached_cap_is_named(api, cap, caps):
 
 
 def test_unverified_callback_comes_before_the_first_order(api):
-    """A caller that has to prove its callback orders only after an acknowledged ping."""
+    """A caller that has to prove its callbacks orders for one that has answered a ping, and for no other."""
     shop = api.new_caller("Careful", callback_url=HOOK, verify_callback=True)
     assert code(shop.order()) == (409, "callback_unverified")
     before = api.callers.get(shop.id)
-    assert api.store.save_caller(before, before.verified(api.clock())) is Written.SAVED
+    assert api.store.save_caller(before, before.with_verified(endpoint_of(shop.id, HOOK))) is Written.SAVED
     api.clock.advance(3)
     assert shop.order().status_code == 202
+    assert shop.order(callback_url=f"{HOOK}?order=7").status_code == 202
+    for other in (f"{HOOK}/other", "https://caller.example/own"):
+        assert code(shop.order(callback_url=other)) == (409, "callback_unverified")
 
 
 def test_order_of_somebody_else_looks_like_none(api):

@@ -84,7 +84,8 @@ def _named(spec: Spec, schemas: Spec) -> Spec:
     schemas["Order"]["properties"]["flags"]["items"]["enum"] = list(FLAGS)
     schemas["Rental"]["properties"]["flags"]["items"]["enum"] = list(RENTAL_FLAGS)
     schemas["Attempt"]["properties"]["error"]["enum"] = [*ATTEMPT_ERRORS, None]
-    schemas["Event"]["properties"]["type"] = {"$ref": SCHEMAS + "EventType"}
+    kind = schemas["Event"]["properties"]["type"]
+    schemas["Event"]["properties"]["type"] = {"$ref": SCHEMAS + "EventType", "description": kind["description"]}
     schemas["Event"]["properties"]["payload"] |= {
         "contentMediaType": "application/json",
         "contentSchema": {"$ref": SCHEMAS + "WebhookEvent"},
@@ -123,18 +124,27 @@ def _messages() -> Spec:
     kinds: dict[str, list[str]] = {}
     for kind in EventType:
         kinds.setdefault(message_of(kind), []).append(kind.value)
-    told = {"type": "object", "required": ["caller", "message"]}
-    words = {"caller": {"type": "string"}, "message": {"type": "string"}}
+    words = {
+        "caller": "the caller whose callback it is",
+        "message": "says that this is a ping",
+        "challenge": "the text to sign and return to prove that the receiver has the caller's secret",
+    }
+    told = {
+        "type": "object", "description": "what it is about", "required": ["caller", "message"],
+        "properties": {name: {"type": "string", "description": said} for name, said in words.items()},
+    }  # fmt: skip
     mapping = {kind: SCHEMAS + name for name, of_it in kinds.items() for kind in of_it}
     return {
-        "OrderEvent": _message("What happened to an order.", kinds["OrderEvent"], {"$ref": SCHEMAS + "Order"}),
-        "RentalEvent": _message(
-            "What happened to a rental; only `rental.message_received` has a `message`.",
-            kinds["RentalEvent"],
-            {"$ref": SCHEMAS + "Rental"},
-            message={"$ref": SCHEMAS + "Message"},
+        "OrderEvent": _message(
+            "What happened to an order.", kinds["OrderEvent"], _meant("Order", "the order at that time")
         ),
-        "PingEvent": _message("A requested test.", kinds["PingEvent"], {**told, "properties": words}),
+        "RentalEvent": _message(
+            "What happened to a rental.",
+            kinds["RentalEvent"],
+            _meant("Rental", "the rental at that time"),
+            message=_meant("Message", "the message; only in `rental.message_received`"),
+        ),
+        "PingEvent": _message("A requested test.", kinds["PingEvent"], told),
         "WebhookEvent": {
             "description": "The body of a webhook.",
             "oneOf": [{"$ref": SCHEMAS + name} for name in kinds],
@@ -150,13 +160,17 @@ def message_of(kind: EventType) -> str:
     return "RentalEvent" if kind.startswith("rental.") else "OrderEvent"
 
 
+def _meant(schema: str, what: str) -> Spec:
+    return {"$ref": SCHEMAS + schema, "description": what}
+
+
 def _message(what: str, types: list[str], data: Spec, **beside: Spec) -> Spec:
     return {
         "type": "object",
         "description": what,
         "required": ["type", "timestamp", "data"],
         "properties": {
-            "type": {"type": "string", "enum": types},
+            "type": {"type": "string", "enum": types, "description": "what happened"},
             "timestamp": {"type": "string", "format": "date-time", "description": "the time of the event"},
             "data": data,
             **beside,
@@ -202,6 +216,7 @@ def _finish(spec: Spec, path: str, method: str, operation: Spec) -> None:
         _finish_parameter(parameter)
     if "requestBody" in operation:
         _show(spec, operation["requestBody"]["content"])
+        operation["requestBody"]["required"] = _needs_a_body(spec, operation["requestBody"])
     for status, response in operation["responses"].items():
         if status >= "400":
             operation["responses"][status] = _error(spec, int(status), response)
@@ -210,6 +225,13 @@ def _finish(spec: Spec, path: str, method: str, operation: Spec) -> None:
                 response.setdefault("headers", dict.fromkeys(_COUNTED))
             response["headers"] = _by_reference(spec, response.get("headers", {}))
             _show(spec, response.get("content", {}), operation["operationId"])
+
+
+def _needs_a_body(spec: Spec, body: Spec) -> bool:
+    """Whether any field of it has to be said."""
+    (media,) = body["content"].values()
+    schema = spec["components"]["schemas"][media["schema"]["$ref"].rpartition("/")[2]]
+    return "properties" not in schema or bool(schema.get("required"))
 
 
 def _finish_parameter(parameter: Spec) -> None:
@@ -273,9 +295,16 @@ def _fitting(example: Any, schema: Spec, schemas: Spec) -> Any:
 # Webhooks.
 
 
+_SIGNED = {
+    "webhook-id": "the event's id, the same for every attempt: use it to deduplicate",
+    "webhook-timestamp": "when this attempt was made, in epoch seconds",
+    "webhook-signature": "`v1,` and the base64 of the HMAC-SHA256 of `id.timestamp.body`; one for each valid secret",
+}
+"""The headers of a webhook."""
+
+
 def _webhook(kind: EventType, spec: Spec) -> Spec:
     name = message_of(kind)
-    headers = ("webhook-id", "webhook-timestamp", "webhook-signature")
     content: Spec = {"application/json": {"schema": {"$ref": SCHEMAS + name}}}
     example = {**examples.BY_SCHEMA[name], "type": kind.value}
     content["application/json"]["example"] = _fitting(example, {"$ref": SCHEMAS + name}, spec["components"]["schemas"])
@@ -285,7 +314,10 @@ def _webhook(kind: EventType, spec: Spec) -> Spec:
         "description": "Sent to the callback, signed as Standard Webhooks 1.0.0 defines. Any 2xx acknowledges it.",
         "tags": ["Webhooks"],
         "security": [],
-        "parameters": [{"name": n, "in": "header", "required": True, "schema": {"type": "string"}} for n in headers],
+        "parameters": [
+            {"name": name, "in": "header", "required": True, "description": told, "schema": {"type": "string"}}
+            for name, told in _SIGNED.items()
+        ],
         "requestBody": {"required": True, "content": content},
         "responses": {"2XX": {"description": "Acknowledged."}, "410": {"description": "Stop sending this event."}},
     }

@@ -12,6 +12,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from web.api import openapi, requests, schemas
 from web.api.authentication import confirm, own
 from web.api.callbacks import told
+from web.api.orders import Judge
 from web.api.problems import CODES, Problem
 from web.api.requests import takes
 from web.api.responses import answer, unreadable
@@ -19,7 +20,10 @@ from web.client import has_left
 from web.middleware import about
 from web.parts import current_caller, parts
 from worker import announce
-from worker.event import Event
+from worker.caller import Caller
+from worker.event import Event, EventStatus
+from worker.order import rfc3339
+from worker.schedule import last_delivery
 from worker.webhooks.guard import CallbackRefused, Refusal
 from worker.webhooks.message import signature_headers
 from worker.webhooks.signing import sign
@@ -40,7 +44,7 @@ def routes() -> APIBlueprint:
     api.get("/events", responses=openapi.answers(200, schemas.Events, 404, 410, 422))(index)
     api.get("/events/<event:event_id>", responses=openapi.answers(200, schemas.Event, 404, 422))(show)
     api.post("/events/<event:event_id>/redeliver", responses=openapi.answers(202, "Event", 404, 409, 422))(redeliver)
-    api.post("/events/ping", responses=openapi.answers(202, "Event", 409, 422))(ping)
+    api.post("/events/ping", responses=openapi.answers(202, "Event", 400, 409, 413, 415, 422, 503))(ping)
     return api
 
 
@@ -84,7 +88,7 @@ def _look(asked: schemas.EventsQuery, skipped: list[str]) -> Callable[[], Page]:
             caller,
             order=asked.order,
             status=asked.status,
-            type=asked.type,
+            fits=asked.fits,
             limit=asked.limit,
             before=asked.cursor,
             skipped=skipped,
@@ -150,14 +154,25 @@ def redeliver(event_id: str) -> Response:
     return answer(_shown(_own(event_id)), 202)
 
 
-@takes()
+@takes(body=schemas.Ping)
 def ping() -> Response:
-    """Send a `webhook.ping` to the caller's callback.
+    """Send a `webhook.ping` to the caller's callback, or to the one given.
 
-    Use it to test whether your receiver can be reached and verifies webhooks, or to verify your callback if required.
+    Use it to test whether your receiver can be reached and verifies webhooks. If a callback must be proven, answer the
+    challenge in its ping (docs/webhooks.md).
     """
     _counted()
     caller = current_caller()
+    judge = Judge(parts(), caller)
+    asked = requests.checked(schemas.Ping, requests.body() if request.get_data() else {}, context=judge)
+    event = announce.ping(caller.id, asked.callback_url or _callback_of(caller), parts().clock())
+    parts().store.add_event(event)
+    about(webhook=event.id)
+    return answer(_shown(event), 202)
+
+
+def _callback_of(caller: Caller) -> str:
+    """The caller's own callback. Raises Problem (409) where it has none, or none that may be called."""
     if caller.callback_url is None:
         raise Problem(409, "no_callback", CODES["no_callback"])
     try:
@@ -166,10 +181,7 @@ def ping() -> Response:
         _, why = told(refused)
         about(callback=refused.code.value)
         raise Problem(409, "callback_refused", f"this caller's default callback {why}") from None
-    event = announce.ping(caller.id, caller.callback_url, parts().clock())
-    parts().store.add_event(event)
-    about(webhook=event.id)
-    return answer(_shown(event), 202)
+    return caller.callback_url
 
 
 def _counted() -> None:
@@ -181,7 +193,10 @@ def _counted() -> None:
 
 def _shown(event: Event) -> dict[str, Any]:
     """The event as callers see it: like a POST, it does not tell a host that leads inside from one that is none."""
-    public = event.public()
+    public = {**event.public(), "callback_url": event.url or None, "tried_until": None}
+    if event.status is EventStatus.PENDING and event.due_at is not None:
+        waits = event.retries(parts().settings.webhook_schedule)
+        public["tried_until"] = rfc3339(last_delivery(waits, event.tries, event.due_at))
     for attempt in public["attempts"]:
         if attempt["error"] == Refusal.BLOCKED_ADDRESS:
             attempt["error"] = NO_ADDRESS

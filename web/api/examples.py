@@ -23,11 +23,12 @@ _RECEIVED = {
 _ATTEMPT = {"at": _END, "status_code": 204, "error": None, "duration": 0.084, "response": ""}
 _EVENT: dict[str, Any] = {
     "id": EVENT_ID, "type": "order.otp_received", "order": ORDER_ID, "rental": None, "status": "delivered",
-    "created_at": _END,    "next_attempt_at": None, "attempts": [_ATTEMPT],
+    "callback_url": "https://shop.example/ringback", "created_at": _END, "next_attempt_at": None, "tried_until": None,
+    "attempts": [_ATTEMPT],
 }  # fmt: skip
 _PING = {
     **_EVENT, "id": "evt_77a1d2c08b53e94f10aa6b3e", "type": "webhook.ping", "order": None, "status": "pending",
-    "next_attempt_at": _END, "attempts": [],
+    "next_attempt_at": _END, "tried_until": _END, "attempts": [],
 }  # fmt: skip
 
 RENTAL_ID, MESSAGE_ID = "rnt_2b7f9d04c1e85a663f90d4e1", "msg_8c1a4e2f7b90d3556a1f0c7e"
@@ -80,9 +81,13 @@ BY_SCHEMA: dict[str, Any] = {
     "Products": {"data": [{"product": "cheap", "fields": ["server", "type"], "verified": True}]},
     "Health": {"status": "ok"},
     "OrderEvent": {"type": "order.otp_received", "timestamp": _END, "data": _RECEIVED},
+    "Ping": {"callback_url": "https://caller.example/ringback"},
     "PingEvent": {
         "type": "webhook.ping", "timestamp": _AT,
-        "data": {"caller": "cal_5b1f0c2d9e8a7b6c5d4e", "message": "A ping: acknowledge it with any 2xx."},
+        "data": {
+            "caller": "cal_5b1f0c2d9e8a7b6c5d4e", "message": "A ping: acknowledge it with any 2xx.",
+            "challenge": "q3Jx0nYt5mVbK1cUe8RwZs2HdLfPaG7o",
+        },
     },
 }  # fmt: skip
 """What a request's or an answer's body looks like."""
@@ -100,7 +105,12 @@ BY_OPERATION: dict[str, Any] = {
     },
     "createOrder": _QUEUED,
     "cancelOrder": {**_QUEUED, "status": "cancelled", "ended_at": _LATER},
-    "redeliverEvent": {**_EVENT, "status": "pending", "next_attempt_at": _END},
+    "redeliverEvent": {
+        **_EVENT,
+        "status": "pending",
+        "next_attempt_at": _END,
+        "tried_until": "2026-11-22T11:09:49.420Z",
+    },
     "sendPing": _PING,
     "isReady": {"status": "ready"},
 }

@@ -52,6 +52,10 @@ GAUGES: Mapping[str, Metric] = {
     "lane_late": Metric("Seconds by which the oldest entry is late.", ("lane",)),
     "lane_running": Metric("Entries under way, in all workers.", ("lane",)),
     "lane_capacity": Metric("Entries that may be under way, in all workers.", ("lane",)),
+    "orders": Metric("Orders in each state, ended ones as long as they are kept.", ("status",)),
+    "rentals": Metric("Rentals in each state, ended ones as long as they are kept.", ("status",)),
+    "webhooks": Metric("Webhooks that are pending, or given up and still kept.", ("status",)),
+    "money_in_doubt": Metric("Orders and rentals for which it is unclear what happened to the money."),
     "http_requests_in_progress": Metric("Requests under way, in all web processes."),
     "http_held": Metric("Responses held (`?wait=`, `?refresh=`), in all web processes."),
     "http_held_capacity": Metric("Responses that may be held at a time."),
@@ -139,7 +143,9 @@ class StoreMetrics(Collector):
         build.add_metric([], {"version": version(), "python": platform.python_version()})
         yield build
         try:
-            found = [*self._counted(), *self._lanes(), *self._levels(), *self._account(), *self._server()]
+            found = [
+                *self._counted(), *self._states(), *self._lanes(), *self._levels(), *self._account(), *self._server()
+            ]  # fmt: skip
         except StoreUnavailable:
             found = []
         yield _gauge("store_up", 1 if found else 0)
@@ -155,6 +161,14 @@ class StoreMetrics(Collector):
         exemplars = self._store.exemplars()
         for name in HISTOGRAMS:
             yield _histogram(name, counted, exemplars)
+
+    def _states(self) -> Iterator[Family]:
+        """What the console's overview counts, by the same questions."""
+        queries, now = self._store.queries, self._store.now()
+        counts = {"orders": queries.states(now), "rentals": queries.rental_states(now)}
+        for name, by_status in {**counts, "webhooks": queries.event_states(now)}.items():
+            yield _gauges(name, {(status,): count for status, count in by_status.items()})
+        yield _gauge("money_in_doubt", queries.in_doubt())
 
     def _lanes(self) -> Iterator[Family]:
         depths = self._store.depths()

@@ -173,8 +173,9 @@ def _call(api: dict[str, Any], path: str, method: str, operation: dict[str, Any]
         status: known[told["$ref"].rpartition("/")[2]] if "$ref" in told else told
         for status, told in operation["responses"].items()
     }
-    title, *_ = re.split("[.,;] |[.]$", operation["summary"])
+    summary = operation["summary"]
+    title, *rest = re.split("[.,;] |[.]$", summary, maxsplit=1)
     return {
-        "id": operation["operationId"], "title": title, "method": method, "path": path, "operation": operation,
-        "answers": answers, "samples": samples(method, path, operation),
+        "id": operation["operationId"], "title": title, "rest": summary if any(rest) else "", "method": method,
+        "path": path, "operation": operation, "answers": answers, "samples": samples(method, path, operation),
     }  # fmt: skip

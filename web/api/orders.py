@@ -31,6 +31,7 @@ from worker import tally
 from worker.announce import announced
 from worker.caller import Caller
 from worker.compact_json import ascii_json
+from worker.event import endpoint_of
 from worker.journal import Entry, line
 from worker.order import DEFAULT_PRODUCT, ITEM_FIELDS, Acquisition, Order, Settlement
 from worker.reading import listing_name
@@ -147,9 +148,9 @@ def _body_of(asked: Any) -> type[schemas.OrderBody]:
     """The schema that an order's product asks for. Raises Problem (422) for one that is unknown or not on sale here."""
     product = asked.get("product", DEFAULT_PRODUCT) if isinstance(asked, dict) else DEFAULT_PRODUCT
     if not isinstance(product, str) or product not in schemas.ORDER_BODIES:
-        raise requests.invalid(
-            [{"field": "product", "code": "unknown", "message": "is not a product that can be ordered"}]
-        )
+        known = " or ".join(f"`{one}`" for one in schemas.ORDER_BODIES)
+        message = f"must be {known}; rentals are placed with POST /v1/rentals"
+        raise requests.invalid([{"field": "product", "code": "unknown", "message": message}])
     check_on_sale(product)
     return schemas.ORDER_BODIES[product]
 
@@ -162,9 +163,9 @@ def check_on_sale(product: str) -> None:
 
 
 def check_verified(callback: str | None, caller: Caller) -> None:
-    """Raise Problem (409) for a callback whose caller has to acknowledge a ping first."""
-    if callback and caller.verify_callback and caller.verified_at is None:
-        raise Problem(409, "callback_unverified", "send a ping (POST /v1/events/ping) and acknowledge it first")
+    """Raise Problem (409) for a callback that has to answer a ping first."""
+    if callback and not caller.may_call(endpoint_of(caller.id, callback)):
+        raise Problem(409, "callback_unverified", CODES["callback_unverified"])
 
 
 def counted(asked: Acquisition, caller: Caller) -> Decimal | None:

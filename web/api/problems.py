@@ -23,7 +23,7 @@ CODES = {
     "unauthorized": "There is no API key, or it is unknown or revoked.",
     "not_found": "It does not exist, or belongs to another caller.",
     "method_not_allowed": "The path does not allow this method; `Allow` lists those it does.",
-    "callback_unverified": "This caller may order once its callback has acknowledged a ping.",
+    "callback_unverified": "This callback must answer a ping first: call POST /v1/events/ping with its `callback_url`.",
     "no_callback": "The caller has no callback of its own.",
     "callback_refused": "Webhooks must not be sent to the caller's callback.",
     "event_gone": "The event to continue from is unknown or no longer kept.",
@@ -131,7 +131,7 @@ def install(app: Flask) -> None:
 def of_status(status: int, headers: Mapping[str, str] | None = None) -> Problem:
     """The problem for an error of which no more than its status is known."""
     code = _BY_STATUS.get(status, "bad_request" if status < 500 else "internal_error")
-    detail = "No such path; see /docs." if code == "not_found" else CODES[code]
+    detail = "No such path, or a malformed id in it; see /docs." if code == "not_found" else CODES[code]
     return Problem(status, code, detail, headers=headers)
 
 

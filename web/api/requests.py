@@ -30,9 +30,15 @@ MOST_SHOWN = 10**9
 """A number that stands where text should is repeated only below it."""
 
 _WORDS = {"missing": "required", "extra_forbidden": "unknown_field", "string_unicode": "bad_text"}
-_SHAPES = {
+SHAPES = {
     schemas.ORDER_ID: "`ord_` and 24 hex digits",
     schemas.EVENT_ID: "`evt_` and 24 hex digits",
+    schemas.RENTAL_ID: "`rnt_` and 24 hex digits",
+    schemas.MESSAGE_ID: "`msg_` and 24 hex digits",
+    schemas.EVENT_CURSOR: "the `next_cursor` of a page",
+    schemas.EVENT_OR_FIRST: "an event's id, the `next_cursor` of a page, or empty",
+    schemas.CODE: "letters, digits, dots, dashes and underscores",
+    schemas.DOMAIN: "a domain like gmail.com",
     schemas.PRINTABLE: "printable ASCII without a space at either end",
     schemas.ONE_LINE: "one line without control characters",
 }
@@ -180,7 +186,7 @@ def _message(kind: str, error: ErrorDetails) -> str:
     if kind not in _MESSAGES:
         return error["msg"]
     told, given = error.get("ctx", {}), error["input"]
-    message = _MESSAGES[kind].format(**told, shape=_SHAPES.get(told.get("pattern", ""), "see /docs"))
+    message = _MESSAGES[kind].format(**told, shape=SHAPES.get(told.get("pattern", ""), "see /docs"))
     if kind == "string_type" and isinstance(given, int) and not isinstance(given, bool):
         message += f': write "{given}"' if abs(given) < MOST_SHOWN else ""
     return message

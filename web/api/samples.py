@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 CLIENT = {
-    "createOrder": 'order = client.orders.create(server="1", type="1", metadata={"user": 42})',
+    "createOrder": 'order = client.orders.create(server="1", type="1", metadata={"user": 42})\nprint(order.id)',
     "listOrders": 'for order in client.orders.list(status="waiting"):\n    print(order.id)',
     "getOrder": "order = client.orders.wait_for_code(order.id, timeout=600)\nprint(order.otp)",
     "cancelOrder": "order = client.orders.cancel(order.id)",

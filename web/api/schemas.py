@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import (
@@ -69,6 +70,17 @@ def _price(text: str) -> str:
     return text
 
 
+def _moment(text: Any) -> datetime:
+    """RFC 3339 by the letter: what a reader might take for something else is refused."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        moment = None
+    if moment is None or moment.tzinfo is None or re.fullmatch(MOMENT, text, re.ASCII) is None:
+        raise PydanticCustomError("bad_moment", "must be a time like 2026-11-22T10:00:00Z (RFC 3339)")
+    return moment
+
+
 def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10 else value
 
@@ -79,8 +91,10 @@ def _whole_number(value: Any) -> Any:
 
 
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=PRINTABLE)]
-Code = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z._-]+$")]
-Domain = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[0-9A-Za-z]([0-9A-Za-z.-]*[0-9A-Za-z])?$")]
+CODE = r"^[0-9A-Za-z._-]+$"
+Code = Annotated[str, Field(min_length=1, max_length=64, pattern=CODE)]
+DOMAIN = r"^[0-9A-Za-z]([0-9A-Za-z.-]*[0-9A-Za-z])?$"
+Domain = Annotated[str, Field(min_length=1, max_length=253, pattern=DOMAIN)]
 SmsType = Literal["1", "2", "3", "4", "5", "6"]
 PRICE = r"^[0-9]{1,9}(\.[0-9]{1,4})?$"
 Price = Annotated[str, AfterValidator(_price), Field(json_schema_extra={"pattern": PRICE})]
@@ -89,14 +103,33 @@ Url = Annotated[str, Field(max_length=2048, json_schema_extra={"pattern": "^http
 Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
 Whole = BeforeValidator(_whole)
 Wait = Annotated[int, Field(strict=True, ge=0, le=LONGEST_WAIT), Whole]
-OrderId = Annotated[str, Field(pattern=ORDER_ID)]
-RentalId = Annotated[str, Field(pattern=RENTAL_ID)]
-MessageId = Annotated[str, Field(pattern=MESSAGE_ID)]
-EventId = Annotated[str, Field(pattern=EVENT_ID)]
+OrderId = Annotated[str, Field(pattern=ORDER_ID, description="an order's id")]
+RentalId = Annotated[str, Field(pattern=RENTAL_ID, description="a rental's id")]
+MessageId = Annotated[str, Field(pattern=MESSAGE_ID, description="a message's id")]
+EventId = Annotated[str, Field(pattern=EVENT_ID, description="an event's id, its `webhook-id`")]
 EventCursor = Annotated[str, Field(pattern=EVENT_CURSOR)]
 EventOrFirst = Annotated[str, Field(pattern=EVENT_OR_FIRST)]
 Limit = Annotated[int, Field(strict=True, ge=1, le=100, description="how many at most"), Whole]
+MOMENT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+Instant = Annotated[datetime, BeforeValidator(_moment)]
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+
+# What several answers have in common.
+AsOf = Annotated[Moment | None, Field(description="when a worker last read it; null if never")]
+Stale = Annotated[bool, Field(description="true if the last attempt to read it failed, or three were missed")]
+Why = Annotated[
+    str | None,
+    Field(description="why the last attempt failed: `provider_unreachable`, `unreadable`, or the provider's own word"),
+]
+NEXT_PAGE: Any = Field(description="the value of `cursor` for the next page; null on the last page")
+UNREADABLE: Any = Field(None, description="left out: their records cannot be read at the moment")
+FAILURE: Any = Field(description="the cause, for programs")
+FAILURE_IN_WORDS: Any = Field(description="the cause in words, possibly the provider's")
+MOST_PAID: Any = Field(description="the most that may be paid, a decimal in PKR")
+CALLBACK: Any = Field(description="where its webhooks go; if null, its events can only be read")
+OWN_METADATA: Any = Field(description="returned unchanged")
+OWN_PURPOSE: Any = Field(description="its label, as given")
+FLAGGED: Any = Field(description="what was unusual; normally empty")
 
 
 class Incoming(BaseModel):
@@ -115,6 +148,11 @@ class Judge(Protocol):
         """The callback that counts: the one given, or the caller's own, or none."""
 
 
+def _judged_callback(url: str | None, info: ValidationInfo) -> str | None:
+    judge: Judge | None = info.context
+    return judge.callback(url) if judge else url
+
+
 class PurchaseBody(Incoming):
     """The fields that orders and rentals share."""
 
@@ -131,11 +169,19 @@ class PurchaseBody(Incoming):
     )
     purpose: str | None = Field(None, max_length=100, pattern=ONE_LINE, description="a short label")
 
-    @field_validator("callback_url")
-    @classmethod
-    def _judged(cls, url: str | None, info: ValidationInfo) -> str | None:
-        judge: Judge | None = info.context
-        return judge.callback(url) if judge else url
+    _judged = field_validator("callback_url")(_judged_callback)
+
+
+class Ping(Incoming):
+    """The fields of a ping; the body is optional."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+
+    callback_url: Url | None = Field(
+        None, description="where the ping goes, and the callback that its response proves; by default the caller's own"
+    )
+
+    _judged = field_validator("callback_url")(_judged_callback)
 
 
 class OrderBody(PurchaseBody):
@@ -151,7 +197,7 @@ class OrderBody(PurchaseBody):
 class CheapOrder(OrderBody):
     """A cheap number from one of the provider's servers."""
 
-    product: Literal["cheap"] = "cheap"
+    product: Literal["cheap"] = Field("cheap", description="the product")
     type: Literal["1", "2"] = Field(description="the provider's type of number", examples=["1"])
     server: Name = Field(description="the provider's server, by its id (see /v1/servers)", examples=["1"])
 
@@ -167,7 +213,7 @@ class CheapOrder(OrderBody):
 class SmsOrder(OrderBody):
     """A number for one service in one country."""
 
-    product: Literal["sms"]
+    product: Literal["sms"] = Field(description="the product")
     service: Code = Field(description="the service, by its code", examples=["tg"])
     country: Code = Field(description="the country, by its id", examples=["33"])
     type: SmsType = Field(description="the upstream, 1 to 6; each has its own countries and services", examples=["4"])
@@ -177,7 +223,7 @@ class SmsOrder(OrderBody):
 class EmailOrder(OrderBody):
     """An email address for one service."""
 
-    product: Literal["email"]
+    product: Literal["email"] = Field(description="the product")
     service: Code = Field(description="the service, by its code", examples=["tg"])
     domain: Domain = Field(description="the domain of the address", examples=["gmail.com"])
     max_price: Price | None = MAX_PRICE
@@ -232,7 +278,7 @@ class RenewalHeaders(Incoming):
     """Headers of a renewal."""
 
     idempotency_key: str = Field(
-        alias="Idempotency-Key", min_length=1, max_length=255, pattern=r"^[!-~]([ -~]*[!-~])?$",
+        alias="Idempotency-Key", min_length=1, max_length=255, pattern=PRINTABLE,
         description="the same key never renews twice while the rental is kept",
     )  # fmt: skip
 
@@ -323,6 +369,11 @@ class EventsQuery(Incoming):
     order: OrderId | None = Field(None, description="only this order's")
     status: EventStatus | None = Field(None, description="only events in this state")
     type: EventType | None = Field(None, description="only events of this type")
+    since: Instant | None = Field(None, description="only events created at this time or later")
+    until: Instant | None = Field(None, description="only events created before this time")
+    failing: Literal["true", "false"] = Field(
+        "false", description="only events whose last attempt failed, whether they are retried or were given up"
+    )
     limit: Limit = 20
     cursor: EventCursor | None = Field(None, description="`next_cursor` of the page before; it keeps its direction")
     after: EventOrFirst | None = Field(
@@ -336,9 +387,13 @@ class EventsQuery(Incoming):
 
     def fits(self, event: worker.event.Event) -> bool:
         """Whether an event is among those asked for."""
-        return all(
-            wanted in (None, is_)
-            for wanted, is_ in ((self.order, event.order), (self.status, event.status), (self.type, event.type))
+        return (
+            self.order in (None, event.order)
+            and self.status in (None, event.status)
+            and self.type in (None, event.type)
+            and (self.since is None or event.created_at >= self.since.timestamp())
+            and (self.until is None or event.created_at < self.until.timestamp())
+            and (self.failing == "false" or event.failing)
         )
 
 
@@ -394,109 +449,111 @@ class RentalPricesQuery(RentalCountriesQuery):
 class OrderError(BaseModel):
     """Why an order failed."""
 
-    code: ErrorCode
-    message: str | None
+    code: ErrorCode = FAILURE
+    message: str | None = FAILURE_IN_WORDS
 
 
 class Order(BaseModel):
     """An order."""
 
     id: OrderId
-    product: str = Field(examples=["cheap"])
-    status: Status
-    server: str | None
-    type: str | None
-    service: str | None
-    country: str | None
-    domain: str | None
-    number: str | None = Field(examples=["+923001234567"])
+    product: str = Field(description="what was ordered: `cheap`, `sms` or `email`", examples=["cheap"])
+    status: Status = Field(description="its state; final once `ended_at` is set")
+    server: str | None = Field(description="for `cheap`: the provider's server")
+    type: str | None = Field(description="for `cheap` and `sms`: the provider's type of number")
+    service: str | None = Field(description="for `sms` and `email`: what the code is for")
+    country: str | None = Field(description="for `sms`: the country of the number")
+    domain: str | None = Field(description="for `email`: the domain of the address")
+    number: str | None = Field(
+        description="the number, once it is bought; null for `email`", examples=["+923001234567"]
+    )
     address: str | None = Field(description="an email address; erased in time, then `flags` has `address_erased`")
     price: str | None = Field(description="what was paid, a decimal in PKR; null if the provider names no price")
-    max_price: str | None = Field(description="the most that may be paid, a decimal in PKR")
+    max_price: str | None = MOST_PAID
     otp: str | None = Field(description="the code; erased in time, then `flags` has `otp_erased`")
-    callback_url: str | None = Field(description="where its webhooks go; if null, its events can only be read")
-    metadata: dict[str, Any]
-    purpose: str | None
-    settlement: Settlement = Field(description="what happened to the money")
-    error: OrderError | None
-    flags: list[str]
-    created_at: Moment
-    bought_at: Moment | None
-    expires_at: Moment | None
-    received_at: Moment | None
-    ended_at: Moment | None
+    callback_url: str | None = CALLBACK
+    metadata: dict[str, Any] = OWN_METADATA
+    purpose: str | None = OWN_PURPOSE
+    settlement: Settlement = Field(description="what happened to the money; may still change after the end")
+    error: OrderError | None = Field(description="why it failed; null unless `status` is `failed`")
+    flags: list[str] = FLAGGED
+    created_at: Moment = Field(description="when it was accepted")
+    bought_at: Moment | None = Field(description="when the number or address was bought")
+    expires_at: Moment | None = Field(description="when the provider takes the number or address back")
+    received_at: Moment | None = Field(description="when the code came")
+    ended_at: Moment | None = Field(description="when it ended; null while it is under way")
 
 
 class Orders(BaseModel):
     """A page of orders, newest first. A page may be short; on the last one `next_cursor` is null."""
 
-    data: list[Order]
-    next_cursor: OrderId | None
-    unreadable: list[OrderId] | None = Field(None, description="left out: their records cannot be read at the moment")
+    data: list[Order] = Field(description="the orders of this page")
+    next_cursor: OrderId | None = NEXT_PAGE
+    unreadable: list[OrderId] | None = UNREADABLE
 
 
 class RentalError(BaseModel):
     """Why a rental or its last renewal failed."""
 
-    code: ErrorCode
-    message: str | None
+    code: ErrorCode = FAILURE
+    message: str | None = FAILURE_IN_WORDS
 
 
 class Rental(BaseModel):
     """A rented number."""
 
     id: RentalId
-    status: RentalStatus
-    pricing: str
-    country: str
-    provider: str
-    number: str | None = Field(examples=["+923001234567"])
+    status: RentalStatus = Field(description="its state; final once `ended_at` is set")
+    pricing: str = Field(description="the id of the offer that was taken")
+    country: str = Field(description="the country in which the offer is listed, by its code")
+    provider: str = Field(description="the provider's own supplier")
+    number: str | None = Field(description="the number, once it is rented", examples=["+923001234567"])
     price: str | None = Field(description="what was paid without renewals, a decimal in PKR; null if unknown")
-    max_price: str | None = Field(description="the most that may be paid, a decimal in PKR")
+    max_price: str | None = MOST_PAID
     messages: int = Field(description="how many messages have been reported so far")
-    callback_url: str | None = Field(description="where its webhooks go; if null, its events can only be read")
-    metadata: dict[str, Any]
-    purpose: str | None
+    callback_url: str | None = CALLBACK
+    metadata: dict[str, Any] = OWN_METADATA
+    purpose: str | None = OWN_PURPOSE
     settlement: Literal["none", "charged", "unconfirmed"] = Field(description="what happened to the money")
-    error: RentalError | None
-    flags: list[str]
-    created_at: Moment
-    starts_at: Moment | None
+    error: RentalError | None = Field(description="why it or its last renewal failed; otherwise null")
+    flags: list[str] = FLAGGED
+    created_at: Moment = Field(description="when it was accepted")
+    starts_at: Moment | None = Field(description="when the number was rented")
     ends_at: Moment | None = Field(description="moves with a renewal that the provider confirmed")
-    ended_at: Moment | None
+    ended_at: Moment | None = Field(description="when it ended or failed; null while it is under way")
 
 
 class Rentals(BaseModel):
     """A page of rentals, newest first. A page may be short; on the last one `next_cursor` is null."""
 
-    data: list[Rental]
-    next_cursor: RentalId | None
+    data: list[Rental] = Field(description="the rentals of this page")
+    next_cursor: RentalId | None = NEXT_PAGE
 
 
 class Message(BaseModel):
     """A message that a rented number received. Its code, text and sender are erased in time, and then null."""
 
     id: MessageId
-    code: str | None
-    text: str | None
-    sender: str | None
+    code: str | None = Field(description="the code in it, if the provider found one")
+    text: str | None = Field(description="the whole message, if the provider shows it")
+    sender: str | None = Field(description="who sent it, if the provider says so")
     received_at: Moment = Field(description="the message's date or, if unknown, when it was first read")
 
 
 class Messages(BaseModel):
     """A page of messages, in the sequence in which they were reported."""
 
-    data: list[Message]
-    next_cursor: MessageId | None
+    data: list[Message] = Field(description="the messages of this page")
+    next_cursor: MessageId | None = NEXT_PAGE
 
 
 class Attempt(BaseModel):
     """One attempt to deliver a webhook."""
 
-    at: Moment
-    status_code: int | None
-    error: str | None = Field(description="the class of error if there was no response")
-    duration: float = Field(description="seconds")
+    at: Moment = Field(description="when it began")
+    status_code: int | None = Field(description="the HTTP status of the response; null if there was none")
+    error: str | None = Field(description="the class of error if there was no response, or it could not count")
+    duration: float = Field(description="seconds from connecting to the last byte of the response")
     response: str = Field(description="the beginning of the response, 1 KiB at most")
 
 
@@ -504,13 +561,17 @@ class Event(BaseModel):
     """A webhook with all its attempts."""
 
     id: EventId
-    type: str = Field(examples=["order.otp_received"])
-    order: OrderId | None
-    rental: RentalId | None
-    status: EventStatus
-    created_at: Moment
-    next_attempt_at: Moment | None
-    attempts: list[Attempt]
+    type: str = Field(description="what happened", examples=["order.otp_received"])
+    order: OrderId | None = Field(description="the order that it is about, if any")
+    rental: RentalId | None = Field(description="the rental that it is about, if any")
+    callback_url: str | None = Field(description="where it is sent; null if it can only be read")
+    status: EventStatus = Field(description="the state of its delivery")
+    created_at: Moment = Field(description="when it was created")
+    next_attempt_at: Moment | None = Field(description="when it is tried next; null if no attempt is due")
+    tried_until: Moment | None = Field(
+        description="the earliest time of its last attempt, if all before it fail; null if no attempt is due"
+    )
+    attempts: list[Attempt] = Field(description="the attempts so far, oldest first; the latest 50 are kept")
     payload: str | None = Field(None, description="with `payload=true`: the exact body that is signed")
     headers: dict[str, str] | None = Field(
         None, description="with `payload=true`: `webhook-id`, `webhook-timestamp` and `webhook-signature`"
@@ -520,17 +581,17 @@ class Event(BaseModel):
 class Events(BaseModel):
     """A page of events: newest first, or oldest first with `after`."""
 
-    data: list[Event]
-    next_cursor: EventCursor | None
-    unreadable: list[EventId] | None = Field(None, description="left out: their records cannot be read at the moment")
+    data: list[Event] = Field(description="the events of this page; it may be short or empty with more to follow")
+    next_cursor: EventCursor | None = NEXT_PAGE
+    unreadable: list[EventId] | None = UNREADABLE
 
 
 class PauseReason(BaseModel):
     """Why buying is paused."""
 
-    reason: str
+    reason: str = Field(description="the cause", examples=["insufficient_balance"])
     item: str | None = Field(description="the only item paused (product and fields); null if all buying is paused")
-    since: Moment | None
+    since: Moment | None = Field(description="when the pause began, if known")
     probe_at: Moment | None = Field(description="when the next check is due whether the reason is gone")
 
 
@@ -538,60 +599,59 @@ class Buying(BaseModel):
     """Whether numbers are being bought at the moment."""
 
     paused: bool = Field(description="whether all buying is paused; if not, single items may still be")
-    reasons: list[PauseReason]
+    reasons: list[PauseReason] = Field(description="every current pause, of all buying or of one item")
 
 
 class Balance(BaseModel):
     """The provider's balance, as a worker last read it."""
 
     balance: str | None = Field(description="a decimal; null if it was never read", examples=["500.00"])
-    currency: Literal["PKR"]
-    as_of: Moment | None
-    stale: bool = Field(description="older than five minutes, or the last attempt to read it failed")
-    reason: str | None = Field(
-        None, description="why it failed: `provider_unreachable`, `unreadable`, or the provider's own word"
-    )
-    buying: Buying
+    currency: Literal["PKR"] = Field(description="Pakistani rupees")
+    as_of: AsOf
+    stale: Stale
+    reason: Why = None
+    buying: Buying = Field(description="whether numbers are being bought at the moment")
 
 
 class Server(BaseModel):
     """A server of the provider."""
 
-    id: str
-    name: str
+    id: str = Field(description="the value of an order's `server`")
+    name: str = Field(description="the provider's name for it")
 
 
 class Servers(BaseModel):
     """The provider's servers for one type, as a worker last read them."""
 
-    type: str
+    type: str = Field(description="the requested type")
     servers: list[Server] | None = Field(description="null when they were never read")
-    as_of: Moment | None
-    stale: bool
-    reason: str | None = None
+    as_of: AsOf
+    stale: Stale
+    reason: Why = None
 
 
 class RentalCountry(BaseModel):
     """A country in which numbers can be rented."""
 
-    code: str
-    name: str
+    code: str = Field(description="the value of a rental's `country`")
+    name: str = Field(description="the provider's name for it")
 
 
 class RentalCountries(BaseModel):
     """The countries in which numbers can be rented, as a worker last read them."""
 
-    provider: str
+    provider: str = Field(description="the requested supplier of the provider")
     countries: list[RentalCountry] | None = Field(description="null when they were never read")
-    as_of: Moment | None
-    stale: bool
+    as_of: AsOf
+    stale: Stale
+    reason: Why = None
 
 
 class RentalPrice(BaseModel):
     """A rental offer."""
 
-    id: str
-    service: str
+    id: str = Field(description="the value of a rental's `pricing`")
+    service: str = Field(description="what the number is for, in the provider's words")
     price: str | None = Field(description="a decimal in PKR; null if it cannot be read", examples=["350.00"])
     duration: float | None = Field(description="hours; null if unreadable", examples=[24])
 
@@ -599,42 +659,44 @@ class RentalPrice(BaseModel):
 class RentalPrices(BaseModel):
     """What can be rented in a country, as a worker last read it."""
 
-    country: str
-    provider: str
+    country: str = Field(description="the requested country")
+    provider: str = Field(description="the requested supplier of the provider")
     prices: list[RentalPrice] | None = Field(description="null when they were never read")
-    as_of: Moment | None
-    stale: bool
+    as_of: AsOf
+    stale: Stale
+    reason: Why = None
 
 
 class FieldError(BaseModel):
     """One bad field."""
 
-    field: str
-    code: str
-    message: str
+    field: str = Field(description="its name, with dots for nested fields", examples=["callback_url"])
+    code: str = Field(description="what is wrong, for programs", examples=["not_https"])
+    message: str = Field(description="what is wrong, for people", examples=["must use https"])
 
 
 class Country(BaseModel):
     """A country of the provider."""
 
-    id: str
-    name: str
+    id: str = Field(description="the value of `country` in an order of the same type")
+    name: str = Field(description="the provider's name for it")
 
 
 class Countries(BaseModel):
     """The countries of one type, as a worker last read them."""
 
-    type: str
+    type: str = Field(description="the requested type; ids are only valid for this type")
     countries: list[Country] | None = Field(description="null when they were never read")
-    as_of: Moment | None
-    stale: bool
+    as_of: AsOf
+    stale: Stale
+    reason: Why = None
 
 
 class Service(BaseModel):
     """A service that a number or an address can be bought for."""
 
-    code: str
-    name: str
+    code: str = Field(description="the value of an order's `service`")
+    name: str = Field(description="the provider's name for it")
     price: str | None = Field(description="a decimal in PKR; null if it cannot be read", examples=["45.00"])
     count: int | None = Field(description="how many are available; null if the provider does not say")
 
@@ -642,19 +704,20 @@ class Service(BaseModel):
 class Services(BaseModel):
     """The services of one product for a country and type, or a domain, as a worker last read them."""
 
-    product: str
-    country: str | None
-    type: str | None
-    domain: str | None
+    product: str = Field(description="the requested product")
+    country: str | None = Field(description="for `sms`: the requested country")
+    type: str | None = Field(description="for `sms`: the requested type")
+    domain: str | None = Field(description="of `email`: the domain that was asked for")
     services: list[Service] | None = Field(description="null when they were never read")
-    as_of: Moment | None
-    stale: bool
+    as_of: AsOf
+    stale: Stale
+    reason: Why = None
 
 
 class Product(BaseModel):
     """A product that may be ordered here."""
 
-    product: str
+    product: str = Field(description="the value of an order's `product`")
     fields: list[str] = Field(description="the fields of its orders")
     verified: bool = Field(description="whether the vendor's page documents it")
 
@@ -662,21 +725,21 @@ class Product(BaseModel):
 class Products(BaseModel):
     """The products that may be ordered here."""
 
-    data: list[Product]
+    data: list[Product] = Field(description="the products; those that are not listed are a 422")
 
 
 class Problem(BaseModel):
     """An error, as RFC 9457 defines it."""
 
-    type: str
-    title: str
-    status: int
+    type: str = Field(description="always `about:blank`: go by `code`")
+    title: str = Field(description="the status in words")
+    status: int = Field(description="the HTTP status")
     code: str = Field(description="stable; for programs")
-    detail: str
+    detail: str = Field(description="what happened, for people; the text may change")
     errors: list[FieldError] | None = Field(None, description="every bad field of a 422")
 
 
 class Health(BaseModel):
     """The service's health."""
 
-    status: Literal["ok", "ready"]
+    status: Literal["ok", "ready"] = Field(description="`ok`: the process is alive; `ready`: it can serve requests")

@@ -17,6 +17,8 @@ COOKIE = "ringback_console"
 LOGINS, REVEALS = 20, 30
 """Logins tried from one address, and values revealed by one operator, in a minute."""
 MINUTE = 60
+LONGEST_REASON = 200
+"""Characters of a reason that are kept."""
 OWN = frozenset({"same-origin", "none"})
 """What `Sec-Fetch-Site` says of a request that a page of ours, or the reader's own hand, has sent."""
 
@@ -63,6 +65,20 @@ def audit(act: Act, on: str, why: str = "") -> None:
     """Write down what the operator does: before it is done, so that nothing is done unseen."""
     operator = current()
     parts().store.audit.add(f"{operator.name} ({operator.id})", act.value, on, why)
+
+
+def reason() -> str:
+    """Why it is done, as the form says; may be empty."""
+    return request.form.get("reason", "").strip()[:LONGEST_REASON]
+
+
+def audit_reveal(on: str, what: str) -> None:
+    """Write down that one masked value is about to be shown. Raises Turned without a reason, or after too many."""
+    why = reason()
+    if not why:
+        raise Turned(422, "give a reason: it is recorded in the audit")
+    within(f"reveal:{current().id}", REVEALS)
+    audit(Act.REVEAL, on, f"{what}: {why}")
 
 
 def within(what: str, most: int) -> None:

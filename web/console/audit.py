@@ -24,10 +24,12 @@ def _page(made: tuple[Operator, str] | None = None) -> str:
     at, dash, place = request.args.get("before", "").partition("-")
     valid = dash and at.isdigit() and place.isdigit() and len(at) < 16 and len(place) < 16
     lines = parts().store.audit.lines(LINES, f"{at}-{place}" if valid else None)
+    skipped: list[str] = []
+    operators = access.operators().all(skipped)
     link = (made[0], f"{request.host_url.rstrip('/')}{login_path(made[1])}") if made else None
     return render(
         "audit.html", title="Audit", lines=lines, more=lines[-1].id if len(lines) == LINES else None, made=link,
-        operators=access.operators().all(), roles=list(Role),
+        operators=operators, skipped=skipped, roles=list(Role),
     )  # fmt: skip
 
 

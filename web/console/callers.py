@@ -7,7 +7,7 @@ from typing import Any
 from flask import redirect, request
 from werkzeug.wrappers import Response
 
-from web.console import access
+from web.console import access, filters
 from web.console.access import Turned
 from web.console.money import KINDS
 from web.console.page import day, render
@@ -44,14 +44,15 @@ def show(caller_id: str) -> str:
 def _page(caller: Caller, shown: dict[str, str] | None = None) -> str:
     store, now = parts().store, parts().clock()
     moved = [one for one in store.queries.money(now - WEEK, now) if one.caller == caller.id]
-    spend = {kind: sum(one.count for one in moved if one.kind == kind) for kind in KINDS}
+    spend = {kind: sum(one.count for one in moved if one.kind in lines) for kind, lines in KINDS.items()}
     page = store.queries.orders(OrderFilter(caller=caller.id), now, limit=10)
     events, _ = store.events(caller.id, order=None, status="exhausted", limit=10, before=None)
     return render(
         "caller.html", title=f"Caller {caller.name}", caller=caller, use=store.queries.caller_use(caller.id, now),
         page=page, exhausted=events, spend=spend, secrets=len(caller.live_secrets(now)), shown=shown,
         since=day(now - WEEK), caps=[(name, getattr(caller.caps, name)) for name in CAPS],
-        most_spent=caller.caps.max_spend_per_day,
+        most_spent=caller.caps.max_spend_per_day, failing=store.queries.failing(now, caller.id),
+        address=filters.address,
     )  # fmt: skip
 
 

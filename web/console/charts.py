@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
-from worker.order import Order, Status
+from worker.order import Acquisition, Order, Status
+from worker.rental import Rental, RentalStatus
 
 WIDTH, HEIGHT = 720.0, 160.0
 """Units of a chart's own; it is as wide as its place on the page."""
@@ -78,7 +80,7 @@ def line(readings: Mapping[int, float], first: int, last: int) -> Line | None:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One state in the drawing of an order: when it was entered and for how long it lasted (seconds)."""
+    """One state in the drawing of an order or a rental: when it was entered and for how long it lasted (seconds)."""
 
     name: str
     at: float | None
@@ -89,23 +91,42 @@ class Step:
 
 def course(order: Order, now: float) -> list[Step]:
     """The states of an order in the order in which they can happen, with what is known of their times."""
-    entered = [
+    entered: Entered = [
         (Status.QUEUED, order.created_at),
         (Status.BUYING, order.first_attempt_at),
         (Status.WAITING, order.purchase.bought_at if order.purchase else None),
         (Status.CANCELLING, _given_back_at(order)),
     ]
-    final = order.status if order.ended else None
+    return _steps(order, entered, ahead=entered[:3], goal=Status.RECEIVED, now=now)
+
+
+def rented(rental: Rental, now: float) -> list[Step]:
+    """The states of a rental; what a renewal goes through is no state of its own."""
+    began = rental.purchase.bought_at if rental.purchase else None
+    asked = rental.first_attempt_at
+    bought = asked if began is None or (asked is not None and asked <= began) else None
+    entered: Entered = [
+        (RentalStatus.QUEUED, rental.created_at), (RentalStatus.BUYING, bought), (RentalStatus.ACTIVE, began),
+    ]  # fmt: skip
+    return _steps(rental, entered, ahead=entered, goal=RentalStatus.ENDED, now=now)
+
+
+Entered = Sequence[tuple[StrEnum, float | None]]
+"""States, each with the moment at which it was entered; None where that is not known, or has not come."""
+
+
+def _steps(order: Acquisition, entered: Entered, *, ahead: Entered, goal: StrEnum, now: float) -> list[Step]:
+    """What was reached, then what lies ahead of it, and the end: the one that came, or the one that is wanted."""
     reached = [(status, at) for status, at in entered if at is not None]
     ends = [at for _, at in reached[1:]] + [order.ended_at if order.ended else None]
     steps = [
         Step(status, at, (end if end is not None else now) - at, True, status is order.status)
         for (status, at), end in zip(reached, ends, strict=True)
     ]
-    known = {status for status, _ in reached}
-    ahead = [Step(one, None, None, False, False) for one, _ in entered[:3] if one not in known and not order.ended]
-    end = Step(final or "received", order.ended_at, None, order.ended, order.ended)
-    return [*steps, *ahead, end]
+    last = max(place for place, (_, at) in enumerate(entered) if at is not None)
+    later = [Step(status, None, None, False, False) for status, _ in ahead[last + 1 :] if not order.ended]
+    end = Step(order.status if order.ended else goal, order.ended_at, None, order.ended, order.ended)
+    return [*steps, *later, end]
 
 
 def _given_back_at(order: Order) -> float | None:

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from worker.event import EventStatus
 from worker.order import Settlement, Status
+from worker.rental import RentalStatus
 from worker.store.queries import EventFilter, OrderFilter
 
 E = TypeVar("E", bound=Enum)
@@ -17,11 +18,11 @@ LONGEST = 200
 """Characters of a filter's value that are read."""
 
 
-def orders(asked: Mapping[str, str]) -> OrderFilter:
-    """The orders that an address asks for; what makes no sense is as if it were not there."""
+def orders(asked: Mapping[str, str], states: type[Status] | type[RentalStatus] = Status) -> OrderFilter:
+    """The orders, or rentals, that an address asks for; what makes no sense is as if it were not there."""
     digits = _text(asked, "digits")
     return OrderFilter(
-        status=_one_of(Status, asked, "status"), caller=_text(asked, "caller"), product=_text(asked, "product"),
+        status=_one_of(states, asked, "status"), caller=_text(asked, "caller"), product=_text(asked, "product"),
         purpose=_text(asked, "purpose"), error=_text(asked, "error"),
         settlement=_one_of(Settlement, asked, "settlement"), digits=digits if digits and digits.isdigit() else None,
         since=_moment(asked, "since"), until=_moment(asked, "until"),

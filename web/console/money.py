@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
@@ -18,6 +18,7 @@ from web.console.page import render
 from web.parts import parts
 from worker import reconciliation
 from worker.callers import Callers
+from worker.journal import Entry
 from worker.operator import Act
 from worker.order import rfc3339
 from worker.store.queries import Moved, OrderFilter, day_of
@@ -27,7 +28,14 @@ SPANS = (1, 7, 30, 90)
 """Days that can be looked at."""
 MOST_LINES = 200_000
 """Lines of the journal that one reconciliation from the console reads; the command line reads all."""
-KINDS = ("bought", "finished", "refunded", "unconfirmed", "purchase_unknown")
+KINDS: Mapping[str, tuple[Entry, ...]] = {
+    "bought": (Entry.BOUGHT, Entry.RENTED),
+    "finished": (Entry.FINISHED,),
+    "refunded": (Entry.REFUNDED,),
+    "unconfirmed": (Entry.UNCONFIRMED,),
+    "purchase_unknown": (Entry.PURCHASE_UNKNOWN,),
+}
+"""What became of money, each with the journal's lines that say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +62,8 @@ def show() -> str:
         "money.html", title="Money", days=days, spans=SPANS, total=_row("all", moved),
         by_day=rows(moved, lambda one: day_of(one.day))[::-1], by_caller=rows(moved, lambda one: one.caller),
         by_product=rows(moved, lambda one: one.product), names=names, purposes=_table(purposes), walked=walked,
-        doubtful=store.queries.doubtful(), kept=store.queries.reconciliation(), balance=store.reading("balance"),
+        doubtful=store.queries.doubtful(), doubtful_rentals=store.queries.doubtful_rentals(),
+        kept=store.queries.reconciliation(), balance=store.reading("balance"),
         most_lines=MOST_LINES,
     )  # fmt: skip
 
@@ -67,11 +76,11 @@ def rows(moved: Sequence[Moved], by: Callable[[Moved], str]) -> list[Row]:
     return [_row(name, group) for name, group in sorted(groups.items())]
 
 
-def _row(name: str, lines: Sequence[Moved]) -> Row:
+def _row(name: str, moved: Sequence[Moved]) -> Row:
     return Row(
         name,
-        {kind: sum(one.count for one in lines if one.kind == kind) for kind in KINDS},
-        {kind: words.summed(one.pkr for one in lines if one.kind == kind) for kind in KINDS},
+        {kind: sum(one.count for one in moved if one.kind in lines) for kind, lines in KINDS.items()},
+        {kind: words.summed(one.pkr for one in moved if one.kind in lines) for kind, lines in KINDS.items()},
     )
 
 
@@ -101,7 +110,8 @@ def reconcile() -> BaseResponse:
     store, now, days = parts().store, parts().clock(), _days()
     access.audit(Act.RECONCILE, f"{days} days")
     lines = list(islice(store.journal(now - days * DAY), MOST_LINES))
-    report = reconciliation.reconcile(lines, now)
+    learnt = store.account().get(reconciliation.LEARNT_PRICE)
+    report = reconciliation.reconcile(lines, now, remembered=Decimal(learnt) if learnt else None)
     store.queries.keep_reconciliation({
         "at": rfc3339(now), "by": access.current().name, "days": days, "lines": len(lines),
         "cut": len(lines) == MOST_LINES, "report": report.public(),

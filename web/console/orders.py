@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from flask import redirect, request
 from werkzeug.wrappers import Response
 
 from web.api.orders import MOST_TRIES, save_cancel
 from web.console import access, charts, filters, words
-from web.console.access import REVEALS, Turned
-from web.console.page import masked_answer, render, secrets_of
+from web.console.access import Turned
+from web.console.page import masked_answer, place_of, render, secrets_of
 from web.parts import parts
 from worker.callers import Callers
 from worker.errors import NotFound
 from worker.operator import Act
 from worker.order import ErrorCode, Order, Settlement, Status
-from worker.rental import ID_PREFIX
+from worker.rental import ID_PREFIX, PRODUCT
+from worker.settings import Product
 
-LONGEST_REASON = 200
 EVENTS_SHOWN = 50
 CANCELLABLE = (Status.QUEUED, Status.BUYING, Status.WAITING)
 REVEALED = ("code", "number", "address")
 """What can be revealed."""
+SETTLEMENTS = [one for one in Settlement if one is not Settlement.CHARGED]
+"""What becomes of an order's money; the one left out is for rentals, whose money never comes back."""
 
 
 def index() -> str | Response:
@@ -32,21 +36,16 @@ def index() -> str | Response:
     page = store.queries.orders(wanted, parts().clock(), cursor=asked.get("cursor"))
     return render(
         "orders.html", title="Orders", page=page, asked=asked, address=filters.address, total=sum(page.counts.values()),
-        callers=Callers(store).all(), settlements=list(Settlement), errors=list(ErrorCode),
-        unknown_id=asked.get("id"), used={name for name, value in asked.items() if value},
+        callers=Callers(store).all(), settlements=SETTLEMENTS, errors=list(ErrorCode),
+        products=[one for one in get_args(Product) if one != PRODUCT], unknown_id=asked.get("id"),
     )  # fmt: skip
 
 
 def _by_id(name: str) -> str | None:
-    """The page of what an id names, whatever it is the id of."""
+    """The page of what an id names, whatever it is the id of; None where there is no such thing (any more)."""
     store = parts().store
-    if name.startswith("ord_") and store.load(name):
-        return f"/console/orders/{name}"
-    if name.startswith("evt_") and store.load_event(name):
-        return f"/console/webhooks/{name}"
-    if name.startswith("cal_") and store.caller(name):
-        return f"/console/callers/{name}"
-    return None
+    load = {"ord_": store.load, "rnt_": store.load_rental, "evt_": store.load_event, "cal_": store.caller}
+    return place_of(name) if name[:4] in load and load[name[:4]](name) else None
 
 
 def show(order_id: str) -> str:
@@ -63,16 +62,12 @@ def _page(order: Order, revealed: tuple[str, str] | None = None) -> str:
         caller=store.caller(order.caller), journal=store.queries.journal_of(order.id), wake=wake,
         course=charts.course(order, now), ran=words.did_it_run(order),
         stuck=words.is_it_stuck(order, wake, events, now), money=words.where_is_the_money(order),
-        flags=words.advice_on(order.flags), facts=_facts(order), can_cancel=order.status in CANCELLABLE,
+        flags=words.advice_on(order.flags),
+        facts={**order.item, "highest price": order.max_price, "purpose": order.purpose},
+        can_cancel=order.status in CANCELLABLE,
         hidden=[what for what in REVEALED if _value(order, what)], revealed=revealed,
         answer=lambda event, attempt: masked_answer(attempt.excerpt, secrets_of(order, event)),
     )  # fmt: skip
-
-
-def _facts(order: Order) -> dict[str, object]:
-    """What was asked for; fields that this order does not have are left out."""
-    found = {**order.item, "highest price": order.max_price, "purpose": order.purpose}
-    return {name: value for name, value in found.items() if value not in (None, "")}
 
 
 def _value(order: Order, what: str) -> str | None:
@@ -83,7 +78,7 @@ def _value(order: Order, what: str) -> str | None:
 def cancel(order_id: str) -> Response:
     """Cancel it as its caller would."""
     _found(order_id)
-    access.audit(Act.CANCEL, order_id, _reason())
+    access.audit(Act.CANCEL, order_id, access.reason())
     for _ in range(MOST_TRIES):
         before = _found(order_id)
         after = before.ask_cancel(parts().clock())
@@ -96,21 +91,14 @@ def cancel(order_id: str) -> Response:
 
 def reveal(order_id: str) -> str:
     """Show one masked value, once, to somebody who says why."""
-    order, what, why = _found(order_id), request.form.get("what", ""), _reason()
-    if not why:
-        raise Turned(422, "give a reason: it is recorded in the audit")
+    order, what = _found(order_id), request.form.get("what", "")
     if what not in REVEALED:
         raise Turned(422, "choose one value to reveal")
     value = _value(order, what)
     if not value:
         raise Turned(404, f"this order has no {what}, or it has been erased")
-    access.within(f"reveal:{access.current().id}", REVEALS)
-    access.audit(Act.REVEAL, order_id, f"{what}: {why}")
+    access.audit_reveal(order_id, what)
     return _page(order, revealed=(what, value))
-
-
-def _reason() -> str:
-    return request.form.get("reason", "").strip()[:LONGEST_REASON]
 
 
 def _found(order_id: str) -> Order:

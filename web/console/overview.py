@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import secrets
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
-from flask import redirect, request
-from werkzeug.wrappers import Response
-
-from web.console import access, charts, words
-from web.console.access import Turned
+from web.console import charts, stories, words
 from web.console.page import clock, render
 from web.console.words import Matter
 from web.parts import parts
 from worker import doctor
-from worker.callers import Callers
 from worker.metrics import label_of
-from worker.operator import Act
-from worker.order import TERMINAL, Order
+from worker.order import TERMINAL
 from worker.schedule import LIFE
 from worker.store.figures import Series
-from worker.webhooks.guard import CallbackRefused
 
 HOUR, DAY = 3600.0, 86_400.0
 SHOWN = 60
@@ -42,10 +34,11 @@ def show() -> str:
         "overview.html", title="Overview", lanes=store.depths(),
         matters=sorted(matters(now, figures), key=lambda one: one.level != "fail"),
         workers=store.workers(LIFE), tick=store.last_tick(), balance=store.reading("balance"), pauses=store.pauses(),
-        states=store.queries.states(now), webhooks=store.queries.event_states(now),
+        states=store.queries.states(now), rentals=store.queries.rental_states(now),
+        webhooks=store.queries.event_states(now),
         p50=words.percentile(buckets, 0.5), p99=words.percentile(buckets, 0.99),
         chart=charts.stacked({kind: ended.get(kind, {}) for kind in sorted(order)}, minute - SHOWN + 1, minute),
-        **_test_order(),
+        **stories.form(),
     )  # fmt: skip
 
 
@@ -75,60 +68,3 @@ def by_label(figures: Series, name: str, label: str) -> Mapping[str, Mapping[int
             for minute, amount in amounts.items():
                 found[label_of(counter, label)][minute] += amount  # type: ignore[assignment]
     return found
-
-
-# Test orders, in sandbox mode alone.
-
-
-def _test_order() -> dict[str, object]:
-    if not parts().settings.sandbox_url:
-        return {}
-    from web.sandbox.stories import STORIES  # what directs the sandbox is loaded where there is one
-
-    callers = [one for one in Callers(parts().store).all() if one.revoked_at is None and one.callback_url]
-    return {"stories": list(STORIES.values()), "test_callers": callers, "products": products()}
-
-
-def products() -> tuple[str, ...]:
-    """The products that can be ordered here."""
-    return tuple(one for one in parts().settings.products if one in _ITEMS)
-
-
-_ITEMS: Mapping[str, Mapping[str, str]] = {
-    "cheap": {"type": "1"},
-    "sms": {"type": "4", "country": "33"},
-    "email": {"domain": "gmail.com"},
-}
-"""What a test order of a product has beside the item that is named after its story."""
-
-
-def place_test_order() -> Response:
-    """Place an order whose item plays a story at the sandbox."""
-    shared = parts()
-    if not shared.settings.sandbox_url:
-        raise Turned(404, "test orders need the sandbox provider")
-    from web.sandbox.stories import items_of
-
-    product, item = request.form.get("product", "cheap"), f"story-{request.form.get('story', '')}"
-    if product not in products() or item not in items_of(product):
-        raise Turned(422, "choose a product and one of its stories")
-    caller = Callers(shared.store).get(request.form.get("caller", ""))
-    try:
-        shared.callbacks.check(caller.callback_url or "", caller.id)
-    except CallbackRefused as refused:
-        raise Turned(422, f"the caller's callback is refused: {refused}") from None
-    order = Order(
-        id="ord_" + secrets.token_hex(12), caller=caller.id, callback_url=caller.callback_url or "",
-        timeout=shared.settings.order_timeout, created_at=shared.clock(), purpose="console test",
-        product=product, item=_item(product, item),
-    )  # fmt: skip
-    access.audit(Act.TEST_ORDER, order.id, item)
-    created = shared.store.create(order, caller.caps)
-    if created.outcome != "created":
-        raise Turned(409, f"the order was not accepted: {created.reason or created.outcome}")
-    return redirect(f"/console/orders/{order.id}", 303)
-
-
-def _item(product: str, item: str) -> dict[str, str]:
-    named = {"server": item} if product == "cheap" else {"service": item}
-    return {**named, **_ITEMS[product]}

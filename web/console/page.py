@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,10 +13,12 @@ from flask import Flask, g, render_template, request
 from markupsafe import Markup
 
 from web.parts import parts
+from worker.errors import StoreUnavailable
 from worker.event import Event
 from worker.logs import mask_number
 from worker.operator import Act
 from worker.order import Order, rfc3339
+from worker.rental import PRODUCT
 from worker.store.queries import MOST
 
 HIDDEN = "•••"
@@ -26,6 +29,7 @@ SECURITY = (
 NAVIGATION = (
     ("/console", "Overview"),
     ("/console/orders", "Orders"),
+    ("/console/rentals", "Rentals"),
     ("/console/webhooks", "Webhooks"),
     ("/console/callers", "Callers"),
     ("/console/money", "Money"),
@@ -33,12 +37,17 @@ NAVIGATION = (
     ("/console/workers", "Workers"),
     ("/console/audit", "Audit"),
 )
+PLACES: Mapping[str, str] = {
+    "ord_": "/console/orders", "rnt_": "/console/rentals", "evt_": "/console/webhooks", "cal_": "/console/callers",
+}  # fmt: skip
+"""Below which page the one stands that an id beginning so names."""
 TONES: Mapping[str, str] = {
     "received": "good", "delivered": "good", "finished": "good", "refunded": "good", "on": "good", "done": "good",
-    "ok": "good",
+    "ok": "good", "active": "good", "charged": "good",
     "waiting": "busy", "buying": "busy", "queued": "idle", "pending": "busy", "cancelling": "busy", "running": "busy",
     "expired": "odd", "cancelled": "idle", "unconfirmed": "odd", "warn": "odd", "gone": "odd", "stopped": "odd",
-    "recorded": "idle", "failed": "bad", "exhausted": "bad", "fail": "bad", "revoked": "bad", "paused": "bad",
+    "recorded": "idle", "ended": "idle", "failed": "bad", "exhausted": "bad", "fail": "bad", "revoked": "bad",
+    "paused": "bad",
 }  # fmt: skip
 """How loudly a word is shown."""
 
@@ -47,7 +56,7 @@ def install(app: Flask) -> None:
     """Make the ways of showing values known to the templates."""
     app.jinja_env.filters.update(
         clock=clock, day=day, moment=rfc3339, span=span, ago=ago, number=mask_number, address=masked_address,
-        place=without_query, words=words, tone=tone,
+        place=without_query, words=words, tone=tone, page_of=place_of,
     )  # fmt: skip
     app.jinja_env.globals["most_walked"] = MOST
     app.jinja_env.finalize = harmless
@@ -57,10 +66,23 @@ def render(template: str, **values: Any) -> str:
     """A page. Whatever stands in `values` was written by others and is escaped."""
     operator = g.get("operator")
     return render_template(
-        f"{template}", navigation=NAVIGATION, here=request.path, operator=operator, now=parts().clock(),
-        may=lambda act: operator is not None and operator.may(Act(act)), sandbox=parts().settings.sandbox_url,
-        notice=request.args.get("done"), notices=NOTICES, **values,
+        template, navigation=navigation() if operator else (), here=request.path, operator=operator,
+        now=parts().clock(), may=lambda act: operator is not None and operator.may(Act(act)),
+        sandbox=parts().settings.sandbox_url, notice=request.args.get("done"), notices=NOTICES, **values,
     )  # fmt: skip
+
+
+def navigation() -> list[tuple[str, str]]:
+    """The pages with their names; that of rentals where they can be had, or once were."""
+    rented = PRODUCT in parts().settings.products
+    with suppress(StoreUnavailable):  # the page that says so has a navigation, too
+        rented = rented or parts().store.queries.any_rentals()
+    return [(path, name) for path, name in NAVIGATION if rented or path != PLACES["rnt_"]]
+
+
+def place_of(name: str) -> str | None:
+    """The page of what an id names; None for the id of something that has none."""
+    return f"{PLACES[name[:4]]}/{name}" if name[:4] in PLACES else None
 
 
 NOTICES = {

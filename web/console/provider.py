@@ -1,4 +1,4 @@
-"""The provider: the balance over a day, why buying is paused and the switch for it, the limiter, the servers."""
+"""The provider: the balance over a day, why buying is paused and the switch for it, the limiter, the catalogue."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from werkzeug.wrappers import Response
 
 from web.console import access, charts
 from web.console.access import Turned
-from web.console.orders import LONGEST_REASON
 from web.console.overview import by_label
 from web.console.page import render
 from web.parts import parts
 from worker.operator import Act
 from worker.pause import Pause
-from worker.reading import Reading
+from worker.reading import BALANCE, Reading
 
 DAY = 86_400.0
-READINGS = ("balance", "servers:1", "servers:2")
+ALWAYS_READ = ("servers:1", "servers:2")
+"""Listings that are asked for even before the workers have read any."""
 
 
 def show() -> str:
@@ -30,14 +30,20 @@ def show() -> str:
     pauses = store.pauses()
     purchases = {reply: sum(found.values()) for reply, found in by_label(figures, "purchases", "reply").items()}
     return render(
-        "provider.html", title="Provider", balance=store.reading("balance"), pauses=pauses,
+        "provider.html", title="Provider", balance=store.reading(BALANCE), pauses=pauses,
         items=store.item_pauses(),
         limiter=store.queries.limiter(),
         advice={reason.value: reason.advice for reason in Pause}, switched_off=Pause.SWITCHED_OFF in pauses,
-        servers={what.partition(":")[2]: (store.reading(what), _listed(store.reading(what))) for what in READINGS[1:]},
+        catalogue=[(reading, _listed(reading)) for reading in map(store.reading, _listings())],
         chart=charts.line(figures.get("balance", {}), minute - 24 * 60, minute), purchases=purchases,
         throttled=sum(figures.get("throttled", {}).values()), floor=parts().settings.min_balance,
     )  # fmt: skip
+
+
+def _listings() -> list[str]:
+    """The listings that workers keep reading by themselves; those of services and rentals are read when asked for."""
+    asked = {name.removesuffix(":asked") for name in parts().store.account() if name.endswith(":asked")}
+    return sorted({*ALWAYS_READ, *asked} - {BALANCE})
 
 
 def _listed(reading: Reading) -> list[dict[str, Any]]:
@@ -50,7 +56,7 @@ def _listed(reading: Reading) -> list[dict[str, Any]]:
 
 def switch_buying() -> Response:
     """Switch buying off for everybody, or lift that; everything else goes on."""
-    switch, why = request.form.get("switch"), request.form.get("reason", "").strip()[:LONGEST_REASON]
+    switch, why = request.form.get("switch"), access.reason()
     if switch not in ("on", "off"):
         raise Turned(422, "choose on or off")
     access.audit(Act.SWITCH_BUYING, switch, why)
@@ -63,8 +69,8 @@ def switch_buying() -> Response:
 
 
 def refresh() -> Response:
-    """Have a worker read balance and servers anew, by free calls."""
-    access.audit(Act.REFRESH, "balance, servers")
-    for what in READINGS:
+    """Have a worker read the balance and the catalogue anew, by free calls."""
+    access.audit(Act.REFRESH, "balance, catalogue")
+    for what in (BALANCE, *_listings()):
         parts().store.request_refresh(what)
     return redirect("/console/provider?done=asked", 303)

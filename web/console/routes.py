@@ -9,7 +9,20 @@ from flask import Blueprint, Flask, Response, make_response, request
 from werkzeug.exceptions import HTTPException
 
 from web.api.problems import Problem
-from web.console import access, audit, callers, money, orders, overview, page, provider, webhooks, workers
+from web.console import (
+    access,
+    audit,
+    callers,
+    money,
+    orders,
+    overview,
+    page,
+    provider,
+    rentals,
+    stories,
+    webhooks,
+    workers,
+)
 from web.console.access import Turned
 from web.console.page import render
 from worker.errors import NotFound, RingbackError, StoreUnavailable
@@ -22,11 +35,14 @@ ROUTES: tuple[Route, ...] = (
     ("POST", "/login/<token>", None, access.log_in),
     ("POST", "/logout", Act.LOG_OUT, access.log_out),
     ("GET", "", Act.READ, overview.show),
-    ("POST", "/test-orders", Act.TEST_ORDER, overview.place_test_order),
+    ("POST", "/test-orders", Act.TEST_ORDER, stories.place),
     ("GET", "/orders", Act.READ, orders.index),
     ("GET", "/orders/<order:order_id>", Act.READ, orders.show),
     ("POST", "/orders/<order:order_id>/cancel", Act.CANCEL, orders.cancel),
     ("POST", "/orders/<order:order_id>/reveal", Act.REVEAL, orders.reveal),
+    ("GET", "/rentals", Act.READ, rentals.index),
+    ("GET", "/rentals/<rental:rental_id>", Act.READ, rentals.show),
+    ("POST", "/rentals/<rental:rental_id>/reveal", Act.REVEAL, rentals.reveal),
     ("GET", "/webhooks", Act.READ, webhooks.index),
     ("POST", "/webhooks/redeliver", Act.REDELIVER_MANY, webhooks.redeliver_many),
     ("POST", "/webhooks/jobs/<job_id>/stop", Act.STOP_WORK, webhooks.stop),

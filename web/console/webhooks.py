@@ -8,7 +8,6 @@ from werkzeug.wrappers import Response
 from web.api.events import MOST_TRIES
 from web.console import access, filters
 from web.console.access import Turned
-from web.console.orders import LONGEST_REASON
 from web.console.page import masked_answer, masked_payload, render, secrets_of
 from web.parts import parts
 from worker.callers import Callers
@@ -21,7 +20,7 @@ from worker.store.queries import MOST, answered, host_of
 SENT_AGAIN = (EventStatus.EXHAUSTED, EventStatus.GONE, EventStatus.PENDING)
 """States in which many can be sent again at once."""
 MOST_AT_ONCE = MOST
-"""Webhooks that one redelivery of many takes: as many as one question walks."""
+"""Webhooks that one redelivery of many looks at: as many as one question walks."""
 
 
 def index() -> str:
@@ -29,12 +28,13 @@ def index() -> str:
     asked, store = request.args, parts().store
     wanted, now = filters.events(asked), parts().clock()
     page = store.queries.events(wanted, now, cursor=asked.get("cursor"))
-    matching = len(store.queries.matching(wanted, MOST_AT_ONCE)) if wanted.status in SENT_AGAIN else None
+    matching = None
+    if wanted.status in SENT_AGAIN:
+        matching = store.queries.count_matching(wanted, now, MOST_AT_ONCE, asked.get("cursor"))
     return render(
         "webhooks.html", title="Webhooks", page=page, asked=asked, address=filters.address, answered=answered,
         host_of=host_of, callers=Callers(store).all(), types=[*EventType], statuses=list(EventStatus),
         failing=store.queries.failing(now), jobs=store.jobs.newest(), matching=matching, most=MOST_AT_ONCE,
-        used={name for name, value in asked.items() if value},
     )  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def redeliver(event_id: str) -> Response:
     """Send it once more, under the same webhook-id."""
     if not _found(event_id).pushed:
         raise Turned(422, "this event has no callback to be sent to")
-    access.audit(Act.REDELIVER, event_id, request.form.get("reason", "").strip()[:LONGEST_REASON])
+    access.audit(Act.REDELIVER, event_id, access.reason())
     done = any(parts().store.redeliver(_found(event_id), parts().clock()) for _ in range(MOST_TRIES))
     return redirect(f"/console/webhooks/{event_id}?done={'redelivered' if done else 'underway'}", 303)
 
@@ -65,7 +65,7 @@ def redeliver_many() -> Response:
     wanted, store = filters.events(request.form), parts().store
     if wanted.status not in SENT_AGAIN:
         raise Turned(422, "choose webhooks that are pending or were given up")
-    ids = store.queries.matching(wanted, MOST_AT_ONCE)
+    ids = store.queries.matching(wanted, MOST_AT_ONCE, request.form.get("cursor"))
     what = filters.in_words(request.form)
     access.audit(Act.REDELIVER_MANY, what, f"{len(ids)} webhooks")
     store.jobs.start(access.current().name, what, ids, parts().clock())

@@ -1,4 +1,6 @@
-"""What is found, in words: what needs a person, and of an order: did it run, is it stuck, where is the money. Pure."""
+"""What is found, in words: what needs a person, and of an order or a rental: did it run, is it stuck, where is the
+money. Pure.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,9 @@ from decimal import Decimal
 
 from worker.alerts import Alert
 from worker.event import Event, EventStatus
-from worker.order import ErrorCode, Order, Settlement, Status
+from worker.order import Acquisition, ErrorCode, Order, Settlement, Status
 from worker.pause import Pause
+from worker.rental import MESSAGES_ERASED, RenewalState, Rental, RentalStatus
 from worker.schedule import Wake
 from worker.store.queries import Failing, answered
 
@@ -85,27 +88,22 @@ def of_alert(kind: str, count: float) -> Matter | None:
 
 
 def of_doubt(count: int) -> Matter | None:
-    """Orders whose money is in doubt."""
+    """Orders and rentals whose money is in doubt."""
     if not count:
         return None
-    what = f"It became unclear in the last day what happened to the money of {_count(count, 'order')}."
-    return Matter("fail", what, "Reconcile, then ask the provider about the orders listed.", "/console/money")
+    what = f"It became unclear in the last day what happened to the money of {_count(count, 'purchase')}."
+    return Matter("fail", what, "Reconcile, then ask the provider about the purchases listed.", "/console/money")
 
 
-# One order.
+# One order, or one rental.
 
 
 def did_it_run(order: Order) -> Answer:
     """How far it came."""
     thing = "address" if order.purchase and order.purchase.address else "number"
     match order.status:
-        case Status.QUEUED if order.attempts:
-            tries = _count(order.attempts, "purchase")
-            return Answer("busy", "Not yet", f"{tries} without success so far; retried until the buy budget is spent.")
-        case Status.QUEUED:
-            return Answer("idle", "Not yet", "It is accepted, but nothing has been bought yet.")
-        case Status.BUYING:
-            return Answer("busy", "Buying", "A purchase may be on its way to the provider.")
+        case Status.QUEUED | Status.BUYING:
+            return _before_it_is_bought(order)
         case Status.WAITING:
             return Answer("busy", "Halfway", f"The {thing} is bought; the provider is being polled for the code.")
         case Status.CANCELLING:
@@ -120,7 +118,41 @@ def did_it_run(order: Order) -> Answer:
             return Answer("bad", "No", _sentence(order.error_message or str(order.error or "it failed")))
 
 
-def is_it_stuck(order: Order, wake: Wake | None, events: Sequence[Event], now: float) -> Answer:
+def did_it_rent(rental: Rental) -> Answer:
+    """How far a rental came."""
+    came = f"{_count(len(rental.messages), 'message')} came"
+    match rental.status:
+        case RentalStatus.QUEUED | RentalStatus.BUYING:
+            return _before_it_is_bought(rental)
+        case RentalStatus.ACTIVE:
+            renewal = RENEWALS[rental.renewal.state] if rental.renewal else ""
+            return Answer("good", "Yes", f"The number is rented; {came} so far. {renewal}".rstrip())
+        case RentalStatus.ENDED:
+            return Answer("good", "Yes", f"Its time is over; {came}.")
+        case _:
+            return Answer("bad", "No", _sentence(rental.error_message or str(rental.error or "it failed")))
+
+
+RENEWALS: Mapping[str, str] = {
+    RenewalState.ASKED: "A renewal is waiting to be bought.",
+    RenewalState.SENT: "A renewal may be on its way to the provider.",
+    RenewalState.DONE: "It was renewed.",
+    RenewalState.REFUSED: "The last renewal was not bought.",
+    RenewalState.UNKNOWN: "It is unclear whether the last renewal was bought.",
+}
+"""What happened to the last renewal."""
+
+
+def _before_it_is_bought(order: Acquisition) -> Answer:
+    if order.status == Status.BUYING:
+        return Answer("busy", "Buying", "A purchase may be on its way to the provider.")
+    if order.attempts:
+        tries = _count(order.attempts, "purchase")
+        return Answer("busy", "Not yet", f"{tries} without success so far; retried until the buy budget is spent.")
+    return Answer("idle", "Not yet", "It is accepted, but nothing has been bought yet.")
+
+
+def is_it_stuck(order: Acquisition, wake: Wake | None, events: Sequence[Event], now: float) -> Answer:
     """Whether somebody still has to do something, and when it is done next."""
     undelivered = [one for one in events if one.status not in (EventStatus.DELIVERED, EventStatus.RECORDED)]
     if wake is not None and wake.at is not None and now - wake.at > LATE:
@@ -167,17 +199,33 @@ def where_is_the_money(order: Order) -> Answer:
             return Answer("busy", "Spent, open", f"{worth} is with the provider; the finish or refund is yet to come.")
         case Settlement.FINISHED:
             return Answer("good", "Spent", f"{worth} was paid for a code that arrived.")
+        case Settlement.UNCONFIRMED if not order.doubtful:
+            return Answer("odd", "Spent", f"{worth} was paid for a code that arrived; the finish was not confirmed.")
         case Settlement.REFUNDED:
             return Answer("good", "Refunded", f"{worth} came back: the provider confirmed the cancel.")
         case _:
             return Answer("bad", "In doubt", _doubt(order))
 
 
-def _doubt(order: Order) -> str:
+def where_is_the_rent(rental: Rental) -> Answer:
+    """What became of a rental's money, which never comes back."""
+    price = rental.purchase.price if rental.purchase else None
+    worth = f"{price} PKR" if price is not None else "Its price (unknown)"
+    match rental.settlement:
+        case Settlement.NONE:
+            return Answer("idle" if rental.queued or rental.buying else "good", "Unspent", "Nothing has been rented.")
+        case Settlement.CHARGED:
+            more = " Each renewal was paid for as well." if rental.renewals else ""
+            return Answer("good", "Spent", f"{worth} was paid. A rental is never refunded.{more}")
+        case _:
+            return Answer("bad", "In doubt", _doubt(rental))
+
+
+def _doubt(order: Acquisition) -> str:
+    if order.error is ErrorCode.RENEWAL_UNKNOWN:
+        return "A renewal may have been charged. Reconcile, then ask the provider."
     if order.error is ErrorCode.PURCHASE_UNKNOWN:
         return Alert.PURCHASE_UNKNOWN.meaning + " Reconcile, then ask the provider."
-    if order.status is Status.RECEIVED:
-        return "The code came, but the provider did not confirm the finish."
     return Alert.SETTLEMENT_UNCONFIRMED.meaning + " Reconcile, then ask the provider for it."
 
 
@@ -190,6 +238,7 @@ def advice_on(flags: Iterable[str]) -> Mapping[str, str]:
 _ODD = "Something in the provider's reply was odd, but the reply was understood."
 _FLAGS = {
     "otp_erased": "There was a code; it has been erased.",
+    MESSAGES_ERASED: "There were messages; their contents have been erased.",
     "address_erased": "There was an address; it has been erased.",
     "late_code": "A code came after the order had ended. It is kept but was not delivered.",
     "adopted_late": "The purchase succeeded after it had been given up; the number is being given back.",

@@ -26,6 +26,7 @@ from worker.cli.context import (
     without_query,
 )
 from worker.errors import RingbackError
+from worker.event import endpoint_of
 from worker.order import decimal, rfc3339
 
 app = typer.Typer(no_args_is_help=True, help="Create, list and change the systems that may post orders.")
@@ -75,7 +76,7 @@ def create(
     orders_per_day: Cap = None,
     max_spend_per_day: Spend = None,
     verify_callback: Annotated[
-        bool, typer.Option("--verify-callback", help="Refuse its orders until its callback has acknowledged a ping.")
+        bool, typer.Option("--verify-callback", help="Refuse orders whose callback has not answered a ping.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -99,7 +100,7 @@ def create(
     show_fields(made)
     complain("Save both secrets now: they are never shown again.")
     if verify_callback:
-        complain(f"Set the receiver up with the secret, then: ringback caller ping {caller.id}")
+        complain(f"Make the receiver answer the challenge, then: ringback caller ping {caller.id}")
     return None
 
 
@@ -215,16 +216,23 @@ def revoke(id: Id, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def ping(id: Id, as_json: AsJson = False) -> None:
-    """Send a webhook.ping to a caller's callback.
+def ping(
+    id: Id,
+    callback_url: Annotated[str | None, typer.Option(help="Where to send it; by default its own callback.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send a webhook.ping to a caller's callback. A receiver that answers its challenge proves the callback.
 
     Example: ringback caller ping cal_1f0c
     """
     context = open_context()
     caller, now = context.callers.get(id), context.now()
-    if not caller.callback_url:
+    url = callback_url or caller.callback_url
+    if not url:
         raise CallbackUnfit(f"caller {id} has no callback to ping")
-    event = announce.ping(id, caller.callback_url, now)
+    if callback_url:
+        _judge(context, callback_url)
+    event = announce.ping(id, url, now)
     context.store.add_event(event)
     _payload({"id": id, "event": event.id}, as_json, "The ping is on its way: ringback events show " + event.id)
 
@@ -248,7 +256,8 @@ def _public(caller: Caller) -> dict[str, Any]:
 def _standing(caller: Caller) -> str:
     if caller.revoked_at is not None:
         return "revoked"
-    return "unverified" if caller.verify_callback and caller.verified_at is None else "active"
+    proven = caller.may_call(endpoint_of(caller.id, caller.callback_url or ""))
+    return "active" if proven else "unverified"
 
 
 def _shown(caps: Caps) -> dict[str, Any]:

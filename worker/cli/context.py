@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 import redis
@@ -22,10 +22,14 @@ from typer.core import TyperGroup
 from worker.caller import Caller
 from worker.callers import Callers
 from worker.errors import RingbackError, SettingsInvalid, StoreUnavailable
+from worker.order import Order, Status
+from worker.rental import Rental, RentalStatus
 from worker.settings import Settings, load
 from worker.store import Store, Vault, connect
+from worker.store.queries import OrderFilter, Page
 
 STORE_URL, KEYS = "RINGBACK_REDIS_URL", "RINGBACK_ENCRYPTION_KEYS"
+Kept = TypeVar("Kept", Order, Rental)
 WIDE = 200
 """Columns of a table that goes into a file or a pipe."""
 
@@ -60,7 +64,10 @@ class Context:
     def store(self) -> Store:
         """The store, known to answer. Raises StoreUnavailable with what to check."""
         settings = self.settings
-        store = Store(_client(settings.store_url), self.vault, retention=settings.retention, otp_ttl=settings.otp_ttl)
+        store = Store(
+            _client(settings.store_url), self.vault, retention=settings.retention, otp_ttl=settings.otp_ttl,
+            journal_retention=settings.journal_retention,
+        )  # fmt: skip
         try:
             store.now()
             store.adopt_format()
@@ -92,6 +99,23 @@ class Context:
         skipped: list[str] = []
         found = self.callers.all(skipped)
         name_skipped(skipped)
+        return found
+
+    def newest(
+        self, ask: Callable[..., Page[Kept]], caller_id: str | None, status: Status | RentalStatus | None, limit: int
+    ) -> list[Kept]:
+        """The newest orders or rentals, as the console asks for them (`ask`), of one caller or of all.
+
+        What cannot be opened is named. Raises NotFound for an unknown caller.
+        """
+        wanted = OrderFilter(caller=None if caller_id is None else self.callers.get(caller_id).id, status=status)
+        page: Page[Kept] = ask(wanted, self.now(), limit=limit)
+        found, skipped = list(page.items), set(page.skipped)
+        while page.cursor is not None and len(found) < limit:
+            page = ask(wanted, self.now(), limit=limit - len(found), cursor=page.cursor)
+            found += page.items
+            skipped.update(page.skipped)
+        name_skipped(sorted(skipped))
         return found
 
 

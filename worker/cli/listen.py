@@ -33,7 +33,7 @@ def _address(text: str) -> str:
     except ValueError:
         known = False
     if not known or not url.isascii() or any(char.isspace() for char in url):
-        raise ValueError("must be an address like http://127.0.0.1:5000/ringback")
+        raise ValueError("must be an address like http://127.0.0.1:5050/ringback")
     return url
 
 
@@ -75,7 +75,7 @@ def listen(
     The bytes and the signature are those of the real webhooks, so the receiver verifies them as in production. Events
     that could not be forwarded are sent when the local address, the service or this command is back.
 
-    Example: RINGBACK_API_KEY=rbk_... ringback listen --forward-to http://127.0.0.1:5000/ringback
+    Example: RINGBACK_API_KEY=rbk_... ringback listen --forward-to http://127.0.0.1:5050/ringback
     """
     tell = complain if as_json else say
     with Api(url, api_key) as api:

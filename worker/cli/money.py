@@ -27,8 +27,6 @@ from worker.reconciliation import Report
 
 SWITCHED_OFF = "switched_off"
 """The pause that only an operator sets and lifts (`worker.gate.Pause`)."""
-LEARNT_PRICE = "price"
-"""The field of the account that holds the price of a number as `reconcile` last inferred it."""
 _COLUMNS = ("kind", "order", "caller", "status", "settlement")
 
 
@@ -114,13 +112,13 @@ def reconcile(
     from worker import reconciliation
 
     context = open_context()
-    known = context.store.account().get(LEARNT_PRICE)
+    known = context.store.account().get(reconciliation.LEARNT_PRICE)
     report = reconciliation.reconcile(
         context.store.journal(_start(context, since)), context.now(),
         price=price, remembered=Decimal(known) if known else None,
     )  # fmt: skip
     if report.inferred is not None and str(report.inferred) != known:
-        context.store.remember(LEARNT_PRICE, str(report.inferred))
+        context.store.remember(reconciliation.LEARNT_PRICE, str(report.inferred))
     show_json(report.public()) if as_json else _tell(report)
     if not report.clean:
         raise typer.Exit(1)

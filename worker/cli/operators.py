@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from worker.cli.context import AsJson, Context, complain, open_context, show_fields, show_json, show_table
+from worker.cli.context import AsJson, Context, complain, name_skipped, open_context, show_fields, show_json, show_table
 from worker.operator import Operator, Role
 from worker.operators import Operators, login_path
 from worker.order import rfc3339
@@ -67,7 +67,9 @@ def list_(as_json: AsJson = False) -> None:
 
     Example: ringback operator list
     """
-    operators = [_public(one) for one in Operators(open_context().store).all()]
+    skipped: list[str] = []
+    operators = [_public(one) for one in Operators(open_context().store).all(skipped)]
+    name_skipped(skipped)
     if as_json:
         return show_json(operators)
     head = ["id", "name", "role", "created_at", "revoked_at"]

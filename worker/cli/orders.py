@@ -10,10 +10,8 @@ import typer
 from worker.cli.api import Api, ApiKey, Url
 from worker.cli.context import (
     AsJson,
-    Context,
     Reveal,
     complain,
-    name_skipped,
     open_context,
     option,
     seconds,
@@ -129,7 +127,7 @@ def list_(
     Example: ringback order list --status waiting
     """
     context = open_context()
-    orders = _newest(context, caller, status, limit)
+    orders = context.newest(context.store.queries.orders, caller, status, limit)
     if as_json:
         return show_json([_payload(order, reveal) for order in orders])
     rows = [
@@ -148,15 +146,6 @@ def list_(
         ["id", "caller", "status", "settlement", "number", "created", "error"], rows, empty="There are no such orders."
     )
     return None
-
-
-def _newest(context: Context, caller: str | None, status: Status | None, limit: int) -> list[Order]:
-    found: list[Order] = []
-    skipped: list[str] = []
-    for one in context.chosen(caller):
-        found += context.store.orders(one.id, status=status, limit=limit, before=None, skipped=skipped)[0]
-    name_skipped(skipped)
-    return sorted(found, key=lambda order: order.created_at, reverse=True)[:limit]
 
 
 def _payload(order: Order, reveal: bool) -> dict[str, Any]:

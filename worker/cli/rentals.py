@@ -9,7 +9,6 @@ import typer
 from worker.cli.api import Api, ApiKey, Url
 from worker.cli.context import (
     AsJson,
-    Context,
     Reveal,
     open_context,
     option,
@@ -114,7 +113,8 @@ def list_(
 
     Example: ringback rental list --status active
     """
-    found = _newest(open_context(), caller, status, limit)
+    context = open_context()
+    found = context.newest(context.store.queries.rentals, caller, status, limit)
     if as_json:
         return show_json([_payload(rental, reveal) for rental in found])
     rows = [
@@ -134,13 +134,6 @@ def _rental(id: str) -> Rental:
     if rental is None:
         raise NotFound(f"rental {id!r} does not exist or is no longer kept")
     return rental
-
-
-def _newest(context: Context, caller: str | None, status: RentalStatus | None, limit: int) -> list[Rental]:
-    found: list[Rental] = []
-    for one in context.chosen(caller):
-        found += context.store.rentals(one.id, status=status, limit=limit, before=None)[0]
-    return sorted(found, key=lambda rental: rental.created_at, reverse=True)[:limit]
 
 
 def _payload(rental: Rental, reveal: bool) -> dict[str, Any]:

@@ -247,12 +247,13 @@ def _addresses(ports: Ports) -> dict[str, str]:
 
 
 def _opening(store: EmbeddedStore | _NoStore, sandboxed: bool, *, asked: bool) -> list[str]:
-    why = "as requested" if asked else "because RINGBACK_OTPGET_API_KEY is not set"
-    provider = (
-        f"the sandbox, {why}: play money, made-up numbers, cancelling after a few seconds"
-        if sandboxed
-        else "OTPGet: real money"
-    )
+    if sandboxed:
+        why = "as requested" if asked else "because RINGBACK_OTPGET_API_KEY is not set"
+        provider = f"the sandbox, {why}: play money, made-up numbers, cancelling after a few seconds"
+    elif os.environ.get("RINGBACK_OTPGET_BASE_URL"):
+        provider = "the one at RINGBACK_OTPGET_BASE_URL: real money, unless it is a sandbox"
+    else:
+        provider = "OTPGet: real money"
     return [f"store:    {store.durability}", f"provider: {provider}"]
 
 

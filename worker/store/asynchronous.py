@@ -18,12 +18,12 @@ from redis.exceptions import RedisError
 from worker.caller import Caller
 from worker.errors import StoreUnavailable
 from worker.event import Event, EventStatus
-from worker.journal import Entry, line
+from worker.journal import JOURNAL_KEPT, Entry, line
 from worker.logs import get_logger
 from worker.metrics import Report
-from worker.order import TERMINAL, Acquisition, Order, Status
+from worker.order import TERMINAL, Acquisition, Order
 from worker.reading import Reading
-from worker.rental import Rental
+from worker.rental import ENDED, Rental
 from worker.schedule import ORDER_LANES, REFUSALS_KEPT, Lane, Wake, hold_after
 from worker.store import codec, figures, keys
 from worker.store.answers import meaning
@@ -113,12 +113,14 @@ class AsyncStore:
         *,
         retention: float,
         otp_ttl: float,
+        journal_retention: float = JOURNAL_KEPT,
         clock: ServerClock | None = None,
         max_rps: float | None = None,
     ) -> None:
         self._redis: Any = client  # redis-py types replies as bytes or str; ours are bytes
         self._vault = vault
         self._retention = retention
+        self._journal_retention = journal_retention
         self.otp_ttl = otp_ttl
         self._cap = "" if max_rps is None else repr(max_rps)
         self.clock = clock or ServerClock()
@@ -225,7 +227,7 @@ class AsyncStore:
         """
         script_keys, arguments = codec.save_call(
             before, after, self._vault, writer=secrets.token_hex(8), wake=wake, events=events, journal=journal,
-            retention=self._retention, otp_ttl=self.otp_ttl,
+            retention=self._retention, journal_retention=self._journal_retention, otp_ttl=self.otp_ttl,
         )  # fmt: skip
         reply = await _patiently(lambda: self._run("save", script_keys, arguments), patience)
         return Written(reply[0].decode())
@@ -523,10 +525,10 @@ class AsyncStore:
         """The ids of all callers."""
         return sorted(one.decode() for one in await _reached(self._redis.smembers(keys.CALLERS)))
 
-    async def mark_verified(self, caller_id: str) -> None:
-        """Remember that a caller's callback acknowledged a ping; a caller that is gone is not brought back."""
-        while (before := await self.caller(caller_id)) is not None:
-            script_keys, arguments = codec.caller_call(before, before.verified(self.clock.now()), self._vault)
+    async def mark_verified(self, caller_id: str, endpoint: str) -> None:
+        """Remember that an endpoint holds its caller's secret; for a caller that is gone, or need not know, nothing."""
+        while (before := await self.caller(caller_id)) is not None and not before.may_call(endpoint):
+            script_keys, arguments = codec.caller_call(before, before.with_verified(endpoint), self._vault)
             if await self._run("save_caller", script_keys, arguments) != b"conflict":
                 return
 
@@ -548,11 +550,12 @@ class AsyncStore:
             await _reached(self._redis.zrem(events, event_id))
 
     async def trim_states(self, before: float, doubted_before: float) -> None:
-        """Take orders and webhooks that are gone by now out of the indexes by state."""
-        ended = [keys.orders_in(status) for status in Status if status in TERMINAL]
+        """Take orders, rentals and webhooks that are gone by now out of the indexes by state."""
+        ended = [*map(keys.orders_in, TERMINAL), *map(keys.rentals_in, ENDED)]
         for index in (*ended, keys.events_in("exhausted"), keys.events_in("gone")):
             await _reached(self._redis.zremrangebyscore(index, "-inf", ms(before)))
-        await _reached(self._redis.zremrangebyscore(keys.DOUBTFUL, "-inf", ms(doubted_before)))
+        for index in (keys.DOUBTFUL, keys.DOUBTFUL_RENTALS):
+            await _reached(self._redis.zremrangebyscore(index, "-inf", ms(doubted_before)))
 
     async def add_report(self, report: Report, *, last: bool = False) -> None:
         """Add what a process has counted to what all have; `last` says that it ends."""

@@ -17,6 +17,7 @@ from redis.exceptions import ResponseError
 from worker.caller import Caller, Caps
 from worker.errors import NotFound, StoreFull, StoreReadOnly, StoreTooNew
 from worker.event import Event
+from worker.journal import JOURNAL_KEPT
 from worker.logs import get_logger
 from worker.metrics import Report
 from worker.order import Acquisition, Order
@@ -83,12 +84,20 @@ class Store:
     """All that the web and the command line ask of Redis. Methods raise StoreUnavailable when it cannot be reached."""
 
     def __init__(
-        self, client: redis.Redis, vault: Vault, *, retention: float, otp_ttl: float, storage: int | None = None
+        self,
+        client: redis.Redis,
+        vault: Vault,
+        *,
+        retention: float,
+        otp_ttl: float,
+        journal_retention: float = JOURNAL_KEPT,
+        storage: int | None = None,
     ) -> None:
         """`storage` is how many bytes one caller's orders and events may take within `retention` (seconds)."""
         self._redis: Any = client  # redis-py types replies as bytes or str; ours are bytes
         self._vault = vault
         self._retention = retention
+        self._journal_retention = journal_retention
         self._otp_ttl = otp_ttl
         self._storage = storage
         self._create = Script(client, source("create"))
@@ -99,7 +108,13 @@ class Store:
         self.operators = OperatorRecords(client, vault)
         self.audit = Audit(client)
         self.figures = Figures(client)
-        self.queries = Queries(client, self._load_readable, self._load_events, retention=retention)
+        self.queries = Queries(
+            client,
+            lambda ids, skipped: self._readable(ids, keys.order, self._order, skipped),
+            lambda ids, skipped: self._readable(ids, keys.order, self._rental, skipped),
+            lambda ids, skipped: self._readable(ids, keys.event, self._event, skipped),
+            retention=retention,
+        )
         self.jobs = Jobs(client)
         self._report = Script(client, source_of_work("report"))
         self._pause = Script(client, source_of_work("pause"))
@@ -128,7 +143,7 @@ class Store:
         caller = order.caller
         script_keys = [
             keys.order(order.id), codec.open_index(order), codec.index(order), keys.due(Lane.BUY),
-            keys.idempotency(caller, idempotency.key) if idempotency else "", keys.GATE,
+            keys.idempotency(caller, idempotency.key) if idempotency else "", keys.GATE, codec.state_index(order),
         ]  # fmt: skip
         arguments: list[Any] = [
             order.id, caller, codec.pack(order, self._vault), order.id,  # no other write has this name
@@ -184,7 +199,7 @@ class Store:
 
     def _load_rentals(self, ids: Sequence[str]) -> list[Rental | None]:
         return [
-            codec.unpack_rental(rental_id, stored, sealed, self._vault) if stored else None
+            self._rental(rental_id, stored, sealed) if stored else None
             for rental_id, (stored, sealed) in zip(ids, self._read([keys.order(one) for one in ids]), strict=True)
         ]
 
@@ -223,7 +238,7 @@ class Store:
         """Write a change with its wake-up and events in one script, under the version that was read."""
         script_keys, arguments = codec.save_call(
             before, after, self._vault, writer=secrets.token_hex(8), wake=wake, events=events, journal=journal,
-            retention=self._retention, otp_ttl=self._otp_ttl,
+            retention=self._retention, journal_retention=self._journal_retention, otp_ttl=self._otp_ttl,
         )  # fmt: skip
         with reaching():
             return Written(self._save(keys=script_keys, args=arguments)[0].decode())
@@ -250,11 +265,11 @@ class Store:
             lambda o: status is None or o.status == status,
         )
 
-    def _load_readable(self, ids: Sequence[str]) -> list[Order | None]:
-        return self._readable(ids, keys.order, self._order, None)
-
     def _order(self, order_id: str, stored: dict[bytes, bytes], sealed: bytes) -> Order:
         return codec.unpack(order_id, stored, sealed, self._vault)
+
+    def _rental(self, rental_id: str, stored: dict[bytes, bytes], sealed: bytes) -> Rental:
+        return codec.unpack_rental(rental_id, stored, sealed, self._vault)
 
     def _event(self, event_id: str, stored: dict[bytes, bytes], sealed: bytes) -> Event:
         return codec.unpack_event(event_id, stored, sealed, self._vault)
@@ -303,29 +318,29 @@ class Store:
         status: str | None,
         limit: int,
         before: str | None,
-        type: str | None = None,
+        fits: Callable[[Event], bool] | None = None,
         skipped: list[str] | None = None,
     ) -> tuple[list[Event], str | None]:
-        """A page of a caller's events, newest first, and the cursor of the next one.
+        """A page of a caller's events that fit, newest first, and the cursor of the next one.
 
         What cannot be opened is left out; its ids are added to `skipped`. Raises NotFound for a cursor that is not
         among them (any more).
         """
 
-        def fits(event: Event) -> bool:
-            return status in (None, event.status) and type in (None, event.type)
+        def wanted(event: Event) -> bool:
+            return status in (None, event.status) and (fits is None or fits(event))
 
         if order is not None:  # its events are few, and named in its record
             with reaching():
                 ids = (self._redis.hget(keys.order(order), "e") or b"").split()
             found = self._readable([one.decode() for one in reversed(ids)], keys.event, self._event, skipped)
-            return _cut([e for e in found if e is not None and e.caller == caller_id and fits(e)], limit, before)
+            return _cut([e for e in found if e is not None and e.caller == caller_id and wanted(e)], limit, before)
         return self._page(
             keys.caller(caller_id, "events"),
             limit,
             before,
             lambda ids: self._readable(ids, keys.event, self._event, skipped),
-            fits,
+            wanted,
         )
 
     def events_after(

@@ -175,6 +175,7 @@ def unpack_caller(caller_id: str, version: int, sealed: bytes, vault: Vault) -> 
     record["secrets"] = tuple(_made(Secret, one) for one in record["secrets"])
     spend = record["caps"].get("max_spend_per_day")
     record["caps"] = _made(Caps, record["caps"], max_spend_per_day=None if spend is None else Decimal(spend))
+    record["verified"] = tuple(record.get("verified", ()))
     return _made(Caller, record, id=caller_id, version=version)
 
 
@@ -321,6 +322,7 @@ def save_call(
     events: Sequence[Event],
     journal: Mapping[str, str] | None,
     retention: float,
+    journal_retention: float,
     otp_ttl: float,
 ) -> tuple[list[str], list[Any]]:
     """The keys and arguments of `save.lua` for one change of an order or a rental."""
@@ -337,6 +339,9 @@ def save_call(
         _spent_key(before, after),
         keys.caller(after.caller),
         keys.TURNS,
+        state_index(before),
+        state_index(after),
+        doubt_index(after) if before.doubtful is not after.doubtful else "",
     ]
     cancel_at = ms(after.purchase.cancel_at) if after.purchase else ""
     arguments: list[Any] = [
@@ -344,7 +349,8 @@ def save_call(
         pack(after, vault),
         wake.lane if wake else "", "" if wake is None or wake.at is None else ms(wake.at),
         "1" if wake and wake.after_poll else "", int(retention) or 1 if after.ended and not wake else "",
-        _erase_at(before, after, otp_ttl), spend_units(after.counted) - spend_units(before.counted), len(events),
+        _erase_at(before, after, otp_ttl), spend_units(after.counted) - spend_units(before.counted),
+        "1" if after.doubtful else "", int(journal_retention) or 1, len(events),
     ]  # fmt: skip
     for event in events:
         head = [event.id, event.type, event.status.value, event.host, event.endpoint]
@@ -374,6 +380,16 @@ def index(order: Acquisition) -> str:
 def open_index(order: Acquisition) -> str:
     """Where those of its kind and its caller stand that still need attention."""
     return keys.caller(order.caller, keys.OPEN_RENTALS if isinstance(order, Rental) else keys.OPEN_ORDERS)
+
+
+def state_index(order: Acquisition) -> str:
+    """Where those of its kind stand that are in its state."""
+    return (keys.rentals_in if isinstance(order, Rental) else keys.orders_in)(order.status.value)
+
+
+def doubt_index(order: Acquisition) -> str:
+    """Where those of its kind stand whose money is in doubt."""
+    return keys.DOUBTFUL_RENTALS if isinstance(order, Rental) else keys.DOUBTFUL
 
 
 def _erase_at(before: Acquisition, after: Acquisition, otp_ttl: float) -> str:

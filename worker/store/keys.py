@@ -58,6 +58,7 @@ rb:counters:at           hash  counter that needs a person → ms of its last co
 rb:journal               stream  every intent, purchase, cancel, finish and refund
 rb:orders:<status>       zset  the orders in a state, by creation
 rb:orders:doubtful       zset  orders whose money is in doubt, since when
+rb:rentals:<status>      zset  the rentals in a state, by creation;  rb:rentals:doubtful  zset  as for orders
 rb:events:<status>       zset  webhooks given up (exhausted, gone), since when
 rb:host:<host>:good      int   ms of the last acknowledged delivery to a host
 rb:money:<day>           hash  <kind>|<caller>|<product> → how many lines of the journal; …|pkr their prices, summed
@@ -101,6 +102,7 @@ JOURNAL = PREFIX + "journal"
 OPERATORS = PREFIX + "operators"
 AUDIT = PREFIX + "audit"
 DOUBTFUL = PREFIX + "orders:doubtful"
+DOUBTFUL_RENTALS = PREFIX + "rentals:doubtful"
 FIGURES = PREFIX + "figures:"
 JOBS = PREFIX + "jobs"
 OPEN_JOBS = PREFIX + "jobs:open"
@@ -211,6 +213,11 @@ def record(key: str) -> str:
 def orders_in(status: str) -> str:
     """The orders in a state."""
     return f"{PREFIX}orders:{status}"
+
+
+def rentals_in(status: str) -> str:
+    """The rentals in a state."""
+    return f"{PREFIX}rentals:{status}"
 
 
 def events_in(status: str) -> str:

@@ -1,4 +1,4 @@
-"""Questions about everybody's orders and webhooks: counts, filters, failing endpoints, money by day.
+"""Questions about everybody's orders, rentals and webhooks: counts, filters, failing endpoints, money by day.
 
 For the console, the command line and the metrics alike. No question walks more than `MOST` records, whatever the store
 holds; a page that stopped there says so (`Page.capped`), and its cursor goes on from that place.
@@ -7,10 +7,11 @@ holds; a page that stopped there says so (`Page.capped`), and its cursor goes on
 from __future__ import annotations
 
 import heapq
+import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
@@ -19,7 +20,8 @@ from urllib.parse import urlsplit
 import redis
 
 from worker.event import Event, EventStatus
-from worker.order import TERMINAL, Order, Settlement, Status
+from worker.order import TERMINAL, Acquisition, Order, Settlement, Status
+from worker.rental import ENDED, Rental, RentalStatus
 from worker.schedule import Lane, Wake
 from worker.store import keys
 from worker.store.codec import ms
@@ -33,14 +35,17 @@ FAILING_WALKED = 400
 """Webhooks looked at to say which endpoints fail."""
 DAY = 86_400
 
-T = TypeVar("T", Order, Event)
+T = TypeVar("T", Order, Rental, Event)
+K = TypeVar("K", Order, Rental)
+Load = Callable[[Sequence[str], list[str]], list[T | None]]
+"""Opens records by their ids; None stands for one that is gone, or cannot be opened: the latter's id joins the list."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderFilter:
-    """Which orders; None is any. `digits` are the last of the number; times are epoch seconds of the creation."""
+    """Which orders, or rentals; None is any. `digits` are the last of the number; times are those of the creation."""
 
-    status: Status | None = None
+    status: Status | RentalStatus | None = None
     caller: str | None = None
     product: str | None = None
     purpose: str | None = None
@@ -55,8 +60,8 @@ class OrderFilter:
         """Whether the indexes answer it without a look at any record."""
         return not any((self.caller, self.product, self.purpose, self.error, self.settlement, self.digits))
 
-    def fits(self, order: Order) -> bool:
-        """Whether an order is meant, its state left aside."""
+    def fits(self, order: Acquisition) -> bool:
+        """Whether an order or a rental is meant, its state left aside."""
         return (
             self.caller in (None, order.caller)
             and self.product in (None, order.product)
@@ -80,6 +85,11 @@ class EventFilter:
     since: float | None = None
     until: float | None = None
 
+    @property
+    def by_state_alone(self) -> bool:
+        """Whether the indexes answer it without a look at any record."""
+        return not any((self.caller, self.host, self.type, self.error, self.since, self.until))
+
     def fits(self, event: Event) -> bool:
         """Whether a webhook is meant, its state left aside."""
         return (
@@ -96,7 +106,7 @@ class Page(Generic[T]):
     """Newest first; `cursor` is where the next page begins. `counts` per state follow the filter.
 
     `capped`: the walk ended at `MOST` records, so there may be more. `counted`: the counts are of so many of the newest
-    records alone; None means of all.
+    records alone; None means of all. `skipped` are ids of records that cannot be opened here.
     """
 
     items: Sequence[T]
@@ -104,6 +114,7 @@ class Page(Generic[T]):
     counts: Mapping[str, int]
     capped: bool = False
     counted: int | None = None
+    skipped: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -142,59 +153,104 @@ class Moved:
     pkr: Decimal | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Kind(Generic[K]):
+    """Orders or rentals: their states, where they stand by state, by caller and in doubt, and their records."""
+
+    states: tuple[str, ...]
+    ends: Collection[str]
+    index: Callable[[str], str]
+    of_caller: str
+    doubtful: str
+    load: Load[K]
+
+
 class Queries:
     """Reads what the indexes hold. Methods raise StoreUnavailable."""
 
     def __init__(
         self,
         client: redis.Redis,
-        load_orders: Callable[[Sequence[str]], list[Order | None]],
-        load_events: Callable[[Sequence[str]], list[Event | None]],
+        load_orders: Load[Order],
+        load_rentals: Load[Rental],
+        load_events: Load[Event],
         *,
         retention: float,
     ) -> None:
         self._redis: Any = client
-        self._load_orders = load_orders
+        self._orders = _Kind(tuple(Status), TERMINAL, keys.orders_in, keys.ORDERS, keys.DOUBTFUL, load_orders)
+        self._rentals = _Kind(
+            tuple(RentalStatus), ENDED, keys.rentals_in, keys.RENTALS, keys.DOUBTFUL_RENTALS, load_rentals
+        )  # fmt: skip
         self._load_events = load_events
         self._retention = retention
 
-    # Orders.
+    # Orders and rentals.
 
-    def states(self, now: float, since: float | None = None, until: float | None = None) -> dict[str, int]:
-        """How many orders are in each state, of those created in a span; ended ones as long as they are kept."""
-        with reaching():
-            pipe = self._redis.pipeline(transaction=False)
-            for status in Status:
-                kept = now - self._retention if status in TERMINAL else None
-                first = max((one for one in (since, kept) if one is not None), default=None)
-                pipe.zcount(keys.orders_in(status), *_scores(first, until))
-            return dict(zip(map(str, Status), pipe.execute(), strict=True))
+    def states(self, now: float) -> dict[str, int]:
+        """How many orders are in each state; ended ones as long as they are kept."""
+        return self._states(self._orders, now)
+
+    def rental_states(self, now: float) -> dict[str, int]:
+        """How many rentals are in each state; ended ones as long as they are kept."""
+        return self._states(self._rentals, now)
 
     def orders(self, wanted: OrderFilter, now: float, *, limit: int = 50, cursor: str | None = None) -> Page[Order]:
         """A page of the orders that a filter means."""
-        walk = _Walk(cursor)
-        found = walk.page(self._order_ids(wanted, walk), self._load_orders, lambda o: _meant(wanted, o), limit)
-        if wanted.by_state_alone:
-            return Page(found, walk.cursor, self.states(now, wanted.since, wanted.until), walk.capped)
-        anywhere = OrderFilter(caller=wanted.caller, since=wanted.since, until=wanted.until)
-        orders = list(self._walked(self._order_ids(anywhere, _Walk(None)), self._load_orders))
-        seen = Counter(order.status.value for order in orders if wanted.fits(order))
-        counts = {status.value: seen[status.value] for status in Status}
-        return Page(found, walk.cursor, counts, walk.capped, None if len(orders) < MOST else MOST)
+        return self._page(self._orders, wanted, now, limit, cursor)
+
+    def rentals(self, wanted: OrderFilter, now: float, *, limit: int = 50, cursor: str | None = None) -> Page[Rental]:
+        """A page of the rentals that a filter means."""
+        return self._page(self._rentals, wanted, now, limit, cursor)
+
+    def any_rentals(self) -> bool:
+        """Whether there are rentals at all."""
+        with reaching():
+            return bool(self._redis.exists(*map(keys.rentals_in, RentalStatus)))
 
     def doubtful(self, limit: int = 50) -> list[Order]:
         """Orders whose money is in doubt, those that came to it last first."""
-        with reaching():
-            ids = self._redis.zrevrange(keys.DOUBTFUL, 0, limit - 1)
-        return [order for order in self._load_orders([one.decode() for one in ids]) if order is not None]
+        return self._doubtful(self._orders, limit)
+
+    def doubtful_rentals(self, limit: int = 50) -> list[Rental]:
+        """Rentals whose money is in doubt, those that came to it last first."""
+        return self._doubtful(self._rentals, limit)
 
     def in_doubt(self, since: float | None = None) -> int:
-        """How many orders' money is in doubt, of those that came to it since a moment."""
+        """How many orders' and rentals' money is in doubt, of those that came to it since a moment."""
         with reaching():
-            return int(self._redis.zcount(keys.DOUBTFUL, *_scores(since, None)))
+            pipe = self._redis.pipeline(transaction=False)
+            for kind in (self._orders, self._rentals):
+                pipe.zcount(kind.doubtful, *_scores(since, None))
+            return sum(pipe.execute())
+
+    def _states(
+        self, kind: _Kind[K], now: float, since: float | None = None, until: float | None = None
+    ) -> dict[str, int]:
+        with reaching():
+            pipe = self._redis.pipeline(transaction=False)
+            for status in kind.states:
+                kept = now - self._retention if status in kind.ends else None
+                first = max((one for one in (since, kept) if one is not None), default=None)
+                pipe.zcount(kind.index(status), *_scores(first, until))
+            return dict(zip(map(str, kind.states), pipe.execute(), strict=True))
+
+    def _page(self, kind: _Kind[K], wanted: OrderFilter, now: float, limit: int, cursor: str | None) -> Page[K]:
+        walk, opened = _Walk(cursor), _Opened(kind.load)
+        found = walk.page(self._ids(kind, wanted, walk), opened, lambda one: _meant(wanted, one), limit)
+        if wanted.by_state_alone:
+            counts, counted = self._states(kind, now, wanted.since, wanted.until), None
+        else:
+            counts, counted = self._counts(kind, wanted, opened)
+        return Page(found, walk.cursor, counts, walk.capped, counted, opened.skipped)
+
+    def _doubtful(self, kind: _Kind[K], limit: int) -> list[K]:
+        with reaching():
+            ids = self._redis.zrevrange(kind.doubtful, 0, limit - 1)
+        return [one for one in kind.load([one.decode() for one in ids], []) if one is not None]
 
     def journal_of(self, order_id: str) -> list[tuple[float, dict[str, str]]]:
-        """An order's lines of the journal, oldest first: (epoch seconds, fields)."""
+        """An order's or a rental's lines of the journal, oldest first: (epoch seconds, fields)."""
         with reaching():
             stored = self._redis.hgetall(keys.order(order_id))
             ids = sorted((one[2:] for one in stored if one.startswith(b"j:")), key=_entry)
@@ -209,7 +265,7 @@ class Queries:
         ]
 
     def wake_of(self, order_id: str) -> Wake | None:
-        """In which lane an order is, and when it is due; without a time while it waits for its turn to be bought."""
+        """In which lane an order or a rental is, and when it is due; no time while it waits for its turn."""
         with reaching():
             pipe = self._redis.pipeline(transaction=False)
             for lane in Lane:
@@ -221,15 +277,21 @@ class Queries:
 
     def purposes(self, wanted: OrderFilter) -> tuple[Counter[tuple[str, str]], int]:
         """(purpose, settlement) → how many of the newest orders, and of how many."""
-        orders = list(self._walked(self._order_ids(wanted, _Walk(None)), self._load_orders))
+        orders = list(self._walked(self._ids(self._orders, wanted, _Walk(None)), _Opened(self._orders.load)))
         fitting = [order for order in orders if wanted.fits(order)]
         return Counter((order.purpose or "", order.settlement.value) for order in fitting), len(orders)
 
-    def _order_ids(self, wanted: OrderFilter, walk: _Walk) -> Iterator[tuple[float, str]]:
-        indexes = [keys.orders_in(wanted.status)] if wanted.status else [keys.orders_in(one) for one in Status]
+    def _ids(self, kind: _Kind[K], wanted: OrderFilter, walk: _Walk) -> Iterator[tuple[float, str]]:
+        indexes = [kind.index(one) for one in ([wanted.status] if wanted.status else kind.states)]
         if wanted.caller:
-            indexes = [keys.caller(wanted.caller, "orders")]
+            indexes = [keys.caller(wanted.caller, kind.of_caller)]
         return self._newest(indexes, wanted.since, walk.below(wanted.until))
+
+    def _counts(self, kind: _Kind[K], wanted: OrderFilter, opened: _Opened[K]) -> tuple[dict[str, int], int | None]:
+        anywhere = OrderFilter(caller=wanted.caller, since=wanted.since, until=wanted.until)
+        walked = list(self._walked(self._ids(kind, anywhere, _Walk(None)), opened))
+        found = Counter(str(one.status) for one in walked if wanted.fits(one))
+        return {str(status): found[status] for status in kind.states}, None if len(walked) < MOST else MOST
 
     # Webhooks.
 
@@ -246,20 +308,27 @@ class Queries:
 
     def events(self, wanted: EventFilter, now: float, *, limit: int = 50, cursor: str | None = None) -> Page[Event]:
         """A page of the webhooks that a filter means."""
+        walk, opened = _Walk(cursor), _Opened(self._load_events)
+        found = walk.page(self._event_ids(wanted, walk), opened, lambda event: _meant(wanted, event), limit)
+        if wanted.by_state_alone:
+            counts, counted = self.event_states(now), None
+        else:
+            counts, counted = self._event_counts(wanted, opened)
+        return Page(found, walk.cursor, counts, walk.capped, counted, opened.skipped)
+
+    def matching(self, wanted: EventFilter, most: int, cursor: str | None = None) -> list[str]:
+        """The ids of the webhooks that a filter means, of so many from a page's cursor on, or of the newest."""
         walk = _Walk(cursor)
-        found = walk.page(self._event_ids(wanted, walk), self._load_events, lambda e: _meant(wanted, e), limit)
-        narrowed = any((wanted.caller, wanted.host, wanted.type, wanted.error, wanted.since, wanted.until))
-        if not narrowed:
-            return Page(found, walk.cursor, self.event_states(now), walk.capped)
-        counts, counted = self._event_counts(wanted)
-        return Page(found, walk.cursor, counts, walk.capped, counted)
+        ids = walk.rest(self._event_ids(wanted, walk))
+        return [one.id for one in self._walked(ids, _Opened(self._load_events), most) if _meant(wanted, one)]
 
-    def matching(self, wanted: EventFilter, most: int) -> list[str]:
-        """The ids of the webhooks that a filter means, at most so many."""
-        ids = self._event_ids(wanted, _Walk(None))
-        return [one.id for one in self._walked(ids, self._load_events, most) if _meant(wanted, one)]
+    def count_matching(self, wanted: EventFilter, now: float, most: int, cursor: str | None = None) -> int:
+        """How many those are; for a state alone the indexes say it."""
+        if cursor is None and wanted.by_state_alone and wanted.status in (known := self.event_states(now)):
+            return min(known[wanted.status], most)
+        return len(self.matching(wanted, most, cursor))
 
-    def failing(self, now: float) -> list[Failing]:
+    def failing(self, now: float, caller: str | None = None) -> list[Failing]:
         """Which endpoints fail, the worst first: by what is owed and was tried, and what was given up in a day."""
         with reaching():
             owed = self._redis.zrange(keys.due(Lane.DELIVER), 0, FAILING_WALKED - 1)
@@ -267,8 +336,10 @@ class Queries:
                 keys.events_in(EventStatus.EXHAUSTED), "+inf", ms(now - DAY), 0, FAILING_WALKED
             )
         groups: dict[tuple[str, str], Failing] = {}
-        for event in self._walked([(0.0, one.decode()) for one in (*owed, *given_up)], self._load_events):
-            if event.attempts and answered(event) is not None and event.status is not EventStatus.DELIVERED:
+        ids = [(0.0, one.decode()) for one in (*owed, *given_up)]
+        for event in self._walked(ids, _Opened(self._load_events), len(ids)):
+            failed = answered(event) is not None and event.status is not EventStatus.DELIVERED
+            if failed and caller in (None, event.caller):
                 _note(groups, event)
         for one in groups.values():
             one.last_good = self.last_good(one.key)
@@ -291,7 +362,7 @@ class Queries:
 
     def _events_of_orders(self, wanted: EventFilter, walk: _Walk) -> Iterator[tuple[float, str]]:
         """By way of the orders that caused them, the newest order first."""
-        indexes = [keys.orders_in(one) for one in Status]
+        indexes = [kind.index(one) for kind in (self._orders, self._rentals) for one in kind.states]
         for chunk in _chunks(self._newest(indexes, wanted.since, walk.below(wanted.until)), BATCH):
             with reaching():
                 pipe = self._redis.pipeline(transaction=False)
@@ -302,16 +373,13 @@ class Queries:
                 for event_id in sorted((events or b"").split(), reverse=True):
                     yield score, event_id.decode()
 
-    def _event_counts(self, wanted: EventFilter) -> tuple[dict[str, int], int | None]:
+    def _event_counts(self, wanted: EventFilter, opened: _Opened[Event]) -> tuple[dict[str, int], int | None]:
         """Counts over what is owed, what was given up, and the newest of all."""
         counts: dict[str, int] = {}
         most = 0
         for status in EventStatus:
-            one = EventFilter(
-                status=status, caller=wanted.caller, host=wanted.host, type=wanted.type, error=wanted.error,
-                since=wanted.since, until=wanted.until,
-            )  # fmt: skip
-            walked = list(self._walked(self._event_ids(one, _Walk(None)), self._load_events, MOST // 4))
+            one = replace(wanted, status=status)
+            walked = list(self._walked(self._event_ids(one, _Walk(None)), opened, MOST // 4))
             counts[status.value] = sum(_meant(one, event) for event in walked)
             most = max(most, len(walked))
         return counts, None if most < MOST // 4 else MOST // 4
@@ -319,17 +387,18 @@ class Queries:
     # Callers, money, workers.
 
     def caller_use(self, caller_id: str, now: float) -> dict[str, float | None]:
-        """What a caller uses: orders in flight, accepted in this minute and day, kept; when it last ordered."""
+        """A caller's orders in flight, of this minute and day, and kept; its rentals; when it last ordered."""
         with reaching():
             pipe = self._redis.pipeline(transaction=False)
-            pipe.zcard(keys.caller(caller_id, "open"))
-            pipe.zcard(keys.caller(caller_id, "orders"))
+            pipe.zcard(keys.caller(caller_id, keys.OPEN_ORDERS))
+            pipe.zcard(keys.caller(caller_id, keys.ORDERS))
             pipe.get(keys.caller(caller_id, f"count:m:{int(now // 60)}"))
             pipe.get(keys.caller(caller_id, f"count:d:{int(now // DAY)}"))
-            pipe.zrevrange(keys.caller(caller_id, "orders"), 0, 0, withscores=True)
-            open_, kept, minute, day, newest = pipe.execute()
+            pipe.zrevrange(keys.caller(caller_id, keys.ORDERS), 0, 0, withscores=True)
+            pipe.zcard(keys.caller(caller_id, keys.RENTALS))
+            open_, kept, minute, day, newest, rentals = pipe.execute()
         return {
-            "open": open_, "kept": kept, "minute": int(minute or 0), "day": int(day or 0),
+            "open": open_, "kept": kept, "rentals": rentals, "minute": int(minute or 0), "day": int(day or 0),
             "last_order_at": newest[0][1] / 1000 if newest else None,
         }  # fmt: skip
 
@@ -389,11 +458,25 @@ class Queries:
     def _walked(
         self,
         ids: Iterable[tuple[float, str]],
-        load: Callable[[Sequence[str]], list[T | None]],
+        opened: _Opened[T],
         most: int = MOST,
     ) -> Iterator[T]:
         for chunk in _chunks(ids, BATCH, most):
-            yield from (one for one in load([name for _, name in chunk]) if one is not None)
+            yield from (one for one in opened([name for _, name in chunk]) if one is not None)
+
+
+class _Opened(Generic[T]):
+    """The records that one question has opened, each once: a page and the counts beside it look at much the same."""
+
+    def __init__(self, load: Load[T]) -> None:
+        self._load: Load[T] = load
+        self._held: dict[str, T | None] = {}
+        self.skipped: list[str] = []
+
+    def __call__(self, ids: Sequence[str]) -> list[T | None]:
+        new = [one for one in ids if one not in self._held]
+        self._held.update(zip(new, self._load(new, self.skipped), strict=True))
+        return [self._held[one] for one in ids]
 
 
 class _Walk:
@@ -412,18 +495,24 @@ class _Walk:
         ]
         return min(tops, default=None)
 
+    def rest(self, ids: Iterator[tuple[float, str]]) -> Iterator[tuple[float, str]]:
+        """What comes from where it begins on."""
+        return (one for one in ids if self._start is None or one < self._start)
+
     def page(
         self,
         ids: Iterator[tuple[float, str]],
-        load: Callable[[Sequence[str]], list[T | None]],
+        opened: _Opened[T],
         fits: Callable[[T], bool],
         limit: int,
     ) -> list[T]:
         """Up to `limit` that fit, looking at `MOST` at most; a full page stops as soon as it is one."""
         found: list[T] = []
         walked = 0
-        for chunk in _chunks((one for one in ids if self._start is None or one < self._start), min(BATCH, limit + 1)):
-            for place, one in zip(chunk, load([name for _, name in chunk]), strict=True):
+        left = self.rest(ids)
+        first = min(BATCH, limit + 1)
+        for chunk in itertools.chain(_chunks(left, first, first), _chunks(left, BATCH)):
+            for place, one in zip(chunk, opened([name for _, name in chunk]), strict=True):
                 if len(found) == limit:
                     return found
                 if one is not None and fits(one):
@@ -458,7 +547,7 @@ def day_of(day: int) -> str:
     return datetime.fromtimestamp(day * DAY, UTC).strftime("%Y-%m-%d")
 
 
-def _number(order: Order) -> str:
+def _number(order: Acquisition) -> str:
     return (order.purchase.number if order.purchase else None) or ""
 
 
@@ -489,15 +578,8 @@ def _moved(day: int, stored: Mapping[bytes, bytes]) -> Iterator[Moved]:
 
 
 def _chunks(ids: Iterable[tuple[float, str]], size: int, most: int | None = None) -> Iterator[list[tuple[float, str]]]:
-    chunk: list[tuple[float, str]] = []
-    for seen, one in enumerate(ids):
-        if seen == most:
-            break
-        chunk.append(one)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
+    left = itertools.islice(ids, most)
+    while chunk := list(itertools.islice(left, size)):
         yield chunk
 
 

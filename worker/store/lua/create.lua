@@ -1,6 +1,7 @@
 -- Accept an order: its record, its wake-up and its idempotency record, or nothing at all.
 -- Needs turns.lua.
 -- KEYS 1 order · 2 caller's open orders · 3 caller's orders · 4 due:buy · 5 idempotency record ("" without a key) · 6 gate
+--      7 all of its kind that are queued
 -- ARGV 1 id · 2 caller · 3 sealed record · 4 writer · 5 body hash · 6 sealed first answer · 7 idempotency ttl s
 --      8 most in flight · 9 most per minute · 10 most per day ("" = no cap)
 --      11 spend cap of a day · 12 the least that the purchase will count, both in 1/10000 PKR
@@ -63,7 +64,7 @@ redis.call("SET", KEYS[1] .. ":record", ARGV[3])
 redis.call("ZADD", KEYS[2], now, id)
 redis.call("ZADD", KEYS[3], now, id)
 enter_turns({ id }, { caller })
-if string.sub(id, 1, 4) ~= "rnt_" then redis.call("ZADD", "rb:orders:queued", now, id) end
+redis.call("ZADD", KEYS[7], now, id)
 if KEYS[5] ~= "" then
   redis.call("HSET", KEYS[5], "b", ARGV[5], "r", ARGV[6])
   redis.call("EXPIRE", KEYS[5], tonumber(ARGV[7]))

@@ -3,14 +3,17 @@
 -- KEYS 1 order · 2 caller's open orders · 3 due:buy · 4 due:poll · 5 due:settle · 6 due:deliver · 7 caller's events
 --      8 caller's sequence · 9 journal · 10 erase · 11 activation ("" unless newly assigned)
 --      12 caller's spend of the day ("" unless it changes) · 13 caller · 14 turns
+--      15 all of its kind in the state before · 16 and in the state after
+--      17 those whose money is in doubt ("" unless it comes to be, or ceases)
 -- ARGV 1 expected version · 2 writer · 3 id · 4 new version · 5 status · 6 activation · 7 cancel_at ms · 8 sealed record
 --      9 wake lane ("" = none) · 10 wake at ms ("" = now) · 11 "1" = not before the poll already scheduled · 12 retention s ("" = open)
 --      13 erase at ms ("" = leave, "0" = done) · 14 by how much the spend changes, in 1/10000 PKR
---      15 events n, then per event: id, type, status, host, endpoint, sealed record · then journal pairs
+--      15 "1" = its money is in doubt now · 16 s for which the sums of a day are kept
+--      17 events n, then per event: id, type, status, host, endpoint, sealed record · then journal pairs
 -- Returns {"saved"} · {"conflict"} · {"missing"} · {"duplicate", owner} · {"over_cap"}
 local time = redis.call("TIME")
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local held = redis.call("HMGET", KEYS[1], "v", "w", "c", "e", "a", "s")
+local held = redis.call("HMGET", KEYS[1], "v", "w", "c", "e", "a")
 if not held[1] then return { "missing" } end
 if held[1] ~= ARGV[1] then
   -- A repeated write of ours (the first answer was lost on the way) has happened already.
@@ -38,12 +41,13 @@ redis.call("HSET", KEYS[1], "v", ARGV[4], "s", ARGV[5], "w", ARGV[2])
 redis.call("SET", KEYS[1] .. ":record", ARGV[8], "KEEPTTL")
 if ARGV[6] ~= "" then redis.call("HSET", KEYS[1], "a", ARGV[6], "k", ARGV[7]) end
 
-local rental = string.sub(id, 1, 4) == "rnt_"
-if held[6] ~= ARGV[5] and not rental then
-  local from = "rb:orders:" .. held[6]
-  local created = redis.call("ZSCORE", from, id)
-  if created then redis.call("ZREM", from, id) end
-  redis.call("ZADD", "rb:orders:" .. ARGV[5], created or now, id)
+if KEYS[15] ~= KEYS[16] then
+  local created = redis.call("ZSCORE", KEYS[15], id)
+  if created then redis.call("ZREM", KEYS[15], id) end
+  redis.call("ZADD", KEYS[16], created or now, id)
+end
+if KEYS[17] ~= "" then
+  if ARGV[15] == "1" then redis.call("ZADD", KEYS[17], now, id) else redis.call("ZREM", KEYS[17], id) end
 end
 
 local scheduled = redis.call("ZSCORE", KEYS[4], id) or redis.call("ZSCORE", KEYS[5], id)
@@ -61,8 +65,8 @@ else
   redis.call("ZREM", KEYS[2], id)
 end
 
-local place, reply, written = 16, held[4] or "", 0
-for _ = 1, tonumber(ARGV[15]) do
+local place, reply, written = 18, held[4] or "", 0
+for _ = 1, tonumber(ARGV[17]) do
   local event_id, kind, status, host, endpoint, record = unpack(ARGV, place, place + 5)
   local event, sequence = "rb:event:" .. event_id, redis.call("INCR", KEYS[8])
   redis.call("HSET", event, "v", 1, "s", status, "c", caller, "o", id, "t", kind, "h", host, "p", endpoint, "q", sequence)
@@ -96,16 +100,10 @@ if ARGV[place] then
   local written, told = redis.call(unpack(entry)), {}
   for i = place, #ARGV, 2 do told[ARGV[i]] = ARGV[i + 1] end
   -- The order knows its own lines, and the day what it cost: nobody has to walk the journal for either.
-  if not rental then redis.call("HSET", KEYS[1], "j:" .. written, told.kind) end
+  redis.call("HSET", KEYS[1], "j:" .. written, told.kind)
   local day, sum = "rb:money:" .. math.floor(now / 86400000), told.kind .. "|" .. caller .. "|" .. told.product
   redis.call("HINCRBY", day, sum, 1)
   if told.price then redis.call("HINCRBYFLOAT", day, sum .. "|pkr", told.price) end
-  redis.call("EXPIRE", day, 7776000)
-  if rental then return { "saved" } end
-  if told.kind == "purchase_unknown" or (told.kind == "unconfirmed" and ARGV[5] ~= "received") then
-    redis.call("ZADD", "rb:orders:doubtful", now, id)
-  elseif told.kind == "refunded" or told.kind == "received" then
-    redis.call("ZREM", "rb:orders:doubtful", id)
-  end
+  redis.call("EXPIRE", day, ARGV[16])
 end
 return { "saved" }

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar, Unpack
 
@@ -197,6 +198,9 @@ class AsyncEvents:
         order: str | None = None,
         status: str | None = None,
         type: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        failing: bool = False,
         after: str | None = None,
         payload: bool = False,
         limit: int | None = None,
@@ -206,7 +210,10 @@ class AsyncEvents:
         `after=""` begins with the first kept one. `payload` adds what was or would be sent: the exact text, and the
         headers that sign it.
         """
-        page = partial(operations.list_events, order=order, status=status, type=type, after=after, payload=payload)
+        page = partial(
+            operations.list_events, order=order, status=status, type=type, since=since, until=until, failing=failing,
+            after=after, payload=payload,
+        )  # fmt: skip
         return self._client._each(self._client._flows.pages(page, limit))
 
     def follow(self, after: str | None = None, *, patience: float | None = None) -> AsyncIterator[Event]:
@@ -217,9 +224,9 @@ class AsyncEvents:
         """Send an event's webhook once more, under the same id."""
         return await self._client._call(operations.redeliver_event(event_id))
 
-    async def ping(self) -> Delivery:
-        """Send a `webhook.ping` to the caller's callback."""
-        return await self._client._call(operations.ping())
+    async def ping(self, callback_url: str | None = None) -> Delivery:
+        """Send a `webhook.ping` to the caller's callback, or to the one given."""
+        return await self._client._call(operations.ping(callback_url))
 
 
 class AsyncRentals:

@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any, Generic, NamedTuple, TypedDict, TypeVar
@@ -187,14 +188,17 @@ def list_events(
     order: str | None = None,
     status: str | None = None,
     type: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    failing: bool = False,
     after: str | None = None,
     payload: bool = False,
     wait: float | None = None,
 ) -> Operation[Page[Delivery]]:
     """A page of events: newest first; oldest first with `after`, an event's id or empty for all that are kept."""
     request = _get(
-        "/v1/events", held=wait, order=order, status=status, type=type, after=after, payload=payload or None,
-        limit=limit, cursor=cursor,
+        "/v1/events", held=wait, order=order, status=status, type=type, since=_moment(since), until=_moment(until),
+        failing=failing or None, after=after, payload=payload or None, limit=limit, cursor=cursor,
     )  # fmt: skip
     return Operation(request, _page(Delivery))
 
@@ -204,9 +208,13 @@ def redeliver_event(event_id: str) -> Operation[Delivery]:
     return Operation(Request("POST", f"/v1/events/{_id(event_id)}/redeliver"), _one(Delivery))
 
 
-def ping() -> Operation[Delivery]:
+def ping(callback_url: str | None) -> Operation[Delivery]:
     """Send a `webhook.ping`; each request sends one."""
-    return Operation(Request("POST", "/v1/events/ping"), _one(Delivery), repeatable=False)
+    request = Request("POST", "/v1/events/ping")
+    if callback_url is not None:
+        body = json.dumps({"callback_url": callback_url}).encode()
+        request = replace(request, headers={"Content-Type": "application/json"}, body=body)
+    return Operation(request, _one(Delivery), repeatable=False)
 
 
 # Account and catalogue.
@@ -313,6 +321,12 @@ def _amount(value: Any) -> str:
     if isinstance(value, float):
         raise TypeError("max_price must be a Decimal, a str or an int: a float cannot be exactly 45.10")
     return str(value)
+
+
+def _moment(at: datetime | None) -> str | None:
+    if at is not None and at.tzinfo is None:
+        raise ValueError("must be a timezone-aware datetime, such as datetime.now(UTC)")
+    return at.isoformat() if at is not None else None
 
 
 def _id(text: str) -> str:

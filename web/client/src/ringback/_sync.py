@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar, Unpack
 
@@ -217,16 +218,23 @@ class Events:
         order: str | None = None,
         status: str | None = None,
         type: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        failing: bool = False,
         after: str | None = None,
         payload: bool = False,
         limit: int | None = None,
     ) -> Iterator[Delivery]:
         """Events, newest first, page after page, at most `limit`; with `after`, what came after it, oldest first.
 
-        `after=""` begins with the first kept one. `payload` adds what was or would be sent: the exact text, and the
-        headers that sign it.
+        `since` and `until` (timezone-aware) limit when events were created; `failing` keeps only those whose last
+        attempt failed. `after=""` begins with the first kept one. `payload` adds what was or would be sent: the exact
+        text, and the headers that sign it.
         """
-        page = partial(operations.list_events, order=order, status=status, type=type, after=after, payload=payload)
+        page = partial(
+            operations.list_events, order=order, status=status, type=type, since=since, until=until, failing=failing,
+            after=after, payload=payload,
+        )  # fmt: skip
         return self._client._each(self._client._flows.pages(page, limit))
 
     def follow(self, after: str | None = None, *, patience: float | None = None) -> Iterator[Event]:
@@ -242,9 +250,9 @@ class Events:
         """Send an event's webhook once more, under the same id."""
         return self._client._call(operations.redeliver_event(event_id))
 
-    def ping(self) -> Delivery:
-        """Send a `webhook.ping` to the caller's callback."""
-        return self._client._call(operations.ping())
+    def ping(self, callback_url: str | None = None) -> Delivery:
+        """Send a `webhook.ping` to the caller's callback, or to the one given."""
+        return self._client._call(operations.ping(callback_url))
 
 
 class Rentals:

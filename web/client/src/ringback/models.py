@@ -241,9 +241,12 @@ class Delivery(Model):
     type: str
     order: str | None = None
     rental: str | None = None
+    callback_url: str | None = field(default=None, repr=False)
     status: str = EventStatus.PENDING
     created_at: datetime
     next_attempt_at: datetime | None = None
+    tried_until: datetime | None = None
+    """The earliest time of its last attempt, if all before it fail; None if no attempt is due."""
     attempts: tuple[Attempt, ...] = ()
     payload: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
