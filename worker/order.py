@@ -294,7 +294,7 @@ class Acquisition:
 
     @property
     def doubtful(self) -> bool:
-        """Whether nobody knows what became of its money; for a code that came it is owed, whatever the finish said."""
+        """Whether it is unclear what happened to its money; if a code came, it is owed, whatever the finish said."""
         return self.settlement is Settlement.UNCONFIRMED and self.status != Status.RECEIVED
 
     @property

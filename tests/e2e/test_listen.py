@@ -173,7 +173,7 @@ def test_nothing_is_lost_through_a_restart_of_the_web_of_itself_and_of_the_local
 
         local.stop()
         puller.order()
-        wait_for(lambda: terminal.says("nothing answers at"), PATIENCE, "the line about the server that was stopped")
+        wait_for(lambda: terminal.says("nothing responds at"), PATIENCE, "the line about the server that was stopped")
         local.start()
         wait_for(lambda: len(local.ids()) == 8, PATIENCE, "what happened while the local server was away")
 

@@ -40,7 +40,7 @@ NAVIGATION = (
 PLACES: Mapping[str, str] = {
     "ord_": "/console/orders", "rnt_": "/console/rentals", "evt_": "/console/webhooks", "cal_": "/console/callers",
 }  # fmt: skip
-"""Below which page the one stands that an id beginning so names."""
+"""The page under which an id with this prefix has its own."""
 TONES: Mapping[str, str] = {
     "received": "good", "delivered": "good", "finished": "good", "refunded": "good", "on": "good", "done": "good",
     "ok": "good", "active": "good", "charged": "good",

@@ -1,4 +1,4 @@
-"""Rentals: found by a filter that stands in the address, and one on a page of its own with its messages, masked."""
+"""Rentals: a list with filters in the URL, and a page for each with its messages masked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worker.rental import Rental, RentalStatus, message_id
 EVENTS_SHOWN = 50
 MESSAGES_SHOWN = 100
 SETTLEMENTS = (Settlement.NONE, Settlement.CHARGED, Settlement.UNCONFIRMED)
-"""What becomes of a rental's money."""
+"""What can happen to a rental's money."""
 
 
 def index() -> str:
