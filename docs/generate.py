@@ -1,4 +1,4 @@
-"""Writes the parts of docs/order-lifecycle.md and docs/metrics.md that come from the code: `python docs/generate.py`.
+"""Writes the generated parts of docs/order-lifecycle.md and docs/metrics.md: `python docs/generate.py`.
 
 The picture and the tables stand between `<!-- name -->` and `<!-- /name -->` and are made from `worker/order.py` and
 the tables of metrics; a test fails while they are not what this would write.

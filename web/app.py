@@ -126,5 +126,5 @@ def _from_environment() -> Settings:
         sys.stderr.write(f"ringback web: {invalid}\n")
         sys.exit(APP_LOAD_ERROR)
     for warning in [*settings.warnings(), *products.warnings(table, settings.products)]:
-        get_logger(__name__).warning("setting_to_know_about", warning=warning)
+        get_logger(__name__).warning("settings", warning=warning)
     return settings

@@ -1,6 +1,6 @@
-"""What an operator has to know: every alert, with what it means and what to do. Pure.
+"""The alerts: what an operator has to know, each with its meaning and what to do. Pure.
 
-An alert is one log line at error level and a count (`Gate.alert`); doctor and docs/operations.md read this table.
+An alert is one log line at error level and a count (`Gate.alert`); doctor reads this table.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ class Alert(StrEnum):
     )
     PURCHASE_UNKNOWN = (
         "purchase_unknown",
-        "The answer to a purchase could not be read: it may have been charged.",
-        "a purchase may have been charged for nothing: `ringback reconcile`, then ask the provider",
+        "The reply to a purchase could not be read: it may have been charged.",
+        "a purchase may have been charged for nothing: run `ringback reconcile`, then ask the provider",
     )
     SETTLEMENT_UNCONFIRMED = (
         "settlement_unconfirmed",
-        "A number was given back, and the provider's word on the refund could not be had.",
-        "a refund was not confirmed: `ringback reconcile`, then ask the provider for it",
+        "A number was given back, but the provider did not confirm the refund.",
+        "a refund was not confirmed: run `ringback reconcile`, then ask the provider for it",
     )
     DUPLICATE_ACTIVATION = (
         "duplicate_activation",
@@ -45,45 +45,45 @@ class Alert(StrEnum):
     PURCHASE_UNRECORDED = (
         "purchase_unrecorded",
         "A number was bought for an order that the store no longer has.",
-        "a number was bought for an order that the store lost: `ringback journal`, then cancel it",
+        "a number was bought for an order that the store lost: find it with `ringback journal`, then cancel it",
     )
     ADOPTED_LATE = (
         "adopted_late",
-        "A purchase was answered after it had been given up.",
-        "a purchase was answered after it was given up; the number is being given back",
+        "The reply to a purchase came after the purchase had been given up.",
+        "a purchase succeeded after it had been given up; its number is being given back",
     )
     RENTED_LATE = (
         "rented_late",
-        "A rental, or its renewal, was answered after it had been given up.",
-        "a rental was paid for and its caller was told that it failed: see the order named in the log line",
+        "The reply to a rental or a renewal came after it had been given up.",
+        "a rental was paid for, but its caller was told that it failed: see the rental named in the log line",
     )
     STATUS_DECLINED = (
         "status_declined",
-        "The provider declined a poll or a cancel for the account's sake.",
-        "the provider refused a poll, most likely for its key: correct RINGBACK_OTPGET_API_KEY",
+        "The provider declined a poll or a cancel because of the account.",
+        "the provider refused a poll, most likely because of the key: correct RINGBACK_OTPGET_API_KEY",
     )
     CANCELLED_BY_PROVIDER = (
         "cancelled_by_provider",
-        "The provider ended a number by itself.",
-        "the provider ended numbers by itself; ask it why if it goes on",
+        "The provider cancelled a number of its own accord.",
+        "the provider cancelled numbers of its own accord; ask it why if this continues",
     )
     NUMBER_MISSING = (
         "number_missing",
         "The provider no longer knows a number that it sold.",
-        "the provider forgot a number that it sold; ask it about the order named in the log line",
+        "the provider no longer knows a number that it sold; ask it about the order named in the log line",
     )
     WAKE_UP_LOST = (
         "wake_up_lost",
-        "An open order had lost its wake-up and was mended.",
-        "an open order had lost its wake-up and was mended; look for evictions or lost writes",
+        "An open order had lost its wake-up and was given a new one.",
+        "an open order had lost its wake-up and was given a new one; look for evictions or lost writes",
     )
     RECORD_UNREADABLE = (
         "record_unreadable",
-        "A stored record cannot be opened: its key is missing, it is not sealed for its place, or a newer version's.",
-        "`ringback keys status` names such records; if no key was taken out, look at who can write to the store",
+        "A stored record cannot be opened: its key is missing, it was moved, or a newer version wrote it.",
+        "`ringback keys status` names such records; if no key was removed, check who can write to the store",
     )
     EVENT_EXHAUSTED = (
         "event_exhausted",
-        "A webhook was given up after the last try of its schedule.",
-        "a receiver took no webhook: `ringback events list --status exhausted`, then `redeliver`",
+        "A webhook was given up after the last attempt of its schedule.",
+        "a receiver accepted no webhook: `ringback events list --status exhausted`, then `ringback events redeliver`",
     )

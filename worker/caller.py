@@ -16,7 +16,7 @@ KEY_PREFIX = "rbk_"
 DEFAULT_OVERLAP = 86_400.0
 """Seconds for which a rotated webhook secret still signs beside the new one."""
 MOST_VERIFIED = 100
-"""Proven endpoints remembered of a caller; the one that was proven first goes first."""
+"""The most proven endpoints remembered for a caller; beyond it, the earliest proven is forgotten."""
 
 
 @dataclass(frozen=True, slots=True)

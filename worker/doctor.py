@@ -62,7 +62,7 @@ MERELY_WARNED_OF = frozenset({Pause.PROVIDER_BANNED, Pause.SWITCHED_OFF})
 """Pauses that are somebody's decision or end by themselves; the others need an operator."""
 COUNTED: Mapping[str, str] = {
     "mended": "the store lost wake-ups; look for evictions (maxmemory) or lost writes (appendfsync)",
-    "failures": "work raised something unexpected; the workers' log lines at error level say what",
+    "failures": "there were unexpected errors; see the workers' log lines at error level",
 }
 
 
@@ -88,8 +88,8 @@ def explained(error: RingbackError) -> Finding:
             Level.FAIL, "settings", str(error), "correct these in the environment; docs/configuration.md lists all"
         )
     if isinstance(error, StoreTooNew):
-        return Finding(Level.FAIL, "store", str(error), "docs/upgrading.md says how to go on, and how to go back")
-    return Finding(Level.FAIL, "store", str(error), "without it nothing is accepted, and nothing accepted is lost")
+        return Finding(Level.FAIL, "store", str(error), "docs/upgrading.md says how to upgrade, and how to roll back")
+    return Finding(Level.FAIL, "store", str(error), "no orders are accepted without it; no accepted order is lost")
 
 
 def check_settings(settings: Settings) -> Iterator[Finding]:
@@ -100,11 +100,11 @@ def check_settings(settings: Settings) -> Iterator[Finding]:
     if settings.callback_allowed_networks:
         networks = ", ".join(settings.callback_allowed_networks)
         yield Finding(
-            Level.WARN, "callback guard", f"callbacks into {networks} are let through",
-            "unset RINGBACK_CALLBACK_ALLOWED_NETWORKS unless these are receivers of yours",
+            Level.WARN, "callback guard", f"callbacks into {networks} are allowed",
+            "unset RINGBACK_CALLBACK_ALLOWED_NETWORKS unless your own receivers are there",
         )  # fmt: skip
     if not warnings:
-        yield Finding(Level.OK, "settings", "they hold together")
+        yield Finding(Level.OK, "settings", "they are consistent")
 
 
 # The store.
@@ -113,17 +113,17 @@ def check_settings(settings: Settings) -> Iterator[Finding]:
 def check_persistence(store: Store) -> Iterator[Finding]:
     """Whether the store keeps what it acknowledged: nothing evicted, everything on disk."""
     info = store.info()
-    yield Finding(Level.OK, "store", f"answers ({info.get('version') or 'version unknown'})")
+    yield Finding(Level.OK, "store", f"responds ({info.get('version') or 'version unknown'})")
     yield from _room(info)
     if info.get("role") in ("slave", "replica"):
         yield Finding(
-            Level.FAIL, "store", "is a replica, which takes no writes: nothing is accepted, polled or cancelled",
-            "set RINGBACK_REDIS_URL to the primary, or to Sentinel, which knows it",
+            Level.FAIL, "store", "is a read-only replica: nothing is accepted, polled or cancelled",
+            "set RINGBACK_REDIS_URL to the primary, or to Sentinel, which finds it",
         )  # fmt: skip
     yield _eviction(info)
     yield _append_only(info)
     if info.get("aof_last_write_status", "ok") != "ok" or info.get("rdb_last_bgsave_status", "ok") != "ok":
-        yield Finding(Level.FAIL, "store", "its last write to disk failed", "look at its disk space and log")
+        yield Finding(Level.FAIL, "store", "its last write to disk failed", "check its disk space and log")
 
 
 def _room(info: Mapping[str, str]) -> Iterator[Finding]:
@@ -154,7 +154,7 @@ def _eviction(info: Mapping[str, str]) -> Finding:
     level = Level.WARN if info.get("maxmemory", "0") == "0" else Level.FAIL
     return Finding(
         level, "store memory", f"maxmemory-policy is {policy}: orders and webhooks would vanish when memory runs out",
-        "CONFIG SET maxmemory-policy noeviction, and in its configuration file",
+        "run CONFIG SET maxmemory-policy noeviction, and set it in the configuration file",
     )  # fmt: skip
 
 
@@ -162,21 +162,21 @@ def _append_only(info: Mapping[str, str]) -> Finding:
     subject, enabled = "store disk", info.get("aof_enabled")
     if enabled is None:
         advice = "make sure that appendonly is yes"
-        return Finding(Level.WARN, subject, "whether it keeps an append-only file cannot be read", advice)
+        return Finding(Level.WARN, subject, "cannot find out whether it keeps an append-only file", advice)
     if enabled == "1":
         return Finding(
             Level.OK, subject, f"append-only file is on; {_LOSES.get(info.get('appendfsync', ''), _LOSES[''])}"
         )
     return Finding(
         Level.FAIL, subject, "it keeps no append-only file: a restart loses purchases that were paid for",
-        "CONFIG SET appendonly yes, and in its configuration file; appendfsync always or everysec",
+        "run CONFIG SET appendonly yes, and set it in the configuration file, with appendfsync always or everysec",
     )  # fmt: skip
 
 
 _LOSES = {
     "always": "nothing acknowledged is lost",
     "everysec": "a crash of its machine loses up to a second",
-    "no": "a crash of its machine loses what the system had not written yet",
+    "no": "a crash of its machine loses what the operating system had not written yet",
     "": "appendfsync cannot be read",
 }
 
@@ -185,10 +185,10 @@ def check_clocks(store_now: float, here: float) -> Finding:
     """How far this machine's clock is from the store's, by which all workers go; epoch seconds."""
     skew = abs(store_now - here)
     if skew <= SKEWED:
-        return Finding(Level.OK, "clocks", "this machine's and the store's agree")
+        return Finding(Level.OK, "clocks", "this machine's clock and the store's agree")
     level = Level.FAIL if skew > BADLY_SKEWED else Level.WARN
     return Finding(
-        level, "clocks", f"the store's clock and this machine's are {skew:.0f} s apart; workers go by the store's",
+        level, "clocks", f"the store's clock and this machine's are {skew:.0f} s apart; workers use the store's",
         "run a time service (chrony, systemd-timesyncd) on both",
     )  # fmt: skip
 
@@ -205,15 +205,15 @@ def check_records(store: Store) -> Iterator[Finding]:
         yield Finding(
             Level.FAIL, "encryption",
             f"{len(locked)} of {looked} records cannot be opened here ({named}): {locked[0][1]}",
-            "set the keys that they need in RINGBACK_ENCRYPTION_KEYS everywhere; `ringback keys status` names them",
+            "add the keys that they need to RINGBACK_ENCRYPTION_KEYS everywhere; `ringback keys status` names them",
         )  # fmt: skip
     elif looked:
         yield Finding(
-            Level.OK, "encryption", f"the records of all callers, open orders and owed webhooks open ({looked})"
+            Level.OK, "encryption", f"all records of callers, open orders and pending webhooks can be opened ({looked})"
         )
     if not store.callers():
         yield Finding(
-            Level.WARN, "callers", "there are none, so nobody can post an order", "ringback caller create NAME"
+            Level.WARN, "callers", "there are none, so nobody can post an order", "run `ringback caller create NAME`"
         )
 
 
@@ -223,7 +223,7 @@ def check_records(store: Store) -> Iterator[Finding]:
 def check_workers(store: Store) -> Finding:
     """Whether any worker's clock ticks."""
     tick, now = store.last_tick(), store.now()
-    advice = "start a worker (the Procfile's worker line); its log says why it ends, if it does"
+    advice = "start a worker (the Procfile's worker line); if it stops, its log says why"
     if tick is None:
         return Finding(
             Level.FAIL,
@@ -246,7 +246,7 @@ def check_lanes(store: Store) -> Iterator[Finding]:
             level = Level.FAIL if late > VERY_LATE else Level.WARN
             yield Finding(
                 level, f"lane {lane}", f"{depth['due']:.0f} of {depth['held']:.0f} due, the oldest {late:.0f} s late",
-                "start more workers, or free them (docs/operations.md, Scaling)",
+                "start more workers, or find out what slows them down (docs/operations.md, Scaling)",
             )  # fmt: skip
     if all(depth["late"] <= LATE for depth in depths.values()):
         held = ", ".join(f"{lane} {depth['held']:.0f}" for lane, depth in depths.items())
@@ -263,7 +263,7 @@ def check_pauses(store: Store) -> Iterator[Finding]:
     items = sorted(store.item_pauses())
     if items:
         more = f" and {len(items) - ITEMS_NAMED} more" if len(items) > ITEMS_NAMED else ""
-        paused = f"is paused for {', '.join(items[:ITEMS_NAMED])}{more}: the balance is too low for that"
+        paused = f"is paused for {', '.join(items[:ITEMS_NAMED])}{more}: the balance is too low"
         yield Finding(Level.WARN, "buying", paused, Pause.INSUFFICIENT_BALANCE.advice)
     if not pauses and not items:
         yield Finding(Level.OK, "buying", "is on")
@@ -272,14 +272,14 @@ def check_pauses(store: Store) -> Iterator[Finding]:
 def check_account(store: Store) -> Finding:
     """Whether the workers reach the provider, and how old their last good reading of the balance is."""
     account, now = store.account(), store.now()
-    advice = "look at the provider's own pages; then DNS, the firewall and TLS from where the workers run"
+    advice = "check the provider's own pages; then DNS, the firewall and TLS from where the workers run"
     if away := account.get("provider:away"):
-        since, why = now - int(away) / 1000, account.get("provider:why") or "no answer"
+        since, why = now - int(away) / 1000, account.get("provider:why") or "no reply"
         return Finding(Level.FAIL, "provider", f"the workers have not reached it for {since:.0f} s ({why})", advice)
     at, asked = int(account.get("balance:at", 0)), int(account.get("balance:asked", 0))
     if asked > at:
-        why = account.get("balance:why") or "no answer"
-        good = f"the last good one is {now - at / 1000:.0f} s old" if at else "there never was a good one"
+        why = account.get("balance:why") or "no reply"
+        good = f"the last good one is {now - at / 1000:.0f} s old" if at else "there has never been a good one"
         return Finding(Level.WARN, "balance", f"the last reading failed ({why}); {good}", advice)
     if not at:
         return Finding(Level.OK, "balance", "no worker has read it yet")
@@ -294,7 +294,7 @@ def check_alerts(store: Store) -> Iterator[Finding]:
     for name, count in sorted(counted.items()):
         kind, _, labels = name.partition("{")
         alert = labels.partition('kind="')[2].partition('"')[0]
-        advice = _ADVICE.get(alert, "the log line says more") if kind == "alerts" else COUNTED.get(kind)
+        advice = _ADVICE.get(alert, "see the log line") if kind == "alerts" else COUNTED.get(kind)
         ago = now - at.get(name, now)
         if advice and ago > LONG_PAST:
             past += 1
@@ -303,7 +303,9 @@ def check_alerts(store: Store) -> Iterator[Finding]:
             last = f", the last one {ago / 3600:.1f} h ago" if name in at else ""
             yield Finding(Level.WARN, "counted", f"{name}: {count:.0f} so far{last}", advice)
     if not shown:
-        yield Finding(Level.OK, "counted", "no alert in the last day" + (f" ({past} kinds before)" if past else ""))
+        yield Finding(
+            Level.OK, "counted", "no alerts in the last day" + (f" ({past} kinds before that)" if past else "")
+        )
 
 
 _ADVICE = {kind.value: kind.advice for kind in Alert}

@@ -17,15 +17,15 @@ class EventStatus(StrEnum):
     """How far the delivery of an event has come."""
 
     PENDING = "pending"
-    """Owed: an attempt is due or under way. Should its worker die, another tries again."""
+    """An attempt is due or under way. If its worker dies, another one tries again."""
     DELIVERED = "delivered"
     """A 2xx acknowledged it."""
     GONE = "gone"
-    """The receiver answered 410: nobody wants it there any more."""
+    """The receiver responded with 410: it does not want the event."""
     EXHAUSTED = "exhausted"
-    """Every try of the schedule failed. It can be redelivered by hand."""
+    """Every attempt of the schedule failed. It can be redelivered manually."""
     RECORDED = "recorded"
-    """Nobody is pushed: its order has no callback. It is there to be read."""
+    """Its order has no callback, so it is not pushed. It can be read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """What a metric tells, by which labels, and for a histogram the upper bounds of its buckets, in seconds."""
+    """What a metric means, its labels, and for a histogram the upper bounds of its buckets, in seconds."""
 
     meaning: str
     labels: tuple[str, ...] = ()
@@ -31,19 +31,19 @@ COUNTERS: Mapping[str, Metric] = {
     "rentals_ended": Metric("Rentals that reached a terminal state.", ("status",)),
     "rental_readings": Metric("Readings of rentals' messages, by reply.", ("reply",)),
     "orders_failed": Metric("Failed orders by error.", ("error",)),
-    "settlements": Metric("What became of the money, when it became known.", ("settlement",)),
+    "settlements": Metric("What happened to the money, counted when it became known.", ("settlement",)),
     "caller_orders": Metric(
-        "Orders of a caller, accepted and ended; beyond so many callers all others are `other`.", ("caller", "outcome")
+        "Orders of a caller, accepted and ended; callers beyond the first 100 are `other`.", ("caller", "outcome")
     ),
-    "orders_refused": Metric("Orders refused because buying is switched off or the balance too low.", ("reason",)),
+    "orders_refused": Metric("Orders refused because buying is switched off or the balance is too low.", ("reason",)),
     "deliveries": Metric("Webhook attempts by verdict.", ("verdict",)),
-    "events_exhausted": Metric("Webhooks given up after their last try."),
-    "alerts": Metric("Things an operator has to know, by kind.", ("kind",)),
-    "throttled": Metric("Times the provider asked for less."),
-    "mended": Metric("Open orders found without a wake-up; expected to stay 0."),
-    "failures": Metric("Units of work that raised something unexpected, by lane or other work.", ("lane",)),
+    "events_exhausted": Metric("Webhooks given up after their last attempt."),
+    "alerts": Metric("Alerts for operators, by kind.", ("kind",)),
+    "throttled": Metric("Times the provider asked for fewer calls."),
+    "mended": Metric("Open orders found without a wake-up and given a new one; expected to stay 0."),
+    "failures": Metric("Unexpected errors, by lane or other work.", ("lane",)),
     "otps_erased": Metric("Codes erased because their time was over."),
-    "otp_to_webhook_seconds": Metric("Seconds from the code's arrival to the end of its first delivery, summed."),
+    "otp_to_webhook_seconds": Metric("Sum of the seconds from a code's arrival to the end of its first delivery."),
     "otp_to_webhook": Metric("Codes counted in otp_to_webhook_seconds."),
     "http_requests": Metric("Requests answered by the web.", ("method", "route", "status")),
 }
@@ -59,10 +59,10 @@ _LONG = (1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 240.0, 480.0, 900.0, 1200
 
 HISTOGRAMS: Mapping[str, Metric] = {
     "code_to_webhook_seconds": Metric(
-        "From reading a code to the end of its first delivery, where that first attempt was acknowledged.",
+        "From reading a code to the end of its first delivery attempt, if that attempt was acknowledged.",
         bounds=(*_QUICK, 30.0, 60.0, 120.0, 300.0),
     ),
-    "poll_lateness_seconds": Metric("How long after it was due a poll was sent.", bounds=_LATE),
+    "poll_lateness_seconds": Metric("How late a poll was sent.", bounds=_LATE),
     "provider_request_duration_seconds": Metric(
         "Calls to the provider.", ("action", "outcome", "product"), bounds=_CALL
     ),
@@ -71,7 +71,7 @@ HISTOGRAMS: Mapping[str, Metric] = {
     "code_wait_seconds": Metric("From the purchase to the code.", ("product",), bounds=_LONG),
     "order_duration_seconds": Metric("From accepting an order to its end, by how it ended.", ("status",), bounds=_LONG),
     "http_request_seconds": Metric(
-        "Until the web's answer, less the time for which the caller asked to be held back (`?wait=`, `?refresh=`).",
+        "Duration of a request, without the time for which the caller asked it to be held (`?wait=`, `?refresh=`).",
         ("route",), bounds=(0.005, *_QUICK),
     ),
 }  # fmt: skip

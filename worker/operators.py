@@ -28,10 +28,10 @@ class Operators:
         Names are unique because an authenticating proxy says who is there by name.
         """
         if not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
-            raise NameUnfit(f"a name has 1 to {LONGEST_NAME} characters that can be printed")
+            raise NameUnfit(f"a name must have 1 to {LONGEST_NAME} printable characters")
         operator = Operator(id="op_" + secrets.token_hex(10), name=name.strip(), role=role, created_at=now)
         if self.named(operator.name) is not None:
-            raise NameUnfit(f"there is an operator called {operator.name!r} already")
+            raise NameUnfit(f"there is already an operator called {operator.name!r}")
         self._records.save(None, operator)
         return operator
 

@@ -26,13 +26,13 @@ class Status(StrEnum):
     BUYING = "buying"
     """The purchase may be on its way. Left by its answer; a crash ends as `purchase_unknown`, never a second buy."""
     WAITING = "waiting"
-    """A number is bought and polled. Left by a code, its deadline or the caller. A crash here costs one poll."""
+    """A number is bought and being polled. Left by a code, its deadline or the caller. A crash here costs one poll."""
     CANCELLING = "cancelling"
     """The number is being given back. Left by a code, or when the refund is known or out of reach."""
     RECEIVED = "received"
     """Terminal: the code has arrived. The purchase is then finished, which changes only `settlement`."""
     EXPIRED = "expired"
-    """Terminal: no code arrived in time; `settlement` says what became of the money."""
+    """Terminal: no code arrived in time; `settlement` says what happened to the money."""
     CANCELLED = "cancelled"
     """Terminal: the caller cancelled."""
     FAILED = "failed"
@@ -44,20 +44,20 @@ TERMINAL = frozenset({Status.RECEIVED, Status.EXPIRED, Status.CANCELLED, Status.
 
 
 class Settlement(StrEnum):
-    """What became of the money."""
+    """What happened to the money."""
 
     NONE = "none"
     """Nothing was bought."""
     PENDING = "pending"
-    """A number is bought and neither finished nor given back yet."""
+    """A number is bought, but neither finished nor given back yet."""
     FINISHED = "finished"
     """The provider confirmed the end of a purchase whose code arrived."""
     REFUNDED = "refunded"
     """The provider confirmed the cancel."""
     UNCONFIRMED = "unconfirmed"
-    """The provider's word for it could not be had. Never read it as refunded."""
+    """The provider did not confirm a finish or a refund. Never treat it as refunded."""
     CHARGED = "charged"
-    """A rental is bought, and is never given back."""
+    """A rental is bought; rentals are never given back."""
 
 
 class ErrorCode(StrEnum):
@@ -74,9 +74,9 @@ class ErrorCode(StrEnum):
     PRICE_UNKNOWN = "price_unknown"
     SPEND_PER_DAY = "spend_per_day"
     PROVIDER_UNREACHABLE = "provider_unreachable"
-    """No connection came about until the buy budget was spent: nothing was bought."""
+    """No connection could be made until the buy budget was spent: nothing was bought."""
     RENEWAL_UNKNOWN = "renewal_unknown"
-    """A rental's renewal went out and its outcome cannot be known; the rental goes on."""
+    """A rental's renewal was sent and its outcome is unknown; the rental continues."""
 
 
 class EventType(StrEnum):
@@ -294,7 +294,7 @@ class Acquisition:
 
     @property
     def doubtful(self) -> bool:
-        """Whether nobody knows what became of its money; for a code that came it is owed, whatever the finish said."""
+        """Whether it is unclear what happened to its money; if a code came, it is owed, whatever the finish said."""
         return self.settlement is Settlement.UNCONFIRMED and self.status != Status.RECEIVED
 
     @property

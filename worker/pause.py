@@ -51,10 +51,10 @@ _ERRORS = {
 }
 _ADVICE = {
     Pause.PROVIDER_AUTH: "the provider refuses the key: correct RINGBACK_OTPGET_API_KEY and restart the workers",
-    Pause.INSUFFICIENT_BALANCE: "top up the account; buying resumes by itself after the next reading",
+    Pause.INSUFFICIENT_BALANCE: "top up the balance; buying resumes by itself after the next reading",
     Pause.PROVIDER_BANNED: (
         "the provider has banned the account for a time; buying resumes when that is over. Ask its support why"
     ),
-    Pause.BELOW_MIN_BALANCE: "top up the account or lower RINGBACK_MIN_BALANCE; buying resumes by itself",
+    Pause.BELOW_MIN_BALANCE: "top up the balance or lower RINGBACK_MIN_BALANCE; buying resumes by itself",
     Pause.SWITCHED_OFF: "an operator switched it off; `ringback buying on` resumes it",
 }

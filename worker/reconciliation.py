@@ -88,10 +88,10 @@ _FATES: Mapping[str, Fate] = {
 }
 """The last of these lines decides."""
 _DOUBTS = {
-    Fate.UNKNOWN: "the purchase went out and its answer could not be read: it may have been charged",
-    Fate.UNCONFIRMED: "bought, and the provider's word on finish or refund could not be had",
-    Fate.OPEN: "bought long ago, and the journal holds neither finish nor refund",
-    Fate.UNDER_WAY: "a purchase was announced, and the journal holds no outcome",
+    Fate.UNKNOWN: "the purchase was sent and its reply could not be read: it may have been charged",
+    Fate.UNCONFIRMED: "bought, but the provider confirmed neither a finish nor a refund",
+    Fate.OPEN: "bought long ago, but the journal has neither a finish nor a refund",
+    Fate.UNDER_WAY: "the journal has an intent to buy, but no outcome",
 }
 
 
@@ -390,7 +390,7 @@ class _Book:
         unpriced, rest = self._unpriced(stretch), self._rest(stretch)
         if unpriced and self._price is None:
             stretch.unexplained = None
-            stretch.verdict = f"cannot be told: {_count(len(unpriced), 'movement')} of unknown price"
+            stretch.verdict = f"unknown: {_count(len(unpriced), 'movement')} of unknown price"
             return Decimal(0)
         likely = min(chances or {Chance(Decimal(0), lost=rest)}, key=_least)
         end = likely.end(rest)
@@ -399,7 +399,7 @@ class _Book:
         if len(doubted) > 1 and not likely.lost:
             self._unnamed -= likely.doubted
             named = ", ".join(stretch.doubtful)
-            stretch.found = [f"not told yet: {min(doubted)} to {max(doubted)} PKR moved of those in doubt: {named}"]
+            stretch.found = [f"unknown so far: those in doubt moved {min(doubted)} to {max(doubted)} PKR: {named}"]
             stretch.unexplained = Decimal(0)
         else:
             stretch.unexplained = Decimal(0) if self._settles_doubt(stretch, moved) else moved
@@ -519,7 +519,7 @@ def _verdict(stretch: Stretch, rest: Decimal, found: Sequence[str], *, guessed: 
         way = "may have been charged" if rest < 0 else "may have been refunded"
         return f"{abs(rest)} unexplained; {way}: {', '.join(stretch.doubtful)}"
     if rest < 0:
-        return f"{abs(rest)} went out that no purchase explains"
+        return f"{abs(rest)} was spent that no purchase explains"
     return f"{rest} came in that no refund explains: a top-up, or a refund that was never confirmed"
 
 

@@ -61,9 +61,9 @@ class RentalStatus(StrEnum):
     ACTIVE = "active"
     """A number is rented and its messages are read. Left by its end alone. A crash here costs one reading."""
     ENDED = "ended"
-    """Terminal: its time is over, and the messages were read once more after that."""
+    """Terminal: its time is over, and the messages were read one last time after that."""
     FAILED = "failed"
-    """Terminal: `error` says why; nothing was rented, or nobody knows."""
+    """Terminal: `error` says why; nothing was rented, or the outcome is unknown."""
 
 
 class RenewalState(StrEnum):

@@ -78,10 +78,10 @@ class Settings(BaseModel):
         (), description="CIDRs that the address guard lets through (tests, private networks)"
     )
     callback_allowed_ports: tuple[int, ...] = Field(
-        (), description="ports a callback may name besides the scheme's own"
+        (), description="ports a callback may use besides the scheme's default"
     )
     callback_nameservers: tuple[str, ...] = Field(
-        (), description="name servers (`address` or `address:port`) that look callbacks up instead of the system's"
+        (), description="name servers (`address` or `address:port`) for callbacks, instead of the system's"
     )
     otp_ttl: Seconds = Field(
         86_400.0,
@@ -95,7 +95,7 @@ class Settings(BaseModel):
         60, description="pings and redeliveries that one caller may ask of one web process in a minute; past it: 429"
     )
     refreshes_per_minute: Annotated[int, Field(ge=1)] = Field(
-        1, description="times that one caller may ask one web process in a minute to have one reading made anew"
+        1, description="refreshes of one reading that one caller may ask of one web process in a minute; past it: 429"
     )
     min_balance: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
         None, description="stop buying below this balance"
@@ -119,21 +119,21 @@ class Settings(BaseModel):
     journal_retention: Seconds = Field(7_776_000.0, description="seconds the journal of money is kept")
     sealing_migration: bool = Field(
         False,
-        description="read records that are not sealed, or bound to no place, though keys are set: only until "
+        description="read records that are not sealed or not bound although keys are set: only until "
         "`ringback keys reseal` has run (docs/upgrading.md)",
     )
     metrics_token: SecretStr | None = Field(
         None,
-        description="`/metrics` answers only to `Authorization: Bearer` with this, and `/readyz` says why only to it",
+        description="`/metrics` then requires `Authorization: Bearer` with this, and so do the reasons in `/readyz`",
     )
     console: bool = Field(True, description="serve the operators' console under `/console`")
     console_trusted_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")] | None = Field(
         None,
-        description="a header in which a proxy that authenticates names the operator; "
-        "only behind a proxy that strips it from what comes in",
+        description="a header in which an authenticating proxy names the operator; "
+        "only behind a proxy that strips it from incoming requests",
     )
     sandbox_url: str | None = Field(
-        None, description="the sandbox provider's page, set by `ringback up`: the console then places test orders"
+        None, description="the sandbox provider's page, set by `ringback up`; lets the console place test orders"
     )
     _unknown: tuple[str, ...] = PrivateAttr(())
 
@@ -173,7 +173,7 @@ class Settings(BaseModel):
     @classmethod
     def _are_ports(cls, ports: tuple[int, ...]) -> tuple[int, ...]:
         if any(not 0 < port < 65536 for port in ports):
-            raise ValueError("a port lies between 1 and 65535")
+            raise ValueError("a port must be between 1 and 65535")
         return ports
 
     @field_validator("callback_nameservers")
@@ -192,7 +192,7 @@ class Settings(BaseModel):
             and info.field_name == "redis_url"
             and urlsplit(url.get_secret_value()).scheme not in STORE_SCHEMES
         ):
-            raise ValueError("starts with redis://, rediss://, unix:// or sentinel://")
+            raise ValueError("must start with redis://, rediss://, unix:// or sentinel://")
         return url
 
     @field_validator("otpget_base_url", "otlp_endpoint")
@@ -202,13 +202,13 @@ class Settings(BaseModel):
             return None
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError("is an http:// or https:// address without a query")
+            raise ValueError("must be an http:// or https:// address without a query")
         return url.rstrip("/")
 
     @model_validator(mode="after")
     def _spans_fit(self) -> Settings:
         if len(self.webhook_schedule) > 40:
-            raise ValueError("RINGBACK_WEBHOOK_SCHEDULE has at most 40 waits")
+            raise ValueError("RINGBACK_WEBHOOK_SCHEDULE may have at most 40 waits")
         return self
 
     @property
@@ -243,7 +243,7 @@ class Settings(BaseModel):
         if self.earliest_cancel < 125:
             found.append("RINGBACK_EARLIEST_CANCEL is under 125 s: the provider may refuse the first cancels.")
         if self.callback_allow_http:
-            found.append("RINGBACK_CALLBACK_ALLOW_HTTP is on: codes may cross the network in clear.")
+            found.append("RINGBACK_CALLBACK_ALLOW_HTTP is on: codes may cross the network unencrypted.")
         if self.sealing_migration:
             found.append(
                 "RINGBACK_SEALING_MIGRATION is on: whoever can write to the store can plant records. "
@@ -252,7 +252,7 @@ class Settings(BaseModel):
         found += [_misspelt(name) for name in self._unknown]
         if not self.encryption_keys:
             found.append(
-                "RINGBACK_ENCRYPTION_KEYS is unset: codes and webhook secrets lie unencrypted in the store; "
+                "RINGBACK_ENCRYPTION_KEYS is unset: codes and webhook secrets are stored unencrypted; "
                 "`ringback keygen` makes a key."
             )
         return found
@@ -283,7 +283,7 @@ def load(role: Role, environ: Mapping[str, str] | None = None) -> Settings:
     except ValidationError as error:
         problems += [_problem(dict(one)) for one in error.errors(include_input=False, include_url=False)]
     if problems:
-        raise SettingsInvalid("the settings do not hold together:\n" + "\n".join(f"  - {one}" for one in problems))
+        raise SettingsInvalid("the settings are not valid:\n" + "\n".join(f"  - {one}" for one in problems))
     settings._unknown = tuple(sorted(name for name in source if name.startswith(PREFIX) and not _is_known(name)))
     return settings
 
@@ -301,7 +301,7 @@ def _is_known(name: str) -> bool:
 def _misspelt(name: str) -> str:
     names = [PREFIX + known.upper() for known in Settings.model_fields]
     close = get_close_matches(name, names, 1, cutoff=0.8)
-    return f"{name} is set, and is no setting" + (f"; is {close[0]} meant?" if close else ": nothing reads it.")
+    return f"{name} is set, but is not a setting" + (f"; did you mean {close[0]}?" if close else ": nothing reads it.")
 
 
 def _problem(error: dict[str, Any]) -> str:

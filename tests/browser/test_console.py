@@ -119,7 +119,7 @@ def test_keyboard_alone_is_enough_for_the_main_acts(context: BrowserContext, con
     order = console.received()
     page = logged_in(context, console, Role.OPERATOR)
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.innerText") == "To the content"
+    assert page.evaluate("document.activeElement.innerText") == "Skip to the content"
     press_until(page, "Orders")
     page.keyboard.press("Enter")
     page.wait_for_url("**/console/orders")
@@ -146,7 +146,7 @@ def test_everything_works_without_script(browser: Browser, console: Console):
     page.get_by_role("link", name=re.compile("^waiting")).click()
     page.get_by_role("link", name=waiting.id).click()
     page.get_by_role("button", name="Cancel the order").click()
-    expect(page.get_by_role("status")).to_contain_text("The cancel is noted")
+    expect(page.get_by_role("status")).to_contain_text("The cancel is accepted")
     assert console.api.kept(waiting.id).status is Status.CANCELLING
     context.close()
 

@@ -154,7 +154,7 @@ def test_nothing_is_lost_through_a_restart_of_the_web_of_itself_and_of_the_local
         terminal.start("--forward-to", local.url)
         wait_for(lambda: terminal.says("connected to"), PATIENCE, "the connection")
         puller.order()
-        wait_for(lambda: terminal.says("nothing answers at"), PATIENCE, "the line about the server that is not up")
+        wait_for(lambda: terminal.says("nothing responds at"), PATIENCE, "the line about the server that is not up")
         local.start()
         wait_for(lambda: len(local.ids()) == 2, PATIENCE, "what waited for the local server")
 
@@ -165,7 +165,7 @@ def test_nothing_is_lost_through_a_restart_of_the_web_of_itself_and_of_the_local
 
         puller.placed()
         stack.web.kill()
-        wait_for(lambda: terminal.says("does not answer"), PATIENCE, "the line about the service that is away")
+        wait_for(lambda: terminal.says("does not respond"), PATIENCE, "the line about the service that is away")
         wait_for(lambda: stack.provider.ledger.orders()[-1].state == "finished", PATIENCE, "an end without the web")
         stack.web.start()
         stack.wait_until_ready()
@@ -173,7 +173,7 @@ def test_nothing_is_lost_through_a_restart_of_the_web_of_itself_and_of_the_local
 
         local.stop()
         puller.order()
-        wait_for(lambda: terminal.says("nothing answers at"), PATIENCE, "the line about the server that was stopped")
+        wait_for(lambda: terminal.says("nothing responds at"), PATIENCE, "the line about the server that was stopped")
         local.start()
         wait_for(lambda: len(local.ids()) == 8, PATIENCE, "what happened while the local server was away")
 

@@ -48,7 +48,7 @@ def test_a_service_that_does_not_start_is_told(monkeypatch):
     monkeypatch.setattr(demo, "service", lambda *_, **__: [broken])
     said = io.StringIO()
     assert demo.run(console=Console(file=said), deadline=4) == 1
-    assert "did not get ready in time" in said.getvalue()
+    assert "was not ready in time" in said.getvalue()
     assert "web | no such module" in said.getvalue()
 
 

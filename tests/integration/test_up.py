@@ -195,7 +195,7 @@ def test_up_refuses_a_taken_port(tmp_path, monkeypatch):
     [
         ({}, "play money"),
         ({"RINGBACK_OTPGET_API_KEY": "pk"}, "provider: OTPGet: real money"),
-        ({"RINGBACK_OTPGET_API_KEY": "pk", "RINGBACK_OTPGET_BASE_URL": "http://127.0.0.1:9/stubs"}, "unless that is a"),
+        ({"RINGBACK_OTPGET_API_KEY": "pk", "RINGBACK_OTPGET_BASE_URL": "http://127.0.0.1:9/stubs"}, "unless it is a"),
     ],
 )
 def test_up_says_whose_money_it_spends(tmp_path, monkeypatch, capsys, provider, told):

@@ -118,7 +118,7 @@ def test_a_dead_store_says_what_to_check(stage, monkeypatch):
 def test_an_address_that_is_none_is_no_traceback(monkeypatch, nowhere):
     """A store's address that cannot be read is named as such."""
     monkeypatch.setenv("RINGBACK_REDIS_URL", "redis://host:port:more/0")
-    with pytest.raises(SettingsInvalid, match="no address"):
+    with pytest.raises(SettingsInvalid, match="not the address"):
         context.open_context().store  # noqa: B018 - the property connects
 
 

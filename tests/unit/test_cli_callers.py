@@ -198,5 +198,5 @@ def test_spans_are_read(text, span):
 @pytest.mark.parametrize("text", ["", "h", "-5", "1.5h", "24 h", "9999999999", "٣h"])
 def test_odd_spans_are_refused(text):
     """What is no plain span is a ValueError, which the command line turns into a usage error."""
-    with pytest.raises(ValueError, match="span"):
+    with pytest.raises(ValueError, match="duration"):
         seconds(text)

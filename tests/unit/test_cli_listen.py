@@ -158,7 +158,7 @@ def test_local_address_that_is_not_up_gets_everything_later(play):
     play.answers = failing(3)
     play.listen()
     assert play.ids() == ["evt_1", "evt_2"]
-    assert [line for line in play.told if line.startswith("nothing answers at http://127.0.0.1:5050")] == play.told[1:]
+    assert [line for line in play.told if line.startswith("nothing responds at http://127.0.0.1:5050")] == play.told[1:]
     assert "order.otp_received evt_1 waits" in play.told[1]
 
 
@@ -289,10 +289,10 @@ def test_wrong_key_ends_with_one_clear_line(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--forward-to", "ftp://x"], "is an address like"),
-        (["--forward-to", "http://127.0.0.1:99999/"], "is an address like"),
-        (["--forward-to", HOOK, "--events", "order.odd"], "knows no event order.odd"),
-        (["--forward-to", HOOK, "--exit-after", "nothing"], "knows no event nothing"),
+        (["--forward-to", "ftp://x"], "must be an address like"),
+        (["--forward-to", "http://127.0.0.1:99999/"], "must be an address like"),
+        (["--forward-to", HOOK, "--events", "order.odd"], "unknown event type: order.odd"),
+        (["--forward-to", HOOK, "--exit-after", "nothing"], "unknown event type: nothing"),
     ],
 )
 def test_bad_option_is_a_usage_error(arguments, said):

@@ -52,7 +52,7 @@ def asked(monkeypatch, servers: Any) -> tuple[Any, list[str]]:
 
 @pytest.mark.parametrize(
     ("servers", "said"),
-    [([{"id": "1", "name": "Pakistan 1"}], "stories are played by the sandbox"), (None, "no worker has read")],
+    [([{"id": "1", "name": "Pakistan 1"}], "only the sandbox plays stories"), (None, "no worker has read")],
 )
 def test_real_provider_is_never_ordered_from(monkeypatch, servers, said):
     """Where no story is for sale nothing is ordered, and the message says what to do."""

@@ -157,20 +157,20 @@ def test_missing_header_is_refused(name):
 
 def test_header_that_is_there_twice_is_refused():
     """Two readers could take it for two things."""
-    with pytest.raises(ringback.BadSignature, match="twice"):
+    with pytest.raises(ringback.BadSignature, match="more than one"):
         verify(headers=[*signed().items(), ("Webhook-Id", "evt_2")])
 
 
 def test_changed_body_is_refused():
     """One byte is enough."""
-    with pytest.raises(ringback.BadSignature, match="no signature fits"):
+    with pytest.raises(ringback.BadSignature, match="no signature matches"):
         verify(body=BODY.replace(b"001234", b"001235"))
 
 
 @pytest.mark.parametrize("body", [b"", b"no JSON", b"[]", b"5", b"{}", b'{"type": 5}', b"\xff", b"[" * 99_999])
 def test_signed_bytes_that_are_no_event_are_refused(body):
     """The right signature makes no event of anything else."""
-    with pytest.raises(ringback.BadSignature, match="no event"):
+    with pytest.raises(ringback.BadSignature, match="not an event"):
         verify(body=body, headers=signed(body))
 
 
@@ -194,7 +194,7 @@ def test_secret_that_is_none_is_the_receivers_mistake(secret):
 
 def test_parsed_body_is_the_receivers_mistake():
     """The signature covers bytes, not what was made of them."""
-    with pytest.raises(TypeError, match="bytes as they came"):
+    with pytest.raises(TypeError, match="raw bytes"):
         verify(body=json.loads(BODY))
 
 

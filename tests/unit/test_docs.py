@@ -43,7 +43,7 @@ def test_every_setting_is_documented_and_nothing_else():
 
 def test_variables_that_are_no_settings_are_documented():
     """Those that the service or its commands read are on the page, and what is on it is read somewhere."""
-    page = (DOCS / "configuration.md").read_text().partition("## Variables that are no settings")[2]
+    page = (DOCS / "configuration.md").read_text().partition("## Other variables")[2]
     named = set(re.findall(r"`([A-Z_]{4,})`", page.partition("\n## ")[0]))
     sources = "".join(path.read_text() for part in ("web", "worker") for path in (DOCS.parent / part).rglob("*.py"))
     assert {PREFIX + name for name in ("URL", "API_KEY", "BIND")} <= named & READ_ELSEWHERE

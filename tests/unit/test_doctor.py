@@ -161,7 +161,7 @@ def test_records_that_do_not_open_are_a_failure(stage):
 
 def test_no_caller_is_a_warning(stage):
     """A service that nobody can use says how to create a caller."""
-    assert [f.advice for f in doctor.check_records(stage.store)] == ["ringback caller create NAME"]
+    assert [f.advice for f in doctor.check_records(stage.store)] == ["run `ringback caller create NAME`"]
 
 
 SERVERS = Listing((Choice("1", "One"),))

@@ -80,7 +80,7 @@ def test_tests_that_are_named_exist(page: Path):
     assert [proof for proof in proofs if not _is_a_test(*proof)] == []
 
 
-@pytest.mark.parametrize("title", ["One caller and another", "Promises, and the tests", "What was attacked"])
+@pytest.mark.parametrize("title", ["Isolation of callers", "Promises, and the tests", "What was attacked"])
 def test_every_promise_and_every_attack_has_its_test(title: str):
     """No row of docs/security.md stands on its word alone."""
     section = read("docs/security.md").partition(f"## {title}")[2].partition("\n## ")[0]

@@ -36,7 +36,7 @@ def test_a_folder_that_others_can_write_is_refused(folder: Path, mode: int):
     """By what finds a running service, by the client that sends an API key, and by `up` itself."""
     folder.chmod(mode)
     for look in (up.web_address, up.environment, lambda: Api(None, "rbk_x"), FolderLock(folder).acquire):
-        with pytest.raises(NotOurs, match="written by others"):
+        with pytest.raises(NotOurs, match="writable by others"):
             look()
 
 

@@ -74,7 +74,7 @@ def test_several_purchases_without_a_known_price_cannot_be_told():
     """Nothing is guessed: the report says that it cannot be told."""
     report = play("500", "buy a", "buy b", "475", "code a", "code b")
     assert report.stretches[0].unexplained is None
-    assert "cannot be told" in verdicts(report)[0]
+    assert "of unknown price" in verdicts(report)[0]
     assert (report.unpriced, report.price) == (2, None)
     assert not report.clean
 
@@ -83,7 +83,7 @@ def test_fall_without_a_purchase_is_listed():
     """Money that went out with no purchase of ours is unaccounted for, to the last digit."""
     report = play("500", "buy a", "490", "code a", "487.25")
     assert report.unaccounted[0].unexplained == Decimal("-2.75")
-    assert verdicts(report)[1] == "2.75 went out that no purchase explains"
+    assert verdicts(report)[1] == "2.75 was spent that no purchase explains"
 
 
 def test_rise_without_a_refund_is_called_a_top_up():

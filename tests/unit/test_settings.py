@@ -168,8 +168,8 @@ def test_what_is_allowed_but_odd_is_warned_of():
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("RINGBACK_POLL_INTERVALL", "is RINGBACK_POLL_INTERVAL meant?"),
-        ("RINGBACK_REDIS_URI", "is RINGBACK_REDIS_URL meant?"),
+        ("RINGBACK_POLL_INTERVALL", "did you mean RINGBACK_POLL_INTERVAL?"),
+        ("RINGBACK_REDIS_URI", "did you mean RINGBACK_REDIS_URL?"),
         ("RINGBACK_XYZZY", "nothing reads it"),
     ],
 )

@@ -39,7 +39,7 @@ def routes() -> APIBlueprint:
 def balance() -> Response:
     """Read the balance, and whether buying is paused.
 
-    It is what a worker last read at the provider; `as_of` says when.
+    Returns what a worker last read from the provider; `as_of` says when.
     """
     reading = _reading("balance", refresh=requests.query(schemas.Refresh).refresh == "true")
     pauses, items = parts().store.pauses(), parts().store.item_pauses()
@@ -53,7 +53,7 @@ def balance() -> Response:
 def servers() -> Response:
     """List the provider's servers.
 
-    Their ids are what an order gives as `server`; a worker reads them every few minutes.
+    Use the `id` as the `server` of an order. A worker reads the list every few minutes.
     """
     asked = requests.query(schemas.ServersQuery)
     reading = _reading(f"servers:{asked.type}", refresh=asked.refresh == "true")
@@ -64,7 +64,7 @@ def servers() -> Response:
 def countries() -> Response:
     """List the countries of SMS OTP.
 
-    An id means something for its type alone: it is what an order gives as `country`.
+    Use the `id` as the `country` of an order of the same type; other types have other ids.
     """
     asked = requests.query(schemas.CountriesQuery)
     reading = listing(listing_name("countries", "sms", [asked.type]), refresh=asked.refresh == "true")
@@ -75,7 +75,7 @@ def countries() -> Response:
 def services() -> Response:
     """List the services of SMS OTP or Email OTP, with their prices.
 
-    With prices as a worker last read them; the `code` is what an order gives as `service`.
+    Use the `code` as the `service` of an order. The prices are as a worker last read them.
     """
     asked = requests.query(schemas.ServicesQuery)
     place = _place(asked)
@@ -106,7 +106,7 @@ def _place(asked: schemas.ServicesQuery) -> list[str]:
 def products() -> Response:
     """List the products that may be ordered here.
 
-    With the fields that an order of each has to name.
+    Each with the fields of its orders.
     """
     table, enabled = parts().products, parts().settings.products
     listed = [

@@ -30,7 +30,7 @@ def authenticate() -> None:
     state.line["caller"] = caller.id
     state.quota = shared.limits.request(caller.id)
     if not state.quota.allowed:
-        raise _too_many(state.quota, "rate_limited", "this key has sent too many requests in this minute")
+        raise _too_many(state.quota, "rate_limited", "too many requests with this key in this minute")
 
 
 def confirm() -> None:
@@ -58,7 +58,7 @@ def _turn_away(*, given: bool) -> NoReturn:
         raise Problem(401, "unauthorized", "send `Authorization: Bearer <api key>`", headers=_challenge())
     quota = request_state().quota = parts().limits.failed_login(request.remote_addr or "-")
     if not quota.allowed:
-        raise _too_many(quota, "too_many_failed_logins", "too many wrong keys came from this address")
+        raise _too_many(quota, "too_many_failed_logins", "too many wrong keys from this IP address")
     raise Problem(
         401, "unauthorized", "this API key is unknown or revoked", headers=_challenge(', error="invalid_token"')
     )

@@ -38,7 +38,7 @@ _COUNTED = ("RateLimit", "RateLimit-Policy", "X-Request-Id")
 def finished(collected: Mapping[str, Any]) -> Spec:
     """The whole description, webhooks included."""
     spec: Spec = copy.deepcopy(dict(collected))
-    spec["info"]["contact"] = {"name": "Whoever runs this service"}
+    spec["info"]["contact"] = {"name": "The operator of this service"}
     spec["servers"] = [{"url": "/", "description": "This service"}]
     spec["components"]["schemas"] = _named(spec, {n: _tidy(s) for n, s in spec["components"]["schemas"].items()})
     for path, item in spec["paths"].items():
@@ -105,7 +105,7 @@ def _tell_defaults(schema: Spec) -> None:
     """Say defaults of a request in words: TypeScript's generator takes a field that has one for one that is needed."""
     for field in schema["properties"].values():
         if "default" in field:
-            said = f"`{field.pop('default')}` unless given"
+            said = f"default `{field.pop('default')}`"
             field["description"] = f"{field['description']}; {said}" if "description" in field else said
 
 
@@ -125,9 +125,9 @@ def _messages() -> Spec:
     for kind in EventType:
         kinds.setdefault(message_of(kind), []).append(kind.value)
     words = {
-        "caller": "whose callback it is",
+        "caller": "the caller whose callback it is",
         "message": "says that this is a ping",
-        "challenge": "what a receiver answers, signed, to prove that the callback is the caller's own",
+        "challenge": "the text to sign and return to prove that the receiver has the caller's secret",
     }
     told = {
         "type": "object", "description": "what it is about", "required": ["caller", "message"],
@@ -136,15 +136,15 @@ def _messages() -> Spec:
     mapping = {kind: SCHEMAS + name for name, of_it in kinds.items() for kind in of_it}
     return {
         "OrderEvent": _message(
-            "What happened to an order.", kinds["OrderEvent"], _meant("Order", "the order as it was at that moment")
+            "What happened to an order.", kinds["OrderEvent"], _meant("Order", "the order at that time")
         ),
         "RentalEvent": _message(
             "What happened to a rental.",
             kinds["RentalEvent"],
-            _meant("Rental", "the rental as it was at that moment"),
-            message=_meant("Message", "the message; only with `rental.message_received`"),
+            _meant("Rental", "the rental at that time"),
+            message=_meant("Message", "the message; only in `rental.message_received`"),
         ),
-        "PingEvent": _message("A test that somebody asked for.", kinds["PingEvent"], told),
+        "PingEvent": _message("A requested test.", kinds["PingEvent"], told),
         "WebhookEvent": {
             "description": "The body of a webhook.",
             "oneOf": [{"$ref": SCHEMAS + name} for name in kinds],
@@ -171,7 +171,7 @@ def _message(what: str, types: list[str], data: Spec, **beside: Spec) -> Spec:
         "required": ["type", "timestamp", "data"],
         "properties": {
             "type": {"type": "string", "enum": types, "description": "what happened"},
-            "timestamp": {"type": "string", "format": "date-time", "description": "when it happened"},
+            "timestamp": {"type": "string", "format": "date-time", "description": "the time of the event"},
             "data": data,
             **beside,
         },
@@ -296,9 +296,9 @@ def _fitting(example: Any, schema: Spec, schemas: Spec) -> Any:
 
 
 _SIGNED = {
-    "webhook-id": "the event's id, the same on every attempt: deduplicate by it",
+    "webhook-id": "the event's id, the same for every attempt: use it to deduplicate",
     "webhook-timestamp": "when this attempt was made, in epoch seconds",
-    "webhook-signature": "`v1,` and base64 of the HMAC-SHA256 of `id.timestamp.body`, one for each live secret",
+    "webhook-signature": "`v1,` and the base64 of the HMAC-SHA256 of `id.timestamp.body`; one for each valid secret",
 }
 """The headers of a webhook."""
 
@@ -311,7 +311,7 @@ def _webhook(kind: EventType, spec: Spec) -> Spec:
     return {
         "operationId": _camel(*re.split(r"[._]", kind.value)),
         "summary": kind.value,
-        "description": "Sent to the callback, signed as Standard Webhooks 1.0.0 defines it. Any 2xx acknowledges.",
+        "description": "Sent to the callback, signed as Standard Webhooks 1.0.0 defines. Any 2xx acknowledges it.",
         "tags": ["Webhooks"],
         "security": [],
         "parameters": [

@@ -33,8 +33,8 @@ NO_ADDRESS = "dns"
 MOST_TRIES = 3
 """Times that a redelivery is tried anew because an attempt ended meanwhile."""
 GONE = (
-    "this event is not, or no longer, among yours: see what became of your orders (GET /v1/orders), "
-    "then go on from the first event that is kept (`after=`, empty)"
+    "this event is not yours or no longer kept: check your orders (GET /v1/orders), "
+    "then continue from the oldest event that is kept (`after=`, empty)"
 )
 
 
@@ -50,10 +50,10 @@ def routes() -> APIBlueprint:
 
 @takes(query=schemas.EventsQuery)
 def index() -> Response:
-    """List events, newest first; with `after`, what came after that event, oldest first.
+    """List events, newest first; with `after`, the events after that one, oldest first.
 
-    A feed for whoever has no receiver: ask with the last event that you are done with, `wait` and `payload=true`. None
-    is left out, and `next_cursor` keeps its direction.
+    Without a receiver, follow this list: pass the last event that you have handled as `after`, with `wait` and
+    `payload=true`. No event is left out, and `next_cursor` keeps the direction.
     """
     asked = requests.query(schemas.EventsQuery)
     skipped: list[str] = []
@@ -131,7 +131,7 @@ def _all_shown(events: list[Event], *, payload: bool) -> list[dict[str, Any]]:
 def show(event_id: str) -> Response:
     """Read an event with all its attempts.
 
-    Each attempt has its time, its status or error, its duration and the first KiB of the answer.
+    Each attempt has its time, its status or error, its duration and the first KiB of the response.
     """
     return answer(_shown(_own(event_id)))
 
@@ -140,7 +140,7 @@ def show(event_id: str) -> Response:
 def redeliver(event_id: str) -> Response:
     """Send an event's webhook once more, with the same id.
 
-    The schedule begins anew. While an attempt is under way it is left to end. An event without a callback is a 409.
+    The schedule starts over. An attempt that is under way is not interrupted. An event without a callback is a 409.
     """
     _own(event_id)
     _counted()
@@ -158,8 +158,8 @@ def redeliver(event_id: str) -> Response:
 def ping() -> Response:
     """Send a `webhook.ping` to the caller's callback, or to the one given.
 
-    To see whether a receiver is reached and verifies. A caller that has to prove its callbacks proves one by answering
-    its ping's challenge (docs/webhooks.md).
+    Use it to test whether your receiver can be reached and verifies webhooks. If a callback must be proven, answer the
+    challenge in its ping (docs/webhooks.md).
     """
     _counted()
     caller = current_caller()

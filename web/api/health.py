@@ -25,8 +25,8 @@ def routes(figures: Metrics) -> APIBlueprint:
     def metrics() -> Response:
         """Read the metrics, for Prometheus.
 
-        What all processes have counted, and how the store and the account stand, whichever process answers: as
-        OpenMetrics to whoever accepts it. Where RINGBACK_METRICS_TOKEN is set, with that.
+        Every process returns the metrics of all processes, of the store and of the account. They are in OpenMetrics
+        format if `Accept` asks for it. If RINGBACK_METRICS_TOKEN is set, send it as a bearer token.
         """
         if not _is_an_operator():
             raise Problem(401, "unauthorized", "send `Authorization: Bearer` with RINGBACK_METRICS_TOKEN")
@@ -41,18 +41,18 @@ def routes(figures: Metrics) -> APIBlueprint:
 
 
 def alive() -> Response:
-    """Say that this process answers.
+    """Check that this process responds.
 
-    Nothing else is looked at: a process that answers need not be restarted.
+    Nothing else is checked: a process that responds need not be restarted.
     """
     return answer({"status": "ok"})
 
 
 @takes(query=schemas.Ready)
 def ready() -> Response:
-    """Say whether the service can do its work.
+    """Check whether the service is ready.
 
-    The store has to answer; with `workers=true` a worker's clock has to tick as well. Otherwise a 503 says why not.
+    It is ready if the store responds and, with `workers=true`, a worker's clock ticks. Otherwise a 503 says why not.
     """
     why = _why_not(workers=requests.query(schemas.Ready).workers == "true")
     if why:

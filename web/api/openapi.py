@@ -24,10 +24,10 @@ from worker.version import version
 
 SECURITY: dict[str, Any] = {"apiKey": {"type": "http", "scheme": "bearer", "bearerFormat": "rbk_…"}}
 BEARER: list[dict[str, list[str]]] = [{"apiKey": []}]
-ORDERS = Tag(name="Orders", description="A number is bought, polled, and its code sent to the callback.")
+ORDERS = Tag(name="Orders", description="Buy a number, and get its code sent to the callback.")
 RENTALS = Tag(name="Rentals", description="A number for hours or days; every message is sent to the callback once.")
-EVENTS = Tag(name="Events", description="Webhooks that are owed or were sent, with every attempt.")
-ACCOUNT = Tag(name="Account", description="What the workers last read at the provider.")
+EVENTS = Tag(name="Events", description="Webhooks that are pending or were sent, with every attempt.")
+ACCOUNT = Tag(name="Account", description="What the workers last read from the provider.")
 HEALTH = Tag(name="Health", description="For monitoring; needs no key.")
 
 _REF = "#/components/schemas/"
@@ -44,23 +44,26 @@ _TOLD = {
     404: "It does not exist, or belongs to another caller.",
     405: "The method does not exist here.",
     409: "The request conflicts with the current state; see `code`.",
-    410: "The event to go on from is no longer kept: compare with your orders, then read on with `after=` (empty).",
+    410: "The event to continue from is no longer kept: check your orders, then continue with an empty `after=`.",
     413: "The body is over 64 KiB.",
-    415: "The body is not declared as application/json.",
+    415: "The Content-Type is not application/json.",
     422: "Fields are missing or wrong; `errors` lists every one.",
     429: "Rate or concurrency limit reached; see `code`.",
-    500: "Something failed here.",
+    500: "Internal error.",
     503: "Temporarily unavailable; see `code`.",
 }
 _HEADERS: dict[str, dict[str, Any]] = {
     "RateLimit": {"description": "what is left of the limit", "schema": {"type": "string"}},
     "RateLimit-Policy": {"description": "the limit", "schema": {"type": "string"}},
-    "X-Request-Id": {"description": "the id under which the log knows this request", "schema": {"type": "string"}},
+    "X-Request-Id": {"description": "the id of this request in the service's log", "schema": {"type": "string"}},
 }
 _RETRY = {"Retry-After": {"description": "seconds to wait", "schema": {"type": "integer", "minimum": 1}}}
 _CREATED = {
-    "Location": {"description": "where it is read", "schema": {"type": "string"}},
-    "Idempotency-Replayed": {"description": "`true` when this is the first answer again", "schema": {"type": "string"}},
+    "Location": {"description": "where to read it", "schema": {"type": "string"}},
+    "Idempotency-Replayed": {
+        "description": "`true` if this is the first response again",
+        "schema": {"type": "string"},
+    },
 }
 
 
@@ -70,8 +73,8 @@ def info() -> Info:
 
 
 _ABOUT = (
-    "Buys a number at OTPGet, waits for its code and calls back with a signed webhook. "
-    "Errors are RFC 9457 problems with a stable `code`; a caller sees only its own orders and events."
+    "Buys a number from OTPGet, waits for its code and calls back with a signed webhook. "
+    "Errors are RFC 9457 problem details with a stable `code`. A caller sees only its own orders and events."
 )
 
 

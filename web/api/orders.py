@@ -65,9 +65,9 @@ def routes() -> APIBlueprint:
 def create() -> Response:
     """Place an order.
 
-    A number is bought as soon as a worker has a turn, and its webhooks follow. Send an `Idempotency-Key`: the same
-    request with the same key is the same order, however often it is sent. The callback is judged before any money is
-    spent.
+    A worker buys a number as soon as it is the order's turn, and the webhooks follow. Send an `Idempotency-Key`: the
+    same request with the same key is the same order, however often you send it. The callback is checked before any
+    money is spent.
     """
     seconds = requests.query(schemas.NewOrderQuery).wait if request.query_string else 0
     if not seconds:
@@ -138,7 +138,9 @@ class Judge:
         listed = self._parts.servers.of(type)
         if listed and server not in listed:
             known = ", ".join(listed[:MOST_NAMED])
-            why = f"is not among the servers of type {type}: {known} (/v1/servers?type={type}&refresh=true reads anew)"
+            why = (
+                f"is not one of the servers of type {type}: {known} (/v1/servers?type={type}&refresh=true updates them)"
+            )
             raise PydanticCustomError("unknown_server", "{why}", {"why": why})
 
 
@@ -147,7 +149,7 @@ def _body_of(asked: Any) -> type[schemas.OrderBody]:
     product = asked.get("product", DEFAULT_PRODUCT) if isinstance(asked, dict) else DEFAULT_PRODUCT
     if not isinstance(product, str) or product not in schemas.ORDER_BODIES:
         known = " or ".join(f"`{one}`" for one in schemas.ORDER_BODIES)
-        message = f"must be {known}; a rental has its own call, POST /v1/rentals"
+        message = f"must be {known}; rentals are placed with POST /v1/rentals"
         raise requests.invalid([{"field": "product", "code": "unknown", "message": message}])
     check_on_sale(product)
     return schemas.ORDER_BODIES[product]
@@ -235,7 +237,7 @@ def _accepted(order_id: str, payload: bytes, kwargs: Mapping[str, str] = Mapping
 def show(order_id: str) -> Response:
     """Read an order.
 
-    Always as it is now; with `wait` the answer is held until something has changed, so that no receiver is needed.
+    Returns the current state. With `wait` the response is held until something has changed, so no receiver is needed.
     """
     asked = requests.query(schemas.OrderQuery)
     order = _own(order_id)
@@ -291,7 +293,7 @@ def _held(order: Order, wait: Wait, enough: Callable[[Order], bool]) -> Order:
 def index() -> Response:
     """List orders, newest first.
 
-    Go on with `cursor` for as long as `next_cursor` is not null; a page may be shorter than `limit`.
+    Continue with `cursor` as long as `next_cursor` is not null; a page may be shorter than `limit`.
     """
     asked = requests.query(schemas.OrdersQuery)
     skipped: list[str] = []
@@ -315,8 +317,8 @@ def _own(order_id: str) -> Order:
 def cancel(order_id: str) -> Response:
     """Cancel an order.
 
-    Before the purchase nothing is bought any more; after it the number is given back as soon as the provider allows,
-    unless its code comes first. An order that has ended stays as it is.
+    Before the purchase, nothing is bought. After it, the number is given back as soon as the provider allows, unless
+    its code comes first. An order that has ended stays as it is.
     """
     for _ in range(MOST_TRIES):
         before = _own(order_id)

@@ -54,7 +54,7 @@ def routes() -> APIBlueprint:
 def create() -> Response:
     """Rent a number for hours or days.
 
-    It cannot be cancelled, and is never refunded. Every message that it receives is sent to the callback once.
+    A rental cannot be cancelled and is never refunded. Every message is sent to the callback once.
     """
     shared, caller = parts(), current_caller()
     key = requests.headers(schemas.OrderHeaders).idempotency_key
@@ -102,7 +102,7 @@ def _accepted(rental_id: str, payload: bytes, more: Mapping[str, str] = MappingP
 def show(rental_id: str) -> Response:
     """Read a rental.
 
-    Its messages are listed by a call of their own.
+    Its messages have a call of their own.
     """
     return answer(_own(rental_id).public())
 
@@ -111,7 +111,7 @@ def show(rental_id: str) -> Response:
 def index() -> Response:
     """List rentals, newest first.
 
-    Only the caller's own.
+    Only those of the caller.
     """
     asked = requests.query(schemas.RentalsQuery)
     found, cursor = parts().store.rentals(
@@ -122,9 +122,9 @@ def index() -> Response:
 
 @takes(path=schemas.RentalPath, query=schemas.MessagesQuery)
 def messages(rental_id: str) -> Response:
-    """List what a rented number received.
+    """List the messages of a rental.
 
-    In the order in which it was told; with `after`, what came after that message.
+    In the sequence in which they were reported; with `after`, only messages after that one.
     """
     rental, asked = _own(rental_id), requests.query(schemas.MessagesQuery)
     told = [rental.shown(message) for message in rental.messages]
@@ -151,7 +151,7 @@ def _own(rental_id: str) -> Rental:
 def renew(rental_id: str) -> Response:
     """Renew a rental.
 
-    A renewal is a purchase: it is sent once under its Idempotency-Key, and its end moves on the provider's word alone.
+    A renewal is a purchase: it is sent once per Idempotency-Key. `ends_at` moves only when the provider confirms it.
     """
     key = requests.headers(schemas.RenewalHeaders).idempotency_key
     asked = requests.body()
@@ -192,9 +192,9 @@ def _check_renewable(rental: Rental) -> None:
 
 @takes(query=schemas.RentalCountriesQuery)
 def countries() -> Response:
-    """List where numbers are rented out.
+    """List the countries in which numbers can be rented.
 
-    As a worker last read it; `refresh=true` has it read again.
+    As a worker last read them; `refresh=true` reads them again.
     """
     asked = requests.query(schemas.RentalCountriesQuery)
     reading = listing(f"rental_countries:{asked.provider}", refresh=asked.refresh == "true")
@@ -203,9 +203,9 @@ def countries() -> Response:
 
 @takes(query=schemas.RentalPricesQuery)
 def prices() -> Response:
-    """List what can be rented in a country.
+    """List the rental offers of a country.
 
-    Each offer with its price and its hours, as a worker last read it.
+    Each with its price and duration, as a worker last read it.
     """
     asked = requests.query(schemas.RentalPricesQuery)
     reading = listing(f"rental_prices:{asked.country}:{asked.provider}", refresh=asked.refresh == "true")

@@ -36,7 +36,7 @@ SHAPES = {
     schemas.RENTAL_ID: "`rnt_` and 24 hex digits",
     schemas.MESSAGE_ID: "`msg_` and 24 hex digits",
     schemas.EVENT_CURSOR: "the `next_cursor` of a page",
-    schemas.EVENT_OR_FIRST: "an event's id, the `next_cursor` of a page, or nothing",
+    schemas.EVENT_OR_FIRST: "an event's id, the `next_cursor` of a page, or empty",
     schemas.CODE: "letters, digits, dots, dashes and underscores",
     schemas.DOMAIN: "a domain like gmail.com",
     schemas.PRINTABLE: "printable ASCII without a space at either end",
@@ -46,7 +46,7 @@ SHAPES = {
 _MESSAGES = {
     "missing": "is required",
     "extra_forbidden": "unknown field",
-    "string_unicode": "is not valid Unicode text",
+    "string_unicode": "is not valid Unicode",
     "model_type": "must be a JSON object",
     "model_attributes_type": "must be a JSON object",
     "dict_type": "must be a JSON object",
@@ -143,7 +143,7 @@ def parse(text: bytes) -> Any:
         hint = " (trailing comma?)" if error.doc[: error.pos].rstrip().endswith(",") else ""
         detail = f"the body is not valid JSON: line {error.lineno}, column {error.colno}{hint}"
     except ValueError as error:
-        detail = str(error) if isinstance(error, _Refused) else "the body holds a number that is too long"
+        detail = str(error) if isinstance(error, _Refused) else "the body contains a number that is too long"
     raise Problem(400, "invalid_json", detail)
 
 
@@ -159,13 +159,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(_: str) -> NoReturn:
-    raise _Refused("the body holds NaN or Infinity, which JSON does not know")
+    raise _Refused("the body contains NaN or Infinity, which JSON does not allow")
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if math.isinf(number):
-        raise _Refused("the body holds a number that is too large")
+        raise _Refused("the body contains a number that is too large")
     return number
 
 

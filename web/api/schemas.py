@@ -54,11 +54,11 @@ def _is_deeper(value: Any, most: int) -> bool:
 
 def _metadata(value: dict[str, Any]) -> dict[str, Any]:
     if _is_deeper(value, DEEPEST_METADATA):
-        raise PydanticCustomError("too_deep", "must be nested at most 16 deep")
+        raise PydanticCustomError("too_deep", "must be nested at most 16 levels deep")
     try:
         size = len(text_json(value).encode())
     except UnicodeEncodeError:
-        raise PydanticCustomError("bad_text", "holds text that is not valid Unicode") from None
+        raise PydanticCustomError("bad_text", "contains text that is not valid Unicode") from None
     if size > MOST_METADATA:
         raise PydanticCustomError("too_large", "must be at most 4 KiB as compact JSON")
     return value
@@ -66,7 +66,7 @@ def _metadata(value: dict[str, Any]) -> dict[str, Any]:
 
 def _price(text: str) -> str:
     if re.fullmatch(PRICE.strip("^$"), text, re.ASCII) is None:
-        raise PydanticCustomError("bad_amount", 'is an amount of PKR like "45.50", as a string')
+        raise PydanticCustomError("bad_amount", 'must be an amount in PKR as a string, like "45.50"')
     return text
 
 
@@ -77,7 +77,7 @@ def _moment(text: Any) -> datetime:
     except (TypeError, ValueError):
         moment = None
     if moment is None or moment.tzinfo is None or re.fullmatch(MOMENT, text, re.ASCII) is None:
-        raise PydanticCustomError("bad_moment", "must be a moment like 2026-11-22T10:00:00Z (RFC 3339)")
+        raise PydanticCustomError("bad_moment", "must be a time like 2026-11-22T10:00:00Z (RFC 3339)")
     return moment
 
 
@@ -115,25 +115,25 @@ Instant = Annotated[datetime, BeforeValidator(_moment)]
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
 # What several answers have in common.
-AsOf = Annotated[Moment | None, Field(description="when a worker last read it; null: never")]
-Stale = Annotated[bool, Field(description="true once the last attempt to read it failed, or three were missed")]
+AsOf = Annotated[Moment | None, Field(description="when a worker last read it; null if never")]
+Stale = Annotated[bool, Field(description="true if the last attempt to read it failed, or three were missed")]
 Why = Annotated[
     str | None,
-    Field(description="why the last attempt to read it failed: `provider_unreachable`, `unreadable`, or its own word"),
+    Field(description="why the last attempt failed: `provider_unreachable`, `unreadable`, or the provider's own word"),
 ]
-NEXT_PAGE: Any = Field(description="what the next page is asked for with, as `cursor`; null on the last page")
-UNREADABLE: Any = Field(None, description="left out: their records cannot be opened at present")
+NEXT_PAGE: Any = Field(description="the value of `cursor` for the next page; null on the last page")
+UNREADABLE: Any = Field(None, description="left out: their records cannot be read at the moment")
 FAILURE: Any = Field(description="the cause, for programs")
-FAILURE_IN_WORDS: Any = Field(description="the cause in words, or the provider's own")
+FAILURE_IN_WORDS: Any = Field(description="the cause in words, possibly the provider's")
 MOST_PAID: Any = Field(description="the most that may be paid, a decimal in PKR")
-CALLBACK: Any = Field(description="where its webhooks go; null: its events are read")
-OWN_METADATA: Any = Field(description="as it was given, untouched")
-OWN_PURPOSE: Any = Field(description="the label that it was given")
-FLAGGED: Any = Field(description="what was out of the ordinary; usually empty")
+CALLBACK: Any = Field(description="where its webhooks go; if null, its events can only be read")
+OWN_METADATA: Any = Field(description="returned unchanged")
+OWN_PURPOSE: Any = Field(description="its label, as given")
+FLAGGED: Any = Field(description="what was unusual; normally empty")
 
 
 class Incoming(BaseModel):
-    """What comes in is taken by the letter."""
+    """The base of what requests contain: nothing unknown is accepted."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -154,18 +154,18 @@ def _judged_callback(url: str | None, info: ValidationInfo) -> str | None:
 
 
 class PurchaseBody(Incoming):
-    """What an order or a rental may say, whatever it is for."""
+    """The fields that orders and rentals share."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
     callback_url: Url | None = Field(
         None,
         validate_default=True,
-        description="where the webhooks go; the caller's own callback unless given. With neither, nothing is pushed "
-        "and the events are read",
+        description="where the webhooks go; by default the caller's own callback. With neither, nothing is pushed "
+        "and the events can only be read",
     )
     metadata: Metadata | None = Field(
-        None, description="comes back untouched; at most 4 KiB and 16 deep", examples=[{"user": "42"}]
+        None, description="returned unchanged; at most 4 KiB and 16 levels deep", examples=[{"user": "42"}]
     )
     purpose: str | None = Field(None, max_length=100, pattern=ONE_LINE, description="a short label")
 
@@ -173,19 +173,19 @@ class PurchaseBody(Incoming):
 
 
 class Ping(Incoming):
-    """What a ping may say; it needs no body."""
+    """The fields of a ping; the body is optional."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
     callback_url: Url | None = Field(
-        None, description="where the ping goes, and what its answer proves; the caller's own callback unless given"
+        None, description="where the ping goes, and the callback that its response proves; by default the caller's own"
     )
 
     _judged = field_validator("callback_url")(_judged_callback)
 
 
 class OrderBody(PurchaseBody):
-    """What an order of any product may say."""
+    """The fields that orders of all products share."""
 
     product: str
     timeout: float | None = Field(
@@ -195,7 +195,7 @@ class OrderBody(PurchaseBody):
 
 
 class CheapOrder(OrderBody):
-    """A cheap number of one of the provider's servers."""
+    """A cheap number from one of the provider's servers."""
 
     product: Literal["cheap"] = Field("cheap", description="the product")
     type: Literal["1", "2"] = Field(description="the provider's type of number", examples=["1"])
@@ -216,12 +216,12 @@ class SmsOrder(OrderBody):
     product: Literal["sms"] = Field(description="the product")
     service: Code = Field(description="the service, by its code", examples=["tg"])
     country: Code = Field(description="the country, by its id", examples=["33"])
-    type: SmsType = Field(description="the upstream; countries and services belong to one", examples=["4"])
+    type: SmsType = Field(description="the upstream, 1 to 6; each has its own countries and services", examples=["4"])
     max_price: Price | None = MAX_PRICE
 
 
 class EmailOrder(OrderBody):
-    """A mail address for one service."""
+    """An email address for one service."""
 
     product: Literal["email"] = Field(description="the product")
     service: Code = Field(description="the service, by its code", examples=["tg"])
@@ -230,7 +230,7 @@ class EmailOrder(OrderBody):
 
 
 class NewOrder(RootModel[CheapOrder | SmsOrder | EmailOrder]):
-    """An order to be placed: what it names depends on its `product`."""
+    """A new order; its fields depend on its `product`."""
 
 
 ORDER_BODIES: Mapping[str, type[OrderBody]] = {"cheap": CheapOrder, "sms": SmsOrder, "email": EmailOrder}
@@ -252,8 +252,8 @@ class NewRental(PurchaseBody):
     """A number to be rented for hours or days."""
 
     pricing: Code = Field(description="the offer, by its id in GET /v1/rental-prices", examples=["101"])
-    country: Code = Field(description="the country in which it is listed, by its code", examples=["PK"])
-    provider: Code = Field("1", description="the provider's provider", examples=["1"])
+    country: Code = Field(description="the country in which the offer is listed, by its code", examples=["PK"])
+    provider: Code = Field("1", description="the provider's own supplier", examples=["1"])
     max_price: Price | None = MAX_PRICE
 
 
@@ -263,7 +263,7 @@ RENTAL_EXAMPLES: Mapping[str, dict[str, Any]] = {
 
 
 class Renewal(Incoming):
-    """By how much a rental is to last longer."""
+    """By how much to extend a rental."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
@@ -279,7 +279,7 @@ class RenewalHeaders(Incoming):
 
     idempotency_key: str = Field(
         alias="Idempotency-Key", min_length=1, max_length=255, pattern=PRINTABLE,
-        description="the same key never renews twice, as long as the rental is kept",
+        description="the same key never renews twice while the rental is kept",
     )  # fmt: skip
 
 
@@ -288,7 +288,7 @@ class OrderHeaders(Incoming):
 
     idempotency_key: str | None = Field(
         None, alias="Idempotency-Key", min_length=1, max_length=255, pattern=PRINTABLE,
-        description="the same key with the same body gives the first answer again, for 24 hours",
+        description="for 24 hours, the same key with the same body returns the first response again",
     )  # fmt: skip
 
 
@@ -315,7 +315,7 @@ class RentalsQuery(Incoming):
 class MessagesQuery(Incoming):
     """Which messages to list."""
 
-    after: MessageId | None = Field(None, description="what was told after this message")
+    after: MessageId | None = Field(None, description="only messages reported after this one")
     limit: Limit = 20
     cursor: MessageId | None = Field(None, description="`next_cursor` of the page before")
 
@@ -330,7 +330,7 @@ class NewOrderQuery(Incoming):
     """How to place an order."""
 
     wait: Wait = Field(
-        0, description="wait up to this many seconds for the order to have its number or to end (0 to 60)"
+        0, description="wait up to this many seconds for the order to get its number or to end (0 to 60)"
     )
 
 
@@ -340,8 +340,8 @@ class OrderQuery(Incoming):
     wait: Wait = Field(0, description="wait up to this many seconds for the order to change (0 to 60)")
     wait_for: Literal["number", "end", "change"] = Field(
         "change",
-        description="what `wait` waits for: `number` (it has one, or has ended), `end`, or `change` (until it differs "
-        "from `If-None-Match`; without that header, from the moment of asking)",
+        description="what `wait` waits for: `number` (the order has one, or has ended), `end`, or `change` (the order "
+        "differs from `If-None-Match`, or without that header from what it was at the time of the request)",
     )
 
 
@@ -351,7 +351,7 @@ class OrderReadHeaders(Incoming):
     if_none_match: str | None = Field(
         None,
         alias="If-None-Match",
-        description="the `ETag` of what the client knows; an order that is still so is a 304",
+        description="the `ETag` of the last response; if the order has not changed since, the response is a 304",
     )
 
 
@@ -369,20 +369,20 @@ class EventsQuery(Incoming):
     order: OrderId | None = Field(None, description="only this order's")
     status: EventStatus | None = Field(None, description="only events in this state")
     type: EventType | None = Field(None, description="only events of this type")
-    since: Instant | None = Field(None, description="only events made at this moment or later")
-    until: Instant | None = Field(None, description="only events made before this moment")
+    since: Instant | None = Field(None, description="only events created at this time or later")
+    until: Instant | None = Field(None, description="only events created before this time")
     failing: Literal["true", "false"] = Field(
-        "false", description="only events whose last attempt failed, whether they are tried again or were given up"
+        "false", description="only events whose last attempt failed, whether they are retried or were given up"
     )
     limit: Limit = 20
     cursor: EventCursor | None = Field(None, description="`next_cursor` of the page before; it keeps its direction")
     after: EventOrFirst | None = Field(
-        None, description="what came after this event, oldest first; empty: from the first that is kept"
+        None, description="only events after this one, oldest first; if empty, from the oldest that is kept"
     )
-    wait: Wait = Field(0, description="hold the answer until there is an event to show, for so many seconds at most")
+    wait: Wait = Field(0, description="wait up to this many seconds for an event to show (0 to 60)")
     payload: Literal["true", "false"] = Field(
         "false",
-        description="add to each its `payload` (the exact text) and the `headers` that sign it, made at this moment",
+        description="add `payload` (the exact text) and `headers` (signed at the time of reading) to each event",
     )
 
     def fits(self, event: worker.event.Event) -> bool:
@@ -398,10 +398,10 @@ class EventsQuery(Incoming):
 
 
 class Refresh(Incoming):
-    """Whether to have it read anew."""
+    """Whether to refresh the reading."""
 
     refresh: Literal["true", "false"] = Field(
-        "false", description="ask a worker to read it anew, and wait up to 5 seconds for it"
+        "false", description="ask a worker to read it again, and wait up to 5 seconds for the result"
     )
 
 
@@ -412,10 +412,10 @@ class ServersQuery(Refresh):
 
 
 class Ready(Incoming):
-    """What is asked of readiness."""
+    """What readiness includes."""
 
     workers: Literal["true", "false"] = Field(
-        "false", description="also ask whether a worker's clock ticked in the last 10 seconds"
+        "false", description="also check whether a worker's clock has ticked in the last 10 seconds"
     )
 
 
@@ -426,22 +426,22 @@ class CountriesQuery(Refresh):
 
 
 class ServicesQuery(Refresh):
-    """Which services to list; which of the fields are needed depends on the product."""
+    """Which services to list; the required fields depend on the product."""
 
-    product: Literal["sms", "email"] = Field("sms", description="the product that they are services of")
-    country: Code | None = Field(None, description="of `sms`: the country, by its id")
-    type: SmsType | None = Field(None, description="of `sms`: the upstream, 1 to 6")
-    domain: Domain | None = Field(None, description="of `email`: the domain of the address")
+    product: Literal["sms", "email"] = Field("sms", description="the product whose services to list")
+    country: Code | None = Field(None, description="for `sms`: the country, by its id")
+    type: SmsType | None = Field(None, description="for `sms`: the upstream, 1 to 6")
+    domain: Domain | None = Field(None, description="for `email`: the domain of the address")
 
 
 class RentalCountriesQuery(Refresh):
-    """Of which provider to list the countries."""
+    """Which rental countries to list."""
 
-    provider: Code = Field("1", description="the provider's provider")
+    provider: Code = Field("1", description="the provider's own supplier")
 
 
 class RentalPricesQuery(RentalCountriesQuery):
-    """Of which country to list the offers."""
+    """Which rental offers to list."""
 
     country: Code = Field(description="the country, by its code")
 
@@ -458,23 +458,23 @@ class Order(BaseModel):
 
     id: OrderId
     product: str = Field(description="what was ordered: `cheap`, `sms` or `email`", examples=["cheap"])
-    status: Status = Field(description="where it stands; final once `ended_at` is set")
-    server: str | None = Field(description="of `cheap`: the provider's server")
-    type: str | None = Field(description="of `cheap` and `sms`: the provider's type of number")
-    service: str | None = Field(description="of `sms` and `email`: what the code is for")
-    country: str | None = Field(description="of `sms`: where the number is from")
-    domain: str | None = Field(description="of `email`: the domain of the address")
+    status: Status = Field(description="its state; final once `ended_at` is set")
+    server: str | None = Field(description="for `cheap`: the provider's server")
+    type: str | None = Field(description="for `cheap` and `sms`: the provider's type of number")
+    service: str | None = Field(description="for `sms` and `email`: what the code is for")
+    country: str | None = Field(description="for `sms`: the country of the number")
+    domain: str | None = Field(description="for `email`: the domain of the address")
     number: str | None = Field(
         description="the number, once it is bought; null for `email`", examples=["+923001234567"]
     )
-    address: str | None = Field(description="a mail address; erased after a while, then `flags` has `address_erased`")
-    price: str | None = Field(description="what was paid, a decimal in PKR, where the provider names prices")
+    address: str | None = Field(description="an email address; erased in time, then `flags` has `address_erased`")
+    price: str | None = Field(description="what was paid, a decimal in PKR; null if the provider names no price")
     max_price: str | None = MOST_PAID
-    otp: str | None = Field(description="the code; erased after a while, then `flags` has `otp_erased`")
+    otp: str | None = Field(description="the code; erased in time, then `flags` has `otp_erased`")
     callback_url: str | None = CALLBACK
     metadata: dict[str, Any] = OWN_METADATA
     purpose: str | None = OWN_PURPOSE
-    settlement: Settlement = Field(description="what became of the money; it may still change after the end")
+    settlement: Settlement = Field(description="what happened to the money; may still change after the end")
     error: OrderError | None = Field(description="why it failed; null unless `status` is `failed`")
     flags: list[str] = FLAGGED
     created_at: Moment = Field(description="when it was accepted")
@@ -485,7 +485,7 @@ class Order(BaseModel):
 
 
 class Orders(BaseModel):
-    """A page of orders, newest first. A page may be short: the last one is where `next_cursor` is null."""
+    """A page of orders, newest first. A page may be short; on the last one `next_cursor` is null."""
 
     data: list[Order] = Field(description="the orders of this page")
     next_cursor: OrderId | None = NEXT_PAGE
@@ -493,7 +493,7 @@ class Orders(BaseModel):
 
 
 class RentalError(BaseModel):
-    """Why a rental failed, or the renewal that was asked for last."""
+    """Why a rental or its last renewal failed."""
 
     code: ErrorCode = FAILURE
     message: str | None = FAILURE_IN_WORDS
@@ -503,21 +503,19 @@ class Rental(BaseModel):
     """A rented number."""
 
     id: RentalId
-    status: RentalStatus = Field(description="where it stands; final once `ended_at` is set")
-    pricing: str = Field(description="the offer that was taken, by its id")
-    country: str = Field(description="the country in which it was listed, by its code")
-    provider: str = Field(description="the provider's provider")
+    status: RentalStatus = Field(description="its state; final once `ended_at` is set")
+    pricing: str = Field(description="the id of the offer that was taken")
+    country: str = Field(description="the country in which the offer is listed, by its code")
+    provider: str = Field(description="the provider's own supplier")
     number: str | None = Field(description="the number, once it is rented", examples=["+923001234567"])
-    price: str | None = Field(
-        description="what was paid, renewals left out, a decimal in PKR; null where it is unknown"
-    )
+    price: str | None = Field(description="what was paid without renewals, a decimal in PKR; null if unknown")
     max_price: str | None = MOST_PAID
-    messages: int = Field(description="how many were told so far")
+    messages: int = Field(description="how many messages have been reported so far")
     callback_url: str | None = CALLBACK
     metadata: dict[str, Any] = OWN_METADATA
     purpose: str | None = OWN_PURPOSE
-    settlement: Literal["none", "charged", "unconfirmed"] = Field(description="what became of the money")
-    error: RentalError | None = Field(description="why it failed, or its last renewal; else null")
+    settlement: Literal["none", "charged", "unconfirmed"] = Field(description="what happened to the money")
+    error: RentalError | None = Field(description="why it or its last renewal failed; otherwise null")
     flags: list[str] = FLAGGED
     created_at: Moment = Field(description="when it was accepted")
     starts_at: Moment | None = Field(description="when the number was rented")
@@ -526,24 +524,24 @@ class Rental(BaseModel):
 
 
 class Rentals(BaseModel):
-    """A page of rentals, newest first. A page may be short: the last one is where `next_cursor` is null."""
+    """A page of rentals, newest first. A page may be short; on the last one `next_cursor` is null."""
 
     data: list[Rental] = Field(description="the rentals of this page")
     next_cursor: RentalId | None = NEXT_PAGE
 
 
 class Message(BaseModel):
-    """A message that a rented number received. What it said is erased after a while: then it is null."""
+    """A message that a rented number received. Its code, text and sender are erased in time, and then null."""
 
     id: MessageId
     code: str | None = Field(description="the code in it, if the provider found one")
-    text: str | None = Field(description="the whole message, where the provider shows it")
-    sender: str | None = Field(description="who sent it, where the provider says so")
-    received_at: Moment = Field(description="its date, or when it was first read where that is unknown")
+    text: str | None = Field(description="the whole message, if the provider shows it")
+    sender: str | None = Field(description="who sent it, if the provider says so")
+    received_at: Moment = Field(description="the message's date or, if unknown, when it was first read")
 
 
 class Messages(BaseModel):
-    """A page of messages, in the order in which they were told."""
+    """A page of messages, in the sequence in which they were reported."""
 
     data: list[Message] = Field(description="the messages of this page")
     next_cursor: MessageId | None = NEXT_PAGE
@@ -553,28 +551,28 @@ class Attempt(BaseModel):
     """One attempt to deliver a webhook."""
 
     at: Moment = Field(description="when it began")
-    status_code: int | None = Field(description="the HTTP status of the answer; null when there was none")
-    error: str | None = Field(description="the class of error when there was no answer, or it could not count")
-    duration: float = Field(description="seconds from connecting to the last byte of the answer")
-    response: str = Field(description="how the answer began, 1 KiB at most")
+    status_code: int | None = Field(description="the HTTP status of the response; null if there was none")
+    error: str | None = Field(description="the class of error if there was no response, or it could not count")
+    duration: float = Field(description="seconds from connecting to the last byte of the response")
+    response: str = Field(description="the beginning of the response, 1 KiB at most")
 
 
 class Event(BaseModel):
     """A webhook with all its attempts."""
 
     id: EventId
-    type: str = Field(description="what it tells", examples=["order.otp_received"])
-    order: OrderId | None = Field(description="the order that it is about; else null")
-    rental: RentalId | None = Field(description="the rental that it is about; else null")
-    callback_url: str | None = Field(description="where it is sent; null when nobody is pushed")
-    status: EventStatus = Field(description="how far its delivery has come")
-    created_at: Moment = Field(description="when it was made")
-    next_attempt_at: Moment | None = Field(description="when it is tried next; null when nothing is owed")
+    type: str = Field(description="what happened", examples=["order.otp_received"])
+    order: OrderId | None = Field(description="the order that it is about, if any")
+    rental: RentalId | None = Field(description="the rental that it is about, if any")
+    callback_url: str | None = Field(description="where it is sent; null if it can only be read")
+    status: EventStatus = Field(description="the state of its delivery")
+    created_at: Moment = Field(description="when it was created")
+    next_attempt_at: Moment | None = Field(description="when it is tried next; null if no attempt is due")
     tried_until: Moment | None = Field(
-        description="when its last attempt is due at the earliest, if all before it fail; null when nothing is owed"
+        description="the earliest time of its last attempt, if all before it fail; null if no attempt is due"
     )
     attempts: list[Attempt] = Field(description="the attempts so far, oldest first; the latest 50 are kept")
-    payload: str | None = Field(None, description="with `payload=true`: the body that is signed, to the byte")
+    payload: str | None = Field(None, description="with `payload=true`: the exact body that is signed")
     headers: dict[str, str] | None = Field(
         None, description="with `payload=true`: `webhook-id`, `webhook-timestamp` and `webhook-signature`"
     )
@@ -583,7 +581,7 @@ class Event(BaseModel):
 class Events(BaseModel):
     """A page of events: newest first, or oldest first with `after`."""
 
-    data: list[Event] = Field(description="the events of this page; it may be short, or empty, and others follow")
+    data: list[Event] = Field(description="the events of this page; it may be short or empty with more to follow")
     next_cursor: EventCursor | None = NEXT_PAGE
     unreadable: list[EventId] | None = UNREADABLE
 
@@ -592,40 +590,40 @@ class PauseReason(BaseModel):
     """Why buying is paused."""
 
     reason: str = Field(description="the cause", examples=["insufficient_balance"])
-    item: str | None = Field(description="what alone is paused, its product and fields; null when everything is")
-    since: Moment | None = Field(description="when the pause began, where that is known")
-    probe_at: Moment | None = Field(description="when it is next looked whether the reason is gone")
+    item: str | None = Field(description="the only item paused (product and fields); null if all buying is paused")
+    since: Moment | None = Field(description="when the pause began, if known")
+    probe_at: Moment | None = Field(description="when the next check is due whether the reason is gone")
 
 
 class Buying(BaseModel):
-    """Whether numbers are bought just now."""
+    """Whether numbers are being bought at the moment."""
 
-    paused: bool = Field(description="whether everything is; single items may be paused besides")
-    reasons: list[PauseReason] = Field(description="every pause that holds, of everything or of one item")
+    paused: bool = Field(description="whether all buying is paused; if not, single items may still be")
+    reasons: list[PauseReason] = Field(description="every current pause, of all buying or of one item")
 
 
 class Balance(BaseModel):
     """The provider's balance, as a worker last read it."""
 
-    balance: str | None = Field(description="a decimal; null when it was never read", examples=["500.00"])
+    balance: str | None = Field(description="a decimal; null if it was never read", examples=["500.00"])
     currency: Literal["PKR"] = Field(description="Pakistani rupees")
     as_of: AsOf
     stale: Stale
     reason: Why = None
-    buying: Buying = Field(description="whether numbers are bought just now")
+    buying: Buying = Field(description="whether numbers are being bought at the moment")
 
 
 class Server(BaseModel):
     """A server of the provider."""
 
-    id: str = Field(description="what an order gives as `server`")
+    id: str = Field(description="the value of an order's `server`")
     name: str = Field(description="the provider's name for it")
 
 
 class Servers(BaseModel):
     """The provider's servers for one type, as a worker last read them."""
 
-    type: str = Field(description="the type that was asked for")
+    type: str = Field(description="the requested type")
     servers: list[Server] | None = Field(description="null when they were never read")
     as_of: AsOf
     stale: Stale
@@ -633,16 +631,16 @@ class Servers(BaseModel):
 
 
 class RentalCountry(BaseModel):
-    """A country in which numbers are rented out."""
+    """A country in which numbers can be rented."""
 
-    code: str = Field(description="what a rental gives as `country`")
+    code: str = Field(description="the value of a rental's `country`")
     name: str = Field(description="the provider's name for it")
 
 
 class RentalCountries(BaseModel):
-    """Where numbers are rented out, as a worker last read it."""
+    """The countries in which numbers can be rented, as a worker last read them."""
 
-    provider: str = Field(description="the provider's provider that was asked for")
+    provider: str = Field(description="the requested supplier of the provider")
     countries: list[RentalCountry] | None = Field(description="null when they were never read")
     as_of: AsOf
     stale: Stale
@@ -650,19 +648,19 @@ class RentalCountries(BaseModel):
 
 
 class RentalPrice(BaseModel):
-    """An offer."""
+    """A rental offer."""
 
-    id: str = Field(description="what a rental gives as `pricing`")
-    service: str = Field(description="what the number is for, by the provider's word")
-    price: str | None = Field(description="a decimal in PKR; null when it cannot be read", examples=["350.00"])
-    duration: float | None = Field(description="hours; null when they cannot be read", examples=[24])
+    id: str = Field(description="the value of a rental's `pricing`")
+    service: str = Field(description="what the number is for, in the provider's words")
+    price: str | None = Field(description="a decimal in PKR; null if it cannot be read", examples=["350.00"])
+    duration: float | None = Field(description="hours; null if unreadable", examples=[24])
 
 
 class RentalPrices(BaseModel):
     """What can be rented in a country, as a worker last read it."""
 
-    country: str = Field(description="the country that was asked for")
-    provider: str = Field(description="the provider's provider that was asked for")
+    country: str = Field(description="the requested country")
+    provider: str = Field(description="the requested supplier of the provider")
     prices: list[RentalPrice] | None = Field(description="null when they were never read")
     as_of: AsOf
     stale: Stale
@@ -672,7 +670,7 @@ class RentalPrices(BaseModel):
 class FieldError(BaseModel):
     """One bad field."""
 
-    field: str = Field(description="its name, with dots for what lies inside", examples=["callback_url"])
+    field: str = Field(description="its name, with dots for nested fields", examples=["callback_url"])
     code: str = Field(description="what is wrong, for programs", examples=["not_https"])
     message: str = Field(description="what is wrong, for people", examples=["must use https"])
 
@@ -680,14 +678,14 @@ class FieldError(BaseModel):
 class Country(BaseModel):
     """A country of the provider."""
 
-    id: str = Field(description="what an order of the same type gives as `country`")
+    id: str = Field(description="the value of `country` in an order of the same type")
     name: str = Field(description="the provider's name for it")
 
 
 class Countries(BaseModel):
     """The countries of one type, as a worker last read them."""
 
-    type: str = Field(description="the type that was asked for: an id means something for it alone")
+    type: str = Field(description="the requested type; ids are only valid for this type")
     countries: list[Country] | None = Field(description="null when they were never read")
     as_of: AsOf
     stale: Stale
@@ -697,18 +695,18 @@ class Countries(BaseModel):
 class Service(BaseModel):
     """A service that a number or an address can be bought for."""
 
-    code: str = Field(description="what an order gives as `service`")
+    code: str = Field(description="the value of an order's `service`")
     name: str = Field(description="the provider's name for it")
-    price: str | None = Field(description="a decimal in PKR; null when it cannot be read", examples=["45.00"])
-    count: int | None = Field(description="how many there are, where the provider says so")
+    price: str | None = Field(description="a decimal in PKR; null if it cannot be read", examples=["45.00"])
+    count: int | None = Field(description="how many are available; null if the provider does not say")
 
 
 class Services(BaseModel):
-    """The services of one product at one place, as a worker last read them."""
+    """The services of one product for a country and type, or a domain, as a worker last read them."""
 
-    product: str = Field(description="the product that was asked for")
-    country: str | None = Field(description="of `sms`: the country that was asked for")
-    type: str | None = Field(description="of `sms`: the type that was asked for")
+    product: str = Field(description="the requested product")
+    country: str | None = Field(description="for `sms`: the requested country")
+    type: str | None = Field(description="for `sms`: the requested type")
     domain: str | None = Field(description="of `email`: the domain that was asked for")
     services: list[Service] | None = Field(description="null when they were never read")
     as_of: AsOf
@@ -719,8 +717,8 @@ class Services(BaseModel):
 class Product(BaseModel):
     """A product that may be ordered here."""
 
-    product: str = Field(description="what an order gives as `product`")
-    fields: list[str] = Field(description="what its orders name")
+    product: str = Field(description="the value of an order's `product`")
+    fields: list[str] = Field(description="the fields of its orders")
     verified: bool = Field(description="whether the vendor's page documents it")
 
 

@@ -76,7 +76,7 @@ def audit_reveal(on: str, what: str) -> None:
     """Write down that one masked value is about to be shown. Raises Turned without a reason, or after too many."""
     why = reason()
     if not why:
-        raise Turned(422, "say why: the reason stands in the audit")
+        raise Turned(422, "give a reason: it is recorded in the audit")
     within(f"reveal:{current().id}", REVEALS)
     audit(Act.REVEAL, on, f"{what}: {why}")
 
@@ -84,7 +84,7 @@ def audit_reveal(on: str, what: str) -> None:
 def within(what: str, most: int) -> None:
     """Count one `what`; raises Turned beyond `most` in a minute."""
     if not operators().allowed(what, most, MINUTE):
-        raise Turned(429, "too many in this minute; wait a moment")
+        raise Turned(429, "too many attempts in this minute; wait a moment")
 
 
 def _from_here() -> bool:
@@ -117,7 +117,7 @@ def log_in(token: str) -> BaseResponse:
     within(f"login:{request.remote_addr or '-'}", LOGINS)
     entered = operators().log_in(token)
     if entered is None:
-        raise Turned(401, "this link was used, is older than 10 minutes, or never was one")
+        raise Turned(401, "this link has been used, is older than 10 minutes, or is not valid")
     operator, session = entered
     parts().store.audit.add(f"{operator.name} ({operator.id})", "log_in")
     answer = redirect("/console", 303)

@@ -60,7 +60,7 @@ def create() -> str:
     """A new caller; its secrets stand on this page and on no other."""
     name, callback = request.form.get("name", "").strip()[:64], request.form.get("callback_url", "").strip() or None
     if not name or not name.isprintable():
-        raise Turned(422, "give it a name")
+        raise Turned(422, "give the caller a name")
     if callback:
         try:
             parts().callbacks.check(callback, access.current().id)
@@ -85,7 +85,7 @@ def _cap(name: str) -> int | None:
     if not text:
         return None
     if not (text.isascii() and text.isdigit() and 0 < int(text) < 10**9):
-        raise Turned(422, f"{name.replace('_', ' ')} is a whole number from 1, or empty")
+        raise Turned(422, f"{name.replace('_', ' ')} must be a whole number of at least 1, or empty")
     return int(text)
 
 

@@ -86,17 +86,17 @@ def cancel(order_id: str) -> Response:
             return redirect(f"/console/orders/{order_id}?done=unchanged", 303)
         if save_cancel(before, after):
             return redirect(f"/console/orders/{order_id}?done=cancelled", 303)
-    raise Turned(503, "the order keeps changing; ask again")
+    raise Turned(503, "the order keeps changing; try again")
 
 
 def reveal(order_id: str) -> str:
     """Show one masked value, once, to somebody who says why."""
     order, what = _found(order_id), request.form.get("what", "")
     if what not in REVEALED:
-        raise Turned(422, "choose one value to be revealed")
+        raise Turned(422, "choose one value to reveal")
     value = _value(order, what)
     if not value:
-        raise Turned(404, f"this order has no {what}, or it is erased")
+        raise Turned(404, f"this order has no {what}, or it has been erased")
     access.audit_reveal(order_id, what)
     return _page(order, revealed=(what, value))
 
@@ -104,5 +104,5 @@ def reveal(order_id: str) -> str:
 def _found(order_id: str) -> Order:
     order = None if order_id.startswith(ID_PREFIX) else parts().store.load(order_id)
     if order is None:
-        raise NotFound(f"there is no order {order_id} (any more)")
+        raise NotFound(f"order {order_id} does not exist or is no longer kept")
     return order

@@ -40,7 +40,7 @@ NAVIGATION = (
 PLACES: Mapping[str, str] = {
     "ord_": "/console/orders", "rnt_": "/console/rentals", "evt_": "/console/webhooks", "cal_": "/console/callers",
 }  # fmt: skip
-"""Below which page the one stands that an id beginning so names."""
+"""The page under which an id with this prefix has its own."""
 TONES: Mapping[str, str] = {
     "received": "good", "delivered": "good", "finished": "good", "refunded": "good", "on": "good", "done": "good",
     "ok": "good", "active": "good", "charged": "good",
@@ -86,17 +86,17 @@ def place_of(name: str) -> str | None:
 
 
 NOTICES = {
-    "cancelled": "The cancel is noted. A worker gives the number back as soon as the provider allows it.",
-    "redelivered": "The webhook is due now, under the same webhook-id.",
-    "underway": "An attempt is under way just now; look again when it has ended.",
-    "unchanged": "The order is ending or has ended already: nothing was changed.",
-    "off": "Buying is switched off. Polls, cancels and webhooks go on.",
-    "on": "The switch is lifted. What else pauses buying stands below.",
-    "asked": "A worker reads it anew; look again in a moment.",
-    "stopped": "The redelivery is stopped. What was sent stays sent.",
+    "cancelled": "The cancel is accepted. A worker gives the number back as soon as the provider allows.",
+    "redelivered": "The webhook is being sent again, with the same webhook-id.",
+    "underway": "An attempt is under way at the moment; look again when it has ended.",
+    "unchanged": "The order is ending or has already ended: nothing was changed.",
+    "off": "Buying is switched off. Polls, cancels and webhooks continue.",
+    "on": "Buying is switched on. Other reasons why it is paused, if any, are below.",
+    "asked": "A worker is reading it again; look again in a moment.",
+    "stopped": "The redelivery is stopped. Webhooks already sent stay sent.",
     "saved": "The change is saved.",
-    "revoked": "It is revoked, from this moment on.",
-    "reconciled": "The journal was held against the balances; the result stands below.",
+    "revoked": "It is revoked as of now.",
+    "reconciled": "The journal was compared with the balances; the result is below.",
 }
 """What is said after an act; pages get the word in their address, never the text."""
 

@@ -19,7 +19,7 @@ from worker.reading import BALANCE, Reading
 
 DAY = 86_400.0
 ALWAYS_READ = ("servers:1", "servers:2")
-"""Listings that are asked for even before the workers have read any."""
+"""Listings that can be requested even before the workers have read any."""
 
 
 def show() -> str:
@@ -41,7 +41,7 @@ def show() -> str:
 
 
 def _listings() -> list[str]:
-    """The listings that workers keep reading by themselves; those of services and rentals are read when asked for."""
+    """The listings that workers read regularly; those of services and rentals are read on request."""
     asked = {name.removesuffix(":asked") for name in parts().store.account() if name.endswith(":asked")}
     return sorted({*ALWAYS_READ, *asked} - {BALANCE})
 
@@ -58,7 +58,7 @@ def switch_buying() -> Response:
     """Switch buying off for everybody, or lift that; everything else goes on."""
     switch, why = request.form.get("switch"), access.reason()
     if switch not in ("on", "off"):
-        raise Turned(422, "switch it on or off")
+        raise Turned(422, "choose on or off")
     access.audit(Act.SWITCH_BUYING, switch, why)
     if switch == "off":
         since, by = parts().store.now(), access.current().name
@@ -69,7 +69,7 @@ def switch_buying() -> Response:
 
 
 def refresh() -> Response:
-    """Have a worker read the balance and the catalogue anew, by free calls."""
+    """Have a worker read the balance and the catalogue again, with free calls."""
     access.audit(Act.REFRESH, "balance, catalogue")
     for what in (BALANCE, *_listings()):
         parts().store.request_refresh(what)

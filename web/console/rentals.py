@@ -1,4 +1,4 @@
-"""Rentals: found by a filter that stands in the address, and one on a page of its own with its messages, masked."""
+"""Rentals: a list with filters in the URL, and a page for each with its messages masked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worker.rental import Rental, RentalStatus, message_id
 EVENTS_SHOWN = 50
 MESSAGES_SHOWN = 100
 SETTLEMENTS = (Settlement.NONE, Settlement.CHARGED, Settlement.UNCONFIRMED)
-"""What becomes of a rental's money."""
+"""What can happen to a rental's money."""
 
 
 def index() -> str:
@@ -56,7 +56,7 @@ def reveal(rental_id: str) -> str:
     rental, what = _found(rental_id), request.form.get("what", "")
     value = _value(rental, what)
     if not value:
-        raise Turned(422, "choose the number, or a message that is still kept")
+        raise Turned(422, "choose the number or a message that is still kept")
     access.audit_reveal(rental_id, what)
     return _page(rental, revealed=(what, value))
 
@@ -72,5 +72,5 @@ def _value(rental: Rental, what: str) -> str | None:
 def _found(rental_id: str) -> Rental:
     rental = parts().store.load_rental(rental_id)
     if rental is None:
-        raise NotFound(f"there is no rental {rental_id} (any more)")
+        raise NotFound(f"rental {rental_id} does not exist or is no longer kept")
     return rental

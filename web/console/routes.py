@@ -106,7 +106,7 @@ def _said(status: int, why: str) -> Response:
     return make_response(render("turned.html", title=_TITLES.get(status, "Not done"), why=why, status=status), status)
 
 
-_TITLES = {401: "Log in", 403: "Not allowed", 404: "Not found", 429: "Wait a moment", 503: "The store is away"}
+_TITLES = {401: "Log in", 403: "Not allowed", 404: "Not found", 429: "Wait a moment", 503: "The store is unavailable"}
 ERRORS: Mapping[type[Exception], Callable[[Any], Response]] = {
     Problem: lambda problem: _said(problem.status, problem.detail),
     Turned: lambda turned: _said(turned.status, turned.why),

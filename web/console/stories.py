@@ -47,7 +47,7 @@ def place() -> Response:
     """Place an order, or a rental, whose item plays a story at the sandbox."""
     shared = parts()
     if not shared.settings.sandbox_url:
-        raise Turned(404, "test orders are placed where the sandbox provider is used")
+        raise Turned(404, "test orders need the sandbox provider")
     from web.sandbox.stories import items_of
 
     product, item = request.form.get("product", "cheap"), f"story-{request.form.get('story', '')}"
@@ -58,7 +58,7 @@ def place() -> Response:
     access.audit(Act.TEST_ORDER, order.id, item)
     created = shared.store.create(order, caller.caps)
     if created.outcome != "created":
-        raise Turned(409, f"it was not accepted: {created.reason or created.outcome}")
+        raise Turned(409, f"the order was not accepted: {created.reason or created.outcome}")
     return redirect(place_of(order.id) or "/console", 303)
 
 

@@ -54,7 +54,7 @@ def show(event_id: str) -> str:
 def redeliver(event_id: str) -> Response:
     """Send it once more, under the same webhook-id."""
     if not _found(event_id).pushed:
-        raise Turned(422, "it is pushed to nobody: there is no address to send it to")
+        raise Turned(422, "this event has no callback to be sent to")
     access.audit(Act.REDELIVER, event_id, access.reason())
     done = any(parts().store.redeliver(_found(event_id), parts().clock()) for _ in range(MOST_TRIES))
     return redirect(f"/console/webhooks/{event_id}?done={'redelivered' if done else 'underway'}", 303)
@@ -64,7 +64,7 @@ def redeliver_many() -> Response:
     """Have workers send all that a filter means, in batches that can be stopped."""
     wanted, store = filters.events(request.form), parts().store
     if wanted.status not in SENT_AGAIN:
-        raise Turned(422, "choose webhooks that are owed or were given up")
+        raise Turned(422, "choose webhooks that are pending or were given up")
     ids = store.queries.matching(wanted, MOST_AT_ONCE, request.form.get("cursor"))
     what = filters.in_words(request.form)
     access.audit(Act.REDELIVER_MANY, what, f"{len(ids)} webhooks")
@@ -82,5 +82,5 @@ def stop(job_id: str) -> Response:
 def _found(event_id: str) -> Event:
     event = parts().store.load_event(event_id)
     if event is None:
-        raise NotFound(f"there is no webhook {event_id} (any more)")
+        raise NotFound(f"webhook {event_id} does not exist or is no longer kept")
     return event

@@ -43,14 +43,14 @@ class Answer:
 
 
 def of_endpoint(one: Failing, clock: str, good: str | None) -> Matter:
-    """An endpoint that fails: "12 webhooks to shop.example fail with 401 since 10:02, last good 09:58"."""
+    """An endpoint that fails: "12 webhooks to shop.example fail with 401 since 10:02, last acknowledged 09:58"."""
     owed = _count(one.owed + one.given_up, "webhook")
     verb = "fails" if one.owed + one.given_up == 1 else "fail"
-    last = f"last good {good}" if good else "none was acknowledged in a week"
+    last = f"last acknowledged {good}" if good else "none acknowledged in a week"
     what = f"{owed} to {one.host} {verb} with {one.error} since {clock}, {last}"
     if one.given_up:
         what += f"; {one.given_up} given up"
-    advice = "They are tried again by themselves." if not one.given_up else "Once it answers again, redeliver them."
+    advice = "They are retried automatically." if not one.given_up else "Once it responds again, redeliver them."
     status = "exhausted" if one.given_up else "pending"
     return Matter(
         "fail" if one.given_up else "warn", f"{what}.", f"{_told_by(one.error)} {advice}",
@@ -60,19 +60,19 @@ def of_endpoint(one: Failing, clock: str, good: str | None) -> Matter:
 
 def _told_by(error: str) -> str:
     if error in ("401", "403"):
-        return "The receiver refuses our signature or our address: ask its owner whether its secret is the current one."
+        return "The receiver rejects the signature or our IP address: ask its owner whether its secret is current."
     if error == "404":
-        return "Nothing is at that path: ask its owner for the callback's address."
+        return "There is nothing at that path: ask its owner for the right callback."
     if error.isdigit() and error.startswith("5"):
-        return "The receiver fails by itself: its own log says why."
-    return "The receiver cannot be reached, or does not answer in time."
+        return "The receiver has an error of its own: its log says why."
+    return "The receiver cannot be reached, or does not respond in time."
 
 
 def of_pause(reason: str, since: str | None, why: str) -> Matter:
     """Buying that is paused."""
     known = Pause(reason) if reason in set(Pause) else None
     said = f" ({why})" if why else ""
-    advice = _sentence(known.advice) if known else "Look at the workers' log."
+    advice = _sentence(known.advice) if known else "See the workers' log."
     level = "warn" if known in (Pause.SWITCHED_OFF, Pause.PROVIDER_BANNED) else "fail"
     what = f"Buying is paused: {reason.replace('_', ' ')}{said}, since {since or 'an unknown time'}."
     return Matter(level, what, advice, "/console/provider")
@@ -91,8 +91,8 @@ def of_doubt(count: int) -> Matter | None:
     """Orders and rentals whose money is in doubt."""
     if not count:
         return None
-    what = f"The money of {_count(count, 'purchase')} came to be in doubt in the last day."
-    return Matter("fail", what, "Run a reconciliation, then ask the provider about those it lists.", "/console/money")
+    what = f"It became unclear in the last day what happened to the money of {_count(count, 'purchase')}."
+    return Matter("fail", what, "Reconcile, then ask the provider about the purchases listed.", "/console/money")
 
 
 # One order, or one rental.
@@ -105,15 +105,15 @@ def did_it_run(order: Order) -> Answer:
         case Status.QUEUED | Status.BUYING:
             return _before_it_is_bought(order)
         case Status.WAITING:
-            return Answer("busy", "Half-way", f"The {thing} is bought; the provider is asked for the code.")
+            return Answer("busy", "Halfway", f"The {thing} is bought; the provider is being polled for the code.")
         case Status.CANCELLING:
             return Answer("busy", "Giving back", f"No code came; the {thing} is being given back.")
         case Status.RECEIVED:
             return Answer("good", "Yes", "The code arrived.")
         case Status.EXPIRED:
-            return Answer("odd", "Without a code", f"The {thing} was bought, and no code came in time.")
+            return Answer("odd", "Without a code", f"The {thing} was bought, but no code came in time.")
         case Status.CANCELLED:
-            return Answer("idle", "Cancelled", "The caller, or an operator, cancelled it.")
+            return Answer("idle", "Cancelled", "The caller or an operator cancelled it.")
         case _:
             return Answer("bad", "No", _sentence(order.error_message or str(order.error or "it failed")))
 
@@ -134,13 +134,13 @@ def did_it_rent(rental: Rental) -> Answer:
 
 
 RENEWALS: Mapping[str, str] = {
-    RenewalState.ASKED: "A renewal waits to be bought.",
+    RenewalState.ASKED: "A renewal is waiting to be bought.",
     RenewalState.SENT: "A renewal may be on its way to the provider.",
     RenewalState.DONE: "It was renewed.",
     RenewalState.REFUSED: "The last renewal was not bought.",
-    RenewalState.UNKNOWN: "Nobody knows whether the last renewal was bought.",
+    RenewalState.UNKNOWN: "It is unclear whether the last renewal was bought.",
 }
-"""What became of the last renewal."""
+"""What happened to the last renewal."""
 
 
 def _before_it_is_bought(order: Acquisition) -> Answer:
@@ -148,33 +148,33 @@ def _before_it_is_bought(order: Acquisition) -> Answer:
         return Answer("busy", "Buying", "A purchase may be on its way to the provider.")
     if order.attempts:
         tries = _count(order.attempts, "purchase")
-        return Answer("busy", "Not yet", f"{tries} sold nothing so far; it asks again until its budget is over.")
-    return Answer("idle", "Not yet", "It is accepted, and nothing is bought.")
+        return Answer("busy", "Not yet", f"{tries} without success so far; retried until the buy budget is spent.")
+    return Answer("idle", "Not yet", "It is accepted, but nothing has been bought yet.")
 
 
 def is_it_stuck(order: Acquisition, wake: Wake | None, events: Sequence[Event], now: float) -> Answer:
     """Whether somebody still has to do something, and when it is done next."""
     undelivered = [one for one in events if one.status not in (EventStatus.DELIVERED, EventStatus.RECORDED)]
     if wake is not None and wake.at is not None and now - wake.at > LATE:
-        late = f"It is due in {wake.lane} and {now - wake.at:.0f} s late: no worker takes it up."
-        return Answer("bad", "Yes", f"{late} Look at the workers.")
+        late = f"It is due in {wake.lane} and {now - wake.at:.0f} s late: no worker has taken it up."
+        return Answer("bad", "Yes", f"{late} Check the workers.")
     if wake is None and not order.ended:
-        return Answer("bad", "Yes", "It is open and nobody will look at it: the hourly mending gives it a new wake-up.")
+        return Answer("bad", "Yes", "It is open but has lost its wake-up; a worker will give it a new one.")
     if undelivered:
         return _webhook_stuck(undelivered[0], now)
     if wake is not None and wake.at is None:
-        return Answer("busy", "No", "It waits for its turn to be bought; callers with orders waiting take turns.")
+        return Answer("busy", "No", "It is waiting for its turn; callers take turns at buying.")
     if wake is not None and wake.at is not None:
-        return Answer("busy", "No", f"A worker looks at it next in {max(0.0, wake.at - now):.0f} s ({wake.lane}).")
+        return Answer("busy", "No", f"A worker will look at it in {max(0.0, wake.at - now):.0f} s ({wake.lane}).")
     pushed = any(one.status is EventStatus.DELIVERED for one in events)
-    told = "Its webhooks were acknowledged." if pushed else "It owes nobody a webhook."
+    told = "Its webhooks were acknowledged." if pushed else "It has no webhooks to send."
     return Answer("good", "No", f"It has ended. {told}")
 
 
 def _webhook_stuck(event: Event, now: float) -> Answer:
     error = answered(event)
     if event.status is EventStatus.GONE:
-        return Answer("odd", "Not wanted", f"The receiver answered 410 to {event.type}: it was not tried again.")
+        return Answer("odd", "Not wanted", f"The receiver responded to {event.type} with 410, so it is not retried.")
     if event.status is EventStatus.EXHAUSTED:
         tries = _count(len(event.attempts), "attempt")
         return Answer(
@@ -189,14 +189,14 @@ def _webhook_stuck(event: Event, now: float) -> Answer:
 def where_is_the_money(order: Order) -> Answer:
     """What became of it, by the provider's word alone."""
     price = order.purchase.price if order.purchase else None
-    worth = f"{price} PKR" if price is not None else "Its price (the provider names none)"
+    worth = f"{price} PKR" if price is not None else "Its price (not named by the provider)"
     match order.settlement:
         case Settlement.NONE if order.status in (Status.QUEUED, Status.BUYING):
-            return Answer("idle", "Unspent", "Nothing is bought so far.")
+            return Answer("idle", "Unspent", "Nothing has been bought so far.")
         case Settlement.NONE:
             return Answer("good", "Unspent", "Nothing was bought.")
         case Settlement.PENDING:
-            return Answer("busy", "Spent, open", f"{worth} is with the provider; finish or refund is still to come.")
+            return Answer("busy", "Spent, open", f"{worth} is with the provider; the finish or refund is yet to come.")
         case Settlement.FINISHED:
             return Answer("good", "Spent", f"{worth} was paid for a code that arrived.")
         case Settlement.UNCONFIRMED if not order.doubtful:
@@ -210,10 +210,10 @@ def where_is_the_money(order: Order) -> Answer:
 def where_is_the_rent(rental: Rental) -> Answer:
     """What became of a rental's money, which never comes back."""
     price = rental.purchase.price if rental.purchase else None
-    worth = f"{price} PKR" if price is not None else "Its price, which is not known,"
+    worth = f"{price} PKR" if price is not None else "Its price (unknown)"
     match rental.settlement:
         case Settlement.NONE:
-            return Answer("idle" if rental.queued or rental.buying else "good", "Unspent", "Nothing is rented.")
+            return Answer("idle" if rental.queued or rental.buying else "good", "Unspent", "Nothing has been rented.")
         case Settlement.CHARGED:
             more = " Each renewal was paid for as well." if rental.renewals else ""
             return Answer("good", "Spent", f"{worth} was paid. A rental is never refunded.{more}")
@@ -235,13 +235,13 @@ def advice_on(flags: Iterable[str]) -> Mapping[str, str]:
     return {flag: known.get(flag, _ODD) for flag in flags}
 
 
-_ODD = "Something in the provider's answer was odd; what it said was understood all the same."
+_ODD = "Something in the provider's reply was odd, but the reply was understood."
 _FLAGS = {
-    "otp_erased": "There was a code; its time is over, and it is no longer kept.",
-    MESSAGES_ERASED: "There were messages; their time is over, and what they said is no longer kept.",
-    "address_erased": "There was an address; its time is over, and it is no longer kept.",
-    "late_code": "A code was seen after the end. It is kept and was not delivered: there is one terminal webhook.",
-    "adopted_late": "Its purchase was answered after it had been given up; the number is being given back.",
+    "otp_erased": "There was a code; it has been erased.",
+    MESSAGES_ERASED: "There were messages; their contents have been erased.",
+    "address_erased": "There was an address; it has been erased.",
+    "late_code": "A code came after the order had ended. It is kept but was not delivered.",
+    "adopted_late": "The purchase succeeded after it had been given up; the number is being given back.",
 }
 
 

@@ -181,7 +181,7 @@ class Backstage:
     def outage(self, span: float, kind: str = "reset") -> None:
         """Refuse every request for `span` seconds, by `reset`, `502` or `hang`; the ledger does nothing."""
         if kind not in OUTAGES:
-            raise ValueError(f"an outage is one of {', '.join(sorted(OUTAGES))}")
+            raise ValueError(f"an outage must be one of {', '.join(sorted(OUTAGES))}")
         with self._lock:
             self._outage = (self._clock() + seconds(span), OUTAGES[kind])
 

@@ -199,22 +199,22 @@ _ITEM: Mapping[str, Reader] = {
 }
 
 CALLS: tuple[Call, ...] = (
-    Call("GET", "/", "leads to the page", _home),
+    Call("GET", "/", "redirects to the page", _home),
     Call("GET", "/sandbox/", "the page", start_page),
-    Call("GET", "/sandbox/orders", "the list on it, which renews itself", orders_page),
-    Call("GET", "/sandbox/order", "one order with its forms", order_page, {"id": text}, ("id",)),
-    Call("GET", "/sandbox/sandbox.css", "how they look", style),
+    Call("GET", "/sandbox/orders", "the list of orders on the page, which refreshes itself", orders_page),
+    Call("GET", "/sandbox/order", "one order, with forms", order_page, {"id": text}, ("id",)),
+    Call("GET", "/sandbox/sandbox.css", "the style sheet of the pages", style),
     Call("GET", "/sandbox/calls", "this table", _calls),
-    Call("GET", "/sandbox/faults", "the script, with what is left of it", _faults),
+    Call("GET", "/sandbox/faults", "the script, with what is left of it to play", _faults),
     Call("POST", "/sandbox/faults", "adds one entry or a list of them to the script", _add_faults, raw=True),
-    Call("DELETE", "/sandbox/faults", "forgets the script, and ends an outage", _clear_faults),
-    Call("GET", "/sandbox/stories", "the stories asked for ahead", _stories),
-    Call("POST", "/sandbox/stories", "lets the next purchases play a story", _ask_for_story, _STORY, ("story",)),
-    Call("DELETE", "/sandbox/stories", "forgets the stories asked for ahead", _clear_stories),
+    Call("DELETE", "/sandbox/faults", "clears the script, and ends an outage", _clear_faults),
+    Call("GET", "/sandbox/stories", "the requested stories", _stories),
+    Call("POST", "/sandbox/stories", "makes the next purchases play a story", _ask_for_story, _STORY, ("story",)),
+    Call("DELETE", "/sandbox/stories", "forgets the requested stories", _clear_stories),
     Call(
         "POST",
         "/sandbox/play",
-        "lets an order that waits play a story",
+        "makes a waiting order play a story",
         _play,
         {"id": order_id, "story": text},
         ("id", "story"),
@@ -228,7 +228,7 @@ CALLS: tuple[Call, ...] = (
     Call(
         "POST",
         "/sandbox/catalogue",
-        "changes what is for sale wherever it matches",
+        "changes every matching item for sale",
         _change_catalogue,
         _ITEM,
         ("product",),
@@ -248,11 +248,11 @@ CALLS: tuple[Call, ...] = (
     Call(
         "GET",
         "/sandbox/requests",
-        "the request log, narrowed by action and order, the latest `limit`",
+        "the latest `limit` requests in the log, filtered by action and order",
         _requests,
         {"action": text, "id": text, "limit": whole},
     ),
     Call("GET", "/sandbox/counters", "how many requests, of what kind, and how many at once", _counters),
-    Call("POST", "/sandbox/reset", "fresh books; rules and shapes stay", _reset, {"balance": money}),
+    Call("POST", "/sandbox/reset", "empties the ledger; rules and shapes stay", _reset, {"balance": money}),
 )
 """The whole control face."""

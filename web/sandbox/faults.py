@@ -62,9 +62,9 @@ class Fault:
         if not isinstance(self.kind, str) or self.kind not in KINDS:
             raise ValueError(f"unknown kind; known: {', '.join(sorted(KINDS))}")
         if not isinstance(self.body, str | None):
-            raise ValueError("body is a string")
+            raise ValueError("body must be a string")
         if self.charged not in (None, True, False):
-            raise ValueError("charged is true, false or null")
+            raise ValueError("charged must be true, false or null")
         if self.kind in BODY_REQUIRED and self.body is None:
             raise ValueError(f"{self.kind} needs a body")
         if self.kind in GENUINE and not self.executes and self.body is None:
@@ -78,13 +78,13 @@ class Fault:
     def _check_numbers(self) -> None:
         whole = (self.times, self.skip, self.status or 0, self.size or 0)
         if not all(isinstance(number, int) and not isinstance(number, bool) for number in whole):
-            raise ValueError("times, skip, status and size are whole numbers")
+            raise ValueError("times, skip, status and size must be whole numbers")
         if self.times < ALWAYS or self.skip < 0 or (self.size or 0) < 0:
-            raise ValueError("times is at least -1, skip and size at least 0")
+            raise ValueError("times must be at least -1, skip and size at least 0")
         if self.status is not None and not 200 <= self.status <= 599:
-            raise ValueError("status lies between 200 and 599")
+            raise ValueError("status must be between 200 and 599")
         if not all(isinstance(span, int | float) for span in (self.delay, self.pace)):
-            raise ValueError("delay and pace are numbers of seconds")
+            raise ValueError("delay and pace must be numbers of seconds")
         seconds(self.delay)
         seconds(self.pace)
 
@@ -93,9 +93,9 @@ class Fault:
             if not isinstance(mapping, Mapping) or not all(
                 isinstance(text, str) for pair in mapping.items() for text in pair
             ):
-                raise ValueError("headers and match are objects of strings")
+                raise ValueError("headers and match must be objects of strings")
         if any(set("\r\n") & set(name + value) for name, value in self.headers.items()):
-            raise ValueError("a header has no line breaks")
+            raise ValueError("a header must not have line breaks")
 
 
 def read_faults(entries: object) -> list[Fault]:
@@ -146,7 +146,7 @@ class Script:
     def add(self, faults: Sequence[Fault]) -> None:
         """Put entries behind those that are there; raises ValueError when there are too many."""
         if len(self._cues) + len(faults) > MAX_ENTRIES:
-            raise ValueError(f"a script has at most {MAX_ENTRIES} entries")
+            raise ValueError(f"a script may have at most {MAX_ENTRIES} entries")
         self._cues += [_Cue(fault, fault.skip, fault.times) for fault in faults if fault.times]
 
     def clear(self) -> None:

@@ -21,7 +21,7 @@ def refusal(request: Request, hosts: Collection[str]) -> str | None:
         return "the sandbox is not known under this host name; start it with --allow-host NAME"
     origin = request.headers.get("origin")
     if origin is not None and _netloc(origin) != host:
-        return "a page of another origin may not direct the sandbox"
+        return "a page of another origin may not control the sandbox"
     return None
 
 

@@ -36,10 +36,10 @@ _STYLE = (Path(__file__).with_name("static") / "sandbox.css").read_bytes()
 
 _HELP = """<details><summary>Help</summary>
 <p>Play money buys made-up numbers here. Ids on this page are the provider's; the service shows its own.</p>
-<p>A story is a whole course of events. Choose one for the next purchase above, for a waiting order on its own page
-(press its id), or buy what is named after it: server, service or rental <code>story-no-code</code>.</p>
-<p>Everything on this page, and more (faults, prices, shapes of answers), is a call:
-<a href="/sandbox/calls">the list of calls</a>, <a href="/sandbox/ledger">the books</a>,
+<p>A story plays a whole sequence of events. Choose one for the next purchase above, or for a waiting order on its own
+page (click its id), or buy the item named after it: server, service or rental <code>story-no-code</code>.</p>
+<p>Everything on this page and more (faults, prices, shapes of replies) is also available as a call:
+<a href="/sandbox/calls">the list of calls</a>, <a href="/sandbox/ledger">the ledger</a>,
 <a href="/sandbox/requests?limit=50">the last requests</a>.</p></details>"""
 
 
@@ -54,17 +54,17 @@ def start_page(_stage: Stage, _fields: Fields) -> Answer:
     body = f"""<h1>Sandbox provider</h1>
 <form method="post" action="/sandbox/code">
 <label>Code or whole SMS <input name="text" required autofocus></label>
-<label>to order <input name="id" placeholder="the newest waiting"></label>
+<label>to order <input name="id" placeholder="the newest one waiting"></label>
 <label>in seconds <input name="after" type="number" min="0" step="any" value="0"></label>
 <button>Send</button></form>
 <form method="post" action="/sandbox/message">
 <label>Message <input name="text" required></label>
-<label>to rental <input name="id" placeholder="the newest running"></label>
+<label>to rental <input name="id" placeholder="the newest one running"></label>
 <button>Send message</button></form>
 <form method="post" action="/sandbox/stories">
 <label>Story <select name="story">{_options(*STORIES)}</select></label>
-<label>of the next <select name="product"><option value="">purchase</option>{_options(*PRODUCTS)}</select></label>
-<button>Ask for it</button></form>
+<label>for the next <select name="product"><option value="">purchase</option>{_options(*PRODUCTS)}</select></label>
+<button>Request story</button></form>
 <form method="post" action="/sandbox/refill">
 <label>Refill, in PKR <input name="amount" type="number" min="0.01" step="0.01" value="500"></label>
 <button>Refill</button></form>{_HELP}
@@ -104,7 +104,7 @@ def order_page(stage: Stage, fields: Fields) -> Answer:
 
 
 def problem_page(problem: str, status: int) -> Answer:
-    """Why a form could not be done."""
+    """Why a form had no effect."""
     answer = _page("Not done", f'<h1>Not done</h1><p>{escape(problem)}</p><p><a href="/sandbox/">Back</a></p>')
     return Answer(answer.body, status, answer.headers)
 
@@ -145,7 +145,7 @@ def _forms(stage: Stage, order: Order) -> str:
 <label>in seconds <input name="after" type="number" min="0" step="any" value="0"></label>
 <button>Send message</button></form>"""
         return message + _story_form(order) + _messages(stage, order)
-    late = '<label class="tick"><input type="checkbox" name="late"> only after its end</label>'
+    late = '<label class="tick"><input type="checkbox" name="late"> only after the order has ended</label>'
     sends = f"""<h2>Send a code</h2><form method="post" action="/sandbox/code">{_hidden(id=order.id)}
 <label>Code or whole SMS <input name="text" required value="{SHORT}"></label>
 <label>in seconds <input name="after" type="number" min="0" step="any" value="0"></label>{late}
@@ -173,7 +173,7 @@ def _spent(stage: Stage) -> str:
     """A hint where the play money no longer buys a cheap number."""
     if stage.ledger.balance >= stage.ledger.rules.price:
         return ""
-    return " The play money is spent: press Refill, or POST /sandbox/refill."
+    return " The play money is spent: press Refill, or call POST /sandbox/refill."
 
 
 def _item(order: Order) -> str:

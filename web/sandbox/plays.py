@@ -55,7 +55,7 @@ class Plays:
     def wish(self, wish: Wish) -> None:
         """Let the next purchases play a story; raises ValueError when too many are asked for."""
         if len(self._wishes) >= MOST_WISHES:
-            raise ValueError(f"at most {MOST_WISHES} stories can be asked for ahead")
+            raise ValueError(f"at most {MOST_WISHES} stories can be requested at a time")
         if wish.times:
             self._wishes.append(wish)
 

@@ -19,9 +19,9 @@ class Rules:
     price: Decimal = Decimal("10.00")
     """PKR for a cheap number; the catalogue prices the other products."""
     code_after: float | None = 8.0
-    """From the purchase to the code; `None`: codes come only when somebody sends one."""
+    """From the purchase to the code; `None`: a code comes only if somebody sends one."""
     cancel_after: float = 120.0
-    """No cancel before this age: the vendor's 2 minutes, of all products that can be cancelled."""
+    """No cancel before this age: the vendor's 2 minutes, for all products that can be cancelled."""
     life: float = 900.0
     """How long a cheap number lives."""
     sms_life: float = 1200.0
@@ -29,21 +29,21 @@ class Rules:
     email_life: float = 1200.0
     """How long an address lives."""
     no_code_share: float = 0.0
-    """The share of orders, 0 to 1, that never get a code by themselves."""
+    """The share of orders, 0 to 1, that get no code unless somebody sends one."""
     late_cancel: str = "OTP_RECEIVED"
-    """The word for a cancel after the code; others of the family say `BAD_STATUS`."""
+    """The reply to a cancel after the code; similar providers say `BAD_STATUS`."""
     price_guard: bool = False
-    """Whether a purchase at a price that has moved since it was last listed is refused with `PRICE_CHANGED`."""
+    """Whether a purchase is refused with `PRICE_CHANGED` if the price has changed since it was last listed."""
     rental_seconds: float | None = None
-    """How long a rental lasts and a renewal adds; `None`: the hours that were priced."""
+    """How long a rental lasts and a renewal extends it; `None`: the hours of the offer."""
     rental_path: str = BOTH
     """Which handler knows the rental actions: `rental-handler.php`, `handler_api.php`, or `both`."""
     message_every: float | None = None
-    """From one message of a rental to the next; `None`: messages come only when somebody sends one."""
+    """From one message of a rental to the next; `None`: a message comes only if somebody sends one."""
     message_order: str = "oldest"
     """Which message is listed first: the `oldest`, the `newest`, or any (`shuffled`)."""
     message_limit: int | None = None
-    """Lists only so many messages, the latest; `None`: all. Lower it, and the list shrinks."""
+    """How many messages are listed at most, the latest; `None`: all. Lower it to make the list shrink."""
     earlier_messages: int = 0
     """Messages that a rented number has from earlier tenants, dated before the purchase."""
     stories: bool = False

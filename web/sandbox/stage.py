@@ -15,7 +15,7 @@ from web.sandbox.kinds import JSON_TYPE, Scene, answer_for
 from web.sandbox.log import SHOWN, RequestLog, Seen, masked
 from web.sandbox.plays import Told
 
-EMPTY_ACCOUNT = {"X-Sandbox-Hint": "the play money is spent; POST /sandbox/refill pays in more"}
+EMPTY_ACCOUNT = {"X-Sandbox-Hint": "the play money is spent; POST /sandbox/refill adds more"}
 
 
 class Stage(Backstage):

@@ -1,7 +1,7 @@
 """The stories: what the provider does to one order from its purchase to its end.
 
-A story is asked for by buying the item that is named after it (`story-no-code`: a server, a service, a
-rental), or ahead of the next purchase through the control face.
+A story is requested by buying the item that is named after it (`story-no-code`: a server, a service, a
+rental), or with a control call before the next purchase.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ STORIES: Mapping[str, Story] = {
     story.name: story
     for story in (
         Story("otp", "sends six digits", "`received` with the code; `finished`", text=SHORT),
-        Story("whole-sms", "sends a whole SMS with colons and marks", "`received`, `otp` to the letter", text=WHOLE),
+        Story("whole-sms", "sends a whole SMS with colons and punctuation", "`received`, `otp` unchanged", text=WHOLE),
         Story("no-code", "sends nothing, grants the cancel", "`expired`, `refunded`"),
         Story(
             "late-code",
-            "sends nothing, grants the cancel, and shows a code right after it; to a rental just before its end",
-            "`received`, although the money was given back; of a rental, a last message",
+            "sends nothing, grants the cancel, and shows a code right after it (for a rental, just before its end)",
+            "`received`, although the money was refunded; for a rental, a last message",
             text=SHORT,
             late=True,
         ),
@@ -88,8 +88,8 @@ STORIES: Mapping[str, Story] = {
         ),
         Story(
             "provider-down",
-            "answers 502 to whatever asks about the order, then sends a code",
-            "`waiting` through it, then `received` with the code",
+            "returns 502 to every request about the order, then sends a code",
+            "`waiting` meanwhile, then `received` with the code",
             text=SHORT,
             outage=True,
         ),

@@ -29,7 +29,7 @@ def money(value: object) -> Decimal:
     except InvalidOperation:
         raise ValueError("not an amount of money") from None
     if not amount.is_finite() or not 0 <= amount <= MOST_MONEY:
-        raise ValueError(f"an amount of money lies between 0 and {MOST_MONEY}")
+        raise ValueError(f"an amount of money must be between 0 and {MOST_MONEY}")
     return amount.quantize(Decimal("0.01"))
 
 
@@ -42,7 +42,7 @@ def seconds(value: object) -> float:
     except (ValueError, OverflowError):
         raise ValueError("not a number of seconds") from None
     if not math.isfinite(span) or span < 0:
-        raise ValueError("a number of seconds is finite and not negative")
+        raise ValueError("a number of seconds must be finite and not negative")
     return span
 
 
@@ -50,7 +50,7 @@ def share(value: object) -> float:
     """Read a share; raises ValueError unless it lies between 0 and 1."""
     part = seconds(value)
     if part > 1:
-        raise ValueError("a share lies between 0 and 1")
+        raise ValueError("a share must be between 0 and 1")
     return part
 
 

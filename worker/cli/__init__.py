@@ -37,7 +37,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Buys a number at OTPGet, waits for its code and calls back with a signed webhook.",
+    help="Buys a number from OTPGet, waits for its code and calls back with a signed webhook.",
 )
 running.register(app)
 app.add_typer(callers.app, name="caller")
@@ -65,10 +65,10 @@ def _version(asked: bool) -> None:
 @app.callback()
 def options(
     _: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and leave.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Buys a number at OTPGet, waits for its code and calls back with a signed webhook."""
+    """Buys a number from OTPGet, waits for its code and calls back with a signed webhook."""
 
 
 def main() -> None:

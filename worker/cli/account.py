@@ -24,7 +24,7 @@ from worker.order import rfc3339
 from worker.reading import listing_name
 from worker.settings import load
 
-Refresh = Annotated[bool, typer.Option("--refresh", help="Ask a worker to read it anew, and wait a moment for it.")]
+Refresh = Annotated[bool, typer.Option("--refresh", help="Ask a worker to read it again, and wait for the result.")]
 PATIENCE, GLANCE = 8.0, 0.2
 """Seconds to wait for a worker's reading, and between two looks."""
 
@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
 
 
 def balance(refresh: Refresh = False, as_json: AsJson = False) -> None:
-    """Show the balance as the workers last read it, and what pauses buying.
+    """Show the balance as the workers last read it, and why buying is paused, if it is.
 
     Example: ringback balance --refresh
     """
@@ -71,10 +71,10 @@ def countries(
 
 
 def services(
-    product: Annotated[str, typer.Option(help="sms, or email.")] = "sms",
-    country: Annotated[str | None, typer.Option(help="Of sms: the country's id.")] = None,
-    type: Annotated[str | None, typer.Option(help="Of sms: the upstream, 1 to 6.")] = None,
-    domain: Annotated[str | None, typer.Option(help="Of email: the domain.")] = None,
+    product: Annotated[str, typer.Option(help="sms or email.")] = "sms",
+    country: Annotated[str | None, typer.Option(help="For sms: the country's id.")] = None,
+    type: Annotated[str | None, typer.Option(help="For sms: the upstream, 1 to 6.")] = None,
+    domain: Annotated[str | None, typer.Option(help="For email: the domain.")] = None,
     refresh: Refresh = False,
     as_json: AsJson = False,
 ) -> None:
@@ -98,16 +98,18 @@ def _list(listing: str, what: str, place: dict[str, str | None], refresh: bool, 
         return show_json({**place, listing: listed, **payload})
     columns = list(listed[0]) if listed else []
     where = ", ".join(f"{name} {value}" for name, value in place.items())
-    show_table(columns, [list(one.values()) for one in listed], empty=f"No {listing} of {where} are known.")
-    if payload["as_of"] is None or payload["stale"]:
-        complain(f"as of {payload['as_of'] or 'never'}: a worker reads them, and the last reading is missing or failed")
+    show_table(columns, [list(one.values()) for one in listed], empty=f"No {listing} are known for {where}.")
+    if payload["as_of"] is None:
+        complain("no worker has read them yet")
+    elif payload["stale"]:
+        complain(f"as of {payload['as_of']}: no worker has been able to read them since")
     return None
 
 
 def _reading(context: Context, what: str, refresh: bool) -> dict[str, Any]:
     """A reading of the account: its value, when it was made, and whether a later one failed."""
     if refresh and not _refreshed(context, what):
-        complain("no worker has read it anew; this is the last reading")
+        complain("no worker has read it again in time; this is the last reading")
     reading = context.store.reading(what)
     told: dict[str, Any] = {what: reading.value, "as_of": rfc3339(reading.at), "stale": reading.stale(context.now())}
     return told | ({"reason": reading.why} if reading.why else {})
@@ -124,7 +126,7 @@ def _refreshed(context: Context, what: str, *, sleep: Callable[[float], None] = 
 
 
 def settings(as_json: AsJson = False) -> None:
-    """Show every setting as it is read here, secrets as set or unset.
+    """Show every setting as it is here, secrets only as set or unset.
 
     Example: ringback settings --json
     """

@@ -13,11 +13,11 @@ from worker.order import TERMINAL
 
 ApiKey = Annotated[
     str | None,
-    typer.Option(envvar="RINGBACK_API_KEY", show_envvar=True, help="A caller's API key; safer in the environment."),
+    typer.Option(envvar="RINGBACK_API_KEY", show_envvar=True, help="A caller's API key; the environment is safer."),
 ]
 Url = Annotated[
     str | None,
-    typer.Option(envvar="RINGBACK_URL", show_envvar=True, help="The service's address; else $PORT of this machine."),
+    typer.Option(envvar="RINGBACK_URL", show_envvar=True, help="The service's address; default this machine's $PORT."),
 ]
 HOLD = 30
 """Seconds for which one request waits for the order to change."""
@@ -104,7 +104,7 @@ class Api:
             answer = self._http.request(method, self.url + path, **kwargs)
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
             raise Refused(
-                f"{self.url} does not answer ({type(error).__name__}); is `ringback up` running there?"
+                f"{self.url} does not respond ({type(error).__name__}); is `ringback up` running there?"
             ) from None
         payload = _json(answer)
         if not answer.is_success:
@@ -126,7 +126,7 @@ def _json(answer: httpx.Response) -> dict[str, Any]:
     if isinstance(found, dict):
         return found
     if answer.is_success:
-        raise Refused("the answer is not JSON: is this the address of a ringback?")
+        raise Refused("the response is not JSON: is this the address of ringback?")
     return {}
 
 

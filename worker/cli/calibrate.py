@@ -28,23 +28,23 @@ def register(app: typer.Typer) -> None:
 
 def calibrate(
     product: Annotated[
-        str | None, typer.Option(help="Only this product; all that the table knows unless given.")
+        str | None, typer.Option(help="Only this product; by default all products in the table.")
     ] = None,
     record: Annotated[
-        Path | None, typer.Option(help="Keep the masked answers in this folder.", metavar="FOLDER")
+        Path | None, typer.Option(help="Save the replies, masked, in this folder.", metavar="FOLDER")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask the provider free questions only, and say call by call whether the product table reads the answers.
+    """Make only free calls to the provider, and say for each whether the product table can read the reply.
 
-    Nothing is bought, cancelled or finished. Leaves with 1 if an answer is read as unknown, and says which line of the
-    table (RINGBACK_PRODUCTS_FILE) to change.
+    Nothing is bought, cancelled or finished. Exits with 1 if a reply cannot be read, and says which line of the table
+    (RINGBACK_PRODUCTS_FILE) to change.
 
     Example: ringback calibrate --product email --record answers
     """
     settings = load("tool", surroundings())
     if settings.otpget_api_key is None:
-        raise NotCalibrated("RINGBACK_OTPGET_API_KEY is not set here: run it where the workers run")
+        raise NotCalibrated("RINGBACK_OTPGET_API_KEY is not set here: run this where the workers run")
     table = products.load(settings.products_file)
     if product is not None and product not in table:
         raise NotCalibrated(f"the product table has no {product!r}; it has {', '.join(table)}")
@@ -59,7 +59,7 @@ def calibrate(
     if unknown:
         raise typer.Exit(1)
     if not as_json:
-        say("The table reads every answer.")
+        say("The table can read every reply.")
 
 
 async def _findings(settings: Settings, chosen: products.Products) -> list[dict[str, Any]]:
@@ -92,4 +92,6 @@ def _show(findings: list[dict[str, Any]]) -> None:
         )
         for one in findings
     ]
-    show_table(["product", "call", "about", "expected", "status", "came", "read as"], rows, empty="Nothing was asked.")
+    show_table(
+        ["product", "call", "about", "expected", "status", "reply", "read as"], rows, empty="No calls were made."
+    )

@@ -32,20 +32,20 @@ from worker.order import decimal, rfc3339
 app = typer.Typer(no_args_is_help=True, help="Create, list and change the systems that may post orders.")
 
 Id = Annotated[str, typer.Argument(help="The caller's id, cal_...", metavar="ID")]
-Cap = Annotated[int | None, typer.Option(min=1, help="A cap; none unless given.", metavar="N")]
+Cap = Annotated[int | None, typer.Option(min=1, help="A cap; no cap by default.", metavar="N")]
 NO_CAP = 0
 _MOST_PKR = Decimal(10**9)
 
 
 class CallbackUnfit(RingbackError):
-    """The callback may not be called; the message says why."""
+    """Webhooks must not be sent to the callback; the message says why."""
 
 
 def _cap(text: str) -> int:
     if text == "none":
         return NO_CAP
     if not (text.isascii() and text.isdigit() and 0 < int(text) < 10**9):
-        raise ValueError("is a whole number from 1, or none")
+        raise ValueError("must be a whole number of at least 1, or none")
     return int(text)
 
 
@@ -57,32 +57,30 @@ def _amount(text: str) -> Decimal:
     except InvalidOperation:
         amount = Decimal(NO_CAP)
     if not (amount.is_finite() and 0 < amount <= _MOST_PKR):
-        raise ValueError("is an amount of PKR like 500 or 37.50, or none")
+        raise ValueError("must be an amount in PKR like 500 or 37.50, or none")
     return amount
 
 
-Spend = Annotated[
-    Any, option(_amount, metavar="PKR", help="A cap on what its purchases of a day cost; refunds give back.")
-]
+Spend = Annotated[Any, option(_amount, metavar="PKR", help="A cap on its spending per day; refunds are deducted.")]
 NewCap = Annotated[Any, option(_cap, metavar="N|none", help="A new cap, or none for no cap.")]
 
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="What you call it.", metavar="NAME")],
+    name: Annotated[str, typer.Argument(help="A name for it.", metavar="NAME")],
     callback_url: Annotated[
-        str | None, typer.Option(help="Where its webhooks go, unless an order says otherwise.")
+        str | None, typer.Option(help="Where its webhooks go, unless an order has its own callback.")
     ] = None,
     max_in_flight: Cap = None,
     orders_per_minute: Cap = None,
     orders_per_day: Cap = None,
     max_spend_per_day: Spend = None,
     verify_callback: Annotated[
-        bool, typer.Option("--verify-callback", help="Take no order whose callback has not answered a ping.")
+        bool, typer.Option("--verify-callback", help="Refuse orders whose callback has not answered a ping.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Create a caller, and show its API key and webhook secret: the only time that they are shown.
+    """Create a caller, and show its API key and webhook secret. They are shown only once.
 
     Example: ringback caller create shop --callback-url https://shop.example/hooks --max-in-flight 50
     """
@@ -100,9 +98,9 @@ def create(
     if as_json:
         return show_json(made)
     show_fields(made)
-    complain("Keep both secrets now: they are never shown again.")
+    complain("Save both secrets now: they are never shown again.")
     if verify_callback:
-        complain(f"Set the receiver up to answer a challenge, then: ringback caller ping {caller.id}")
+        complain(f"Make the receiver answer the challenge, then: ringback caller ping {caller.id}")
     return None
 
 
@@ -115,11 +113,11 @@ def _judge(context: Context, url: str) -> None:
     try:
         asyncio.run(guard_of(context.settings).judge(url))
     except NameServersSilent:
-        complain("The callback's host could not be looked up from here: no name server answered.")
+        complain("The callback's host could not be looked up from here: no name server replied.")
     except CallbackRefused as refused:
         if refused.code not in (Refusal.UNRESOLVABLE, Refusal.BLOCKED_ADDRESS, Refusal.NOT_HTTPS, Refusal.PORT):
             raise CallbackUnfit(f"the callback is refused ({refused.code}): it {refused}") from None
-        complain(f"By the settings here, orders with this callback are refused ({refused.code}): it {refused}")
+        complain(f"With the settings here, orders with this callback are refused ({refused.code}): it {refused}")
 
 
 @app.command("list")
@@ -149,14 +147,14 @@ def limits(
     orders_per_minute: NewCap = None,
     orders_per_day: NewCap = None,
     max_spend_per_day: Annotated[
-        Any, option(_amount, metavar="PKR|none", help="A new cap on what a day's purchases cost, or none for no cap.")
+        Any, option(_amount, metavar="PKR|none", help="A new cap on spending per day, or none for no cap.")
     ] = None,
     weight: Annotated[
-        int | None, typer.Option(min=1, max=100, help="Orders bought in its turn while others wait.", metavar="N")
+        int | None, typer.Option(min=1, max=100, help="How many orders to buy per turn while others wait.", metavar="N")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a caller's caps and weight, or change those that are given.
+    """Show a caller's caps and weight, or change the given ones.
 
     Example: ringback caller limits cal_1f0c --max-in-flight 100 --orders-per-day none --weight 2
     """
@@ -178,11 +176,11 @@ def limits(
 def rotate_secret(
     id: Id,
     overlap: Annotated[
-        Any, option(seconds, metavar="SPAN", help="How long the old secret signs beside the new one.")
+        Any, option(seconds, metavar="DURATION", help="How long webhooks are still signed with the old secret, too.")
     ] = "24h",
     as_json: AsJson = False,
 ) -> None:
-    """Give a caller a new webhook secret, shown once; webhooks carry both signatures during the overlap.
+    """Give a caller a new webhook secret, shown once. During the overlap, webhooks carry both signatures.
 
     Example: ringback caller rotate-secret cal_1f0c --overlap 24h
     """
@@ -195,7 +193,7 @@ def rotate_secret(
 
 @app.command("rotate-key")
 def rotate_key(id: Id, as_json: AsJson = False) -> None:
-    """Give a caller a new API key, shown once; the old one stops working at once.
+    """Give a caller a new API key, shown once. The old one stops working at once.
 
     Example: ringback caller rotate-key cal_1f0c
     """
@@ -207,7 +205,7 @@ def rotate_key(id: Id, as_json: AsJson = False) -> None:
 
 @app.command()
 def revoke(id: Id, as_json: AsJson = False) -> None:
-    """Lock a caller out for good. Its orders run to their end, and their webhooks are still sent.
+    """Lock a caller out for good. Its orders continue to their end, and their webhooks are still sent.
 
     Example: ringback caller revoke cal_1f0c
     """
@@ -220,10 +218,10 @@ def revoke(id: Id, as_json: AsJson = False) -> None:
 @app.command()
 def ping(
     id: Id,
-    callback_url: Annotated[str | None, typer.Option(help="Where it goes; the caller's own unless given.")] = None,
+    callback_url: Annotated[str | None, typer.Option(help="Where to send it; by default its own callback.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send a webhook.ping to a caller's callback. One that has to be proven is, by answering the challenge in it.
+    """Send a webhook.ping to a caller's callback. A receiver that answers its challenge proves the callback.
 
     Example: ringback caller ping cal_1f0c
     """

@@ -26,12 +26,12 @@ def register(app: typer.Typer) -> None:
 def doctor(
     as_json: AsJson = False,
     live: Annotated[
-        bool, typer.Option(help="Only whether the process on this machine (web or worker) lives: for health checks.")
+        bool, typer.Option(help="Only check whether this machine's web or worker is alive: for health checks.")
     ] = False,
 ) -> None:
     """Say what is wrong and what to do about it.
 
-    Looks at settings, store, workers and (by free calls) the provider; leaves with 1 if anything fails.
+    Checks settings, store, workers and (with free calls) the provider; exits with 1 if any check fails.
 
     Example: ringback doctor
     """
@@ -50,16 +50,16 @@ def doctor(
 def _tell_life() -> None:
     """Leave with 1 if neither a web on this machine answers nor a worker's heart beats here."""
     if web_answers(int(os.environ.get("PORT") or 8000)):
-        say("alive: the web answers")
+        say("alive: the web responds")
         return
     try:
         beats = open_context().store.heard_of(socket.gethostname(), LIFE)
     except StoreUnavailable as error:
-        say(f"{error}: starting anew would not help")
+        say(f"{error}: a restart would not help")
         return
     if not beats:
-        raise RingbackError("no web answers here, and no worker's heart beats here")
-    say("alive: a worker's heart beats")
+        raise RingbackError("no web responds here, and no worker here sends a heartbeat")
+    say("alive: a worker sends heartbeats")
 
 
 def web_answers(port: int) -> bool:

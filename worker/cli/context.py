@@ -34,7 +34,7 @@ WIDE = 200
 """Columns of a table that goes into a file or a pipe."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-Reveal = Annotated[bool, typer.Option("--reveal", help="Show numbers, codes and answers in full.")]
+Reveal = Annotated[bool, typer.Option("--reveal", help="Show numbers, codes and responses in full.")]
 
 
 class Commands(TyperGroup):
@@ -152,13 +152,13 @@ def _client(url: str) -> redis.Redis:
     try:
         return connect(url)
     except ValueError:
-        raise SettingsInvalid(f"{STORE_URL} is no address of a store, like redis://host:6379/0") from None
+        raise SettingsInvalid(f"{STORE_URL} is not the address of a store, like redis://host:6379/0") from None
 
 
 def _what_to_check(url: str) -> str:
     parts = urlsplit(url)
     where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-    return f"check that it runs and that {STORE_URL} ({where}) names its address, password and TLS as they are"
+    return f"check that it is running, and that {STORE_URL} ({where}) has the right address, password and TLS"
 
 
 # What is shown.
@@ -172,7 +172,7 @@ def complain(text: str) -> None:
 def name_skipped(ids: Sequence[str]) -> None:
     """Name on stderr what a list leaves out because it cannot be opened."""
     for one in ids:
-        complain(f"{one} is left out: it opens with none of RINGBACK_ENCRYPTION_KEYS here (ringback keys status)")
+        complain(f"{one} is left out: no key in RINGBACK_ENCRYPTION_KEYS here can open it (ringback keys status)")
 
 
 def say(text: str) -> None:
@@ -251,5 +251,5 @@ def seconds(text: str) -> float:
     """A span like `90s`, `15m`, `24h`, `7d` or a plain number of seconds. Raises ValueError."""
     digits, unit = (text[:-1], text[-1:]) if text[-1:] in _UNITS else (text, "s")
     if not (digits.isascii() and digits.isdigit() and len(digits) < 10):
-        raise ValueError("is a span like 90s, 15m, 24h or 7d")
+        raise ValueError("must be a duration like 90s, 15m, 24h or 7d")
     return float(digits) * _UNITS[unit]

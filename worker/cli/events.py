@@ -22,13 +22,13 @@ from worker.errors import NotFound, RingbackError
 from worker.event import Event, EventStatus
 from worker.order import rfc3339
 
-app = typer.Typer(no_args_is_help=True, help="Look at webhooks and send them again.")
+app = typer.Typer(no_args_is_help=True, help="Show webhooks and send them again.")
 
 Id = Annotated[str, typer.Argument(help="The event's id, evt_...", metavar="ID")]
 
 
 class AttemptUnderWay(RingbackError):
-    """The event is being sent just now."""
+    """The event is being sent at the moment."""
 
 
 class NoCallback(RingbackError):
@@ -39,8 +39,8 @@ class NoCallback(RingbackError):
 def list_(
     caller: Annotated[str | None, typer.Option(help="Only this caller's.", metavar="ID")] = None,
     order: Annotated[str | None, typer.Option(help="Only this order's.", metavar="ID")] = None,
-    status: Annotated[EventStatus | None, typer.Option(help="Only those that stand here.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many, newest first.")] = 20,
+    status: Annotated[EventStatus | None, typer.Option(help="Only those with this status.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most, newest first.")] = 20,
     reveal: Reveal = False,
     as_json: AsJson = False,
 ) -> None:
@@ -64,7 +64,7 @@ def list_(
         )
         for e in events
     ]
-    head = ["id", "type", "order", "status", "created", "attempts", "last answer", "next attempt"]
+    head = ["id", "type", "order", "status", "created", "attempts", "last result", "next attempt"]
     show_table(head, rows, empty="There are no such webhooks.")
     return None
 
@@ -82,7 +82,7 @@ def show(id: Id, reveal: Reveal = False, as_json: AsJson = False) -> None:
     attempts = payload.pop("attempts")
     show_fields(payload)
     show_table(
-        ["at", "status", "error", "seconds", "answer"],
+        ["at", "status", "error", "seconds", "response"],
         [(one["at"], one["status_code"], one["error"], one["duration"], one["response"]) for one in attempts],
         empty="No attempt yet.",
     )
@@ -92,21 +92,21 @@ def show(id: Id, reveal: Reveal = False, as_json: AsJson = False) -> None:
 @app.command()
 def redeliver(
     id: Annotated[
-        str | None, typer.Argument(help="The event's id, evt_..., unless --status is given.", metavar="ID")
+        str | None, typer.Argument(help="The event's id, evt_...; not needed with --status.", metavar="ID")
     ] = None,
     caller: Annotated[str | None, typer.Option(help="All of this caller's, with --status.", metavar="ID")] = None,
     status: Annotated[
-        EventStatus | None, typer.Option(help="All that stand here, like exhausted, instead of one by its id.")
+        EventStatus | None, typer.Option(help="All with this status, like exhausted, instead of one by its id.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many, newest first.")] = 1000,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most, newest first.")] = 1000,
     as_json: AsJson = False,
 ) -> None:
-    """Send webhooks once more, now, each under the same webhook-id.
+    """Send webhooks again now, each with the same webhook-id.
 
     Example: ringback events redeliver --caller cal_1f0c --status exhausted
     """
     if (id is None) == (status is None) or (id is not None and caller is not None):
-        raise typer.BadParameter("name one event by its id, or many by --status (and --caller)")
+        raise typer.BadParameter("give one event's id, or --status (and --caller) for many")
     context = open_context()
     if id is not None:
         return _redeliver_one(context, id, as_json)
@@ -114,19 +114,19 @@ def redeliver(
     sent = [one.id for one in found if _sent_again(context, one)]
     if as_json:
         return show_json({"redelivered": sent})
-    say(f"{len(sent)} are sent again now: ringback events list --status pending")
+    say(f"{len(sent)} webhooks are being sent again: ringback events list --status pending")
     return None
 
 
 def _redeliver_one(context: Context, id: str, as_json: bool) -> None:
     event = _found(context, id)
     if not event.pushed:
-        raise NoCallback(f"{id} is only recorded: its order has no callback to send it to")
+        raise NoCallback(f"{id} cannot be sent: its order has no callback")
     if not _sent_again(context, event):
-        raise AttemptUnderWay(f"{id} is being sent just now; look at it again when that attempt has ended")
+        raise AttemptUnderWay(f"{id} is being sent at the moment; look at it again when that attempt has ended")
     if as_json:
         return show_json({"id": id, "status": EventStatus.PENDING.value})
-    say(f"{id} is sent again now: ringback events show {id}")
+    say(f"{id} is being sent again: ringback events show {id}")
     return None
 
 
@@ -137,7 +137,7 @@ def _sent_again(context: Context, event: Event) -> bool:
 def _found(context: Context, event_id: str) -> Event:
     event = context.store.load_event(event_id)
     if event is None:
-        raise NotFound(f"there is no event {event_id!r} (any more)")
+        raise NotFound(f"event {event_id!r} does not exist or is no longer kept")
     return event
 
 

@@ -10,7 +10,7 @@ import typer
 from worker.cli.context import AsJson, Context, complain, open_context, say, show_fields, show_json, show_table
 from worker.store import Record, Unreadable
 
-app = typer.Typer(no_args_is_help=True, help="See which encryption keys are needed, and let old ones go.")
+app = typer.Typer(no_args_is_help=True, help="Show which encryption keys are needed, and retire old ones.")
 
 NAMED = 20
 """Records that are named of those that do not open here; all are counted."""
@@ -18,7 +18,7 @@ NAMED = 20
 
 @app.command()
 def status(as_json: AsJson = False) -> None:
-    """Count the stored records by the key that they need; leaves with 1 if some open with none that is set here.
+    """Count the stored records by the key that they need; exits with 1 if no key set here can open some of them.
 
     Example: ringback keys status
     """
@@ -41,7 +41,7 @@ def status(as_json: AsJson = False) -> None:
 
 @app.command()
 def reseal(as_json: AsJson = False) -> None:
-    """Seal every record with the first of RINGBACK_ENCRYPTION_KEYS; safe while everything runs, and to repeat.
+    """Seal every record with the first of RINGBACK_ENCRYPTION_KEYS; safe to repeat, and while everything runs.
 
     Example: ringback keys reseal
     """
@@ -54,7 +54,7 @@ def reseal(as_json: AsJson = False) -> None:
             locked.append(_name_of(record))
     (show_json if as_json else show_fields)({"resealed": resealed, "unreadable": locked[:NAMED]})
     if locked:
-        complain(f"{len(locked)} records open with none of RINGBACK_ENCRYPTION_KEYS; they are as they were")
+        complain(f"no key in RINGBACK_ENCRYPTION_KEYS can open {len(locked)} records; they were left unchanged")
         raise typer.Exit(1)
 
 
@@ -71,7 +71,7 @@ def _counted(context: Context) -> tuple[Counter[str], list[str]]:
 def _standing(key: str, known: list[str]) -> str:
     if key in known:
         return "seals and opens" if key == known[0] else "opens"
-    return {"clear": "not sealed", "unbound": "sealed, bound to no place"}.get(key, "missing")
+    return {"clear": "not sealed", "unbound": "sealed, not bound"}.get(key, "missing")
 
 
 def _name_of(record: Record) -> str:
@@ -80,6 +80,6 @@ def _name_of(record: Record) -> str:
 
 def _name(locked: list[str]) -> None:
     for name in locked[:NAMED]:
-        say(f"does not open here: {name}")
+        say(f"cannot be opened here: {name}")
     if len(locked) > NAMED:
         say(f"... and {len(locked) - NAMED} more")

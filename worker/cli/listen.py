@@ -33,7 +33,7 @@ def _address(text: str) -> str:
     except ValueError:
         known = False
     if not known or not url.isascii() or any(char.isspace() for char in url):
-        raise ValueError("is an address like http://127.0.0.1:5050/ringback")
+        raise ValueError("must be an address like http://127.0.0.1:5050/ringback")
     return url
 
 
@@ -41,7 +41,7 @@ def _types(text: str) -> frozenset[str]:
     given = frozenset(one.strip() for one in text.split(",") if one.strip())
     unknown = sorted(given - set(EventType))
     if unknown or not given:
-        raise ValueError(f"knows no event {', '.join(unknown) or 'by an empty name'}; there are {', '.join(EventType)}")
+        raise ValueError(f"unknown event type: {', '.join(unknown) or 'empty'}; must be one of {', '.join(EventType)}")
     return given
 
 
@@ -50,15 +50,15 @@ def _type(text: str) -> str:
     return one
 
 
-ForwardTo = Annotated[Any, option(_address, metavar="URL", help="Where events are posted, path and query as given.")]
+ForwardTo = Annotated[Any, option(_address, metavar="URL", help="Where to post events, with path and query.")]
 Events = Annotated[Any, option(_types, metavar="TYPES", help="Only these types, comma-separated.")]
 Since = Annotated[
-    str | None, typer.Option(metavar="ID", help=f"Go on after this event; `{FIRST}`: all that are kept.")
+    str | None, typer.Option(metavar="ID", help=f"Begin after this event; `{FIRST}`: with the oldest that is kept.")
 ]  # fmt: skip
 ExitAfter = Annotated[
-    Any, option(_type, metavar="TYPE", help="End after an event of this type; exit code 1 unless a 2xx answered it.")
+    Any, option(_type, metavar="TYPE", help="Exit after an event of this type, with 1 if the response was not a 2xx.")
 ]
-Lines = Annotated[bool, typer.Option("--json", help="One JSON object per event; all else goes to stderr.")]
+Lines = Annotated[bool, typer.Option("--json", help="One JSON object per event; everything else goes to stderr.")]
 
 
 def listen(
@@ -72,8 +72,8 @@ def listen(
 ) -> None:
     """Forward a caller's events to a local address, until Ctrl-C.
 
-    Bytes and signature are the caller's own, so the receiver verifies them as in production. What could not be
-    forwarded is sent when the local address, the service or this command is back.
+    The bytes and the signature are those of the real webhooks, so the receiver verifies them as in production. Events
+    that could not be forwarded are sent when the local address, the service or this command is back.
 
     Example: RINGBACK_API_KEY=rbk_... ringback listen --forward-to http://127.0.0.1:5050/ringback
     """
@@ -88,7 +88,7 @@ def listen(
         try:
             last = listener.run()
         except KeyboardInterrupt:
-            tell("stopped; the next start goes on from here")
+            tell("stopped; the next start continues from here")
             raise typer.Exit(INTERRUPTED) from None
         finally:
             local.close()

@@ -70,8 +70,8 @@ class Place:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_private(self._path, json.dumps({"last": event_id}))
         except OSError as error:
-            why = f"{self._path.parent} cannot be written ({type(error).__name__})"
-            raise PlaceLost(f"{why}: set XDG_STATE_HOME to a folder that can") from None
+            why = f"{self._path.parent} is not writable ({type(error).__name__})"
+            raise PlaceLost(f"{why}: set XDG_STATE_HOME to a folder that is") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +201,7 @@ class Listener:
             if refused.status != GONE or self._since is not None:
                 raise
             self._tell(
-                f"{after} is no longer kept: this listener was away for too long. Going on from the first that is"
+                f"{after} is no longer kept: this listener was away for too long. Continuing with the oldest that is"
             )
             return self._page("")
         return list(page["data"])
@@ -230,7 +230,7 @@ class Listener:
         if refused.status == TOO_MANY:
             return
         if self._connected or first:
-            self._tell(f"{refused} (trying again until it answers)")
+            self._tell(f"{refused} (trying again until it responds)")
         self._connected = False
 
     # Forwarding.
@@ -261,7 +261,7 @@ class Listener:
                 return self._local.post(event)
             if not told:
                 self._tell(
-                    f"nothing answers at {self._local.url}: {event['type']} {event['id']} waits until something does"
+                    f"nothing responds at {self._local.url}: {event['type']} {event['id']} waits until something does"
                 )
                 told = True
             self._sleep(wait)

@@ -43,12 +43,12 @@ def _since(text: str) -> Moment | float:
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError("is a span like 24h or 7d, or a date like 2026-11-22 or 2026-11-22T10:00:00Z") from None
+        raise ValueError("must be a duration like 24h or 7d, or a date like 2026-11-22 or 2026-11-22T10:00Z") from None
     return Moment((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
 
 
 Since = Annotated[
-    Any, option(_since, metavar="SPAN|DATE", help="From when on: 24h, 7d, 2026-11-22, 2026-11-22T10:00Z.")
+    Any, option(_since, metavar="DURATION|DATE", help="Where to begin: 24h, 7d, 2026-11-22, 2026-11-22T10:00Z.")
 ]
 
 
@@ -58,7 +58,7 @@ def _price(text: str) -> Decimal:
     except InvalidOperation:
         found = Decimal(0)
     if not found.is_finite() or found <= 0:
-        raise ValueError("is an amount of PKR, like 12.50")
+        raise ValueError("must be an amount in PKR, like 12.50")
     return found
 
 
@@ -79,8 +79,8 @@ def register(app: typer.Typer) -> None:
 def journal(since: Since = "24h", as_json: AsJson = False) -> None:
     """Print the journal of money.
 
-    It holds every purchase intent and outcome, cancel, finish, refund and change of the balance; with --json
-    one object a line.
+    It has every intent to buy and its outcome, every cancel, finish and refund, and every change of the balance. With
+    --json, one object per line.
 
     Example: ringback journal --since 24h --json
     """
@@ -91,20 +91,21 @@ def journal(since: Since = "24h", as_json: AsJson = False) -> None:
             typer.echo(json.dumps({"at": rfc3339(at), **fields}))
         return
     rows = [(rfc3339(at), *(fields.get(name) for name in _COLUMNS), _rest(fields)) for at, fields in lines]
-    show_table(["at", *_COLUMNS, "details"], rows, empty="The journal has no lines from that time.")
+    show_table(["at", *_COLUMNS, "details"], rows, empty="The journal has no lines since then.")
 
 
 def reconcile(
     since: Since = "7d",
     price: Annotated[
-        Any, option(_price, metavar="PKR", help="What a number costs; else what the balances show, now or before.")
+        Any,
+        option(_price, metavar="PKR", help="What a number costs; by default what the balances show or last showed."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the money that is unaccounted for.
 
-    Holds the journal against the balances that were read along the way; leaves with 1 if anything is open. A price that
-    the balances show is remembered for times in which they show none.
+    Compares the journal with the balances read along the way; exits with 1 if anything is unaccounted for. A price that
+    the balances show is remembered for times when they show none.
 
     Example: ringback reconcile --since 7d --price 12.50
     """
@@ -124,11 +125,11 @@ def reconcile(
 
 
 def buying(
-    switch: Annotated[Switch, typer.Argument(help="off pauses buying for everybody, on lifts that pause.")],
-    reason: Annotated[str, typer.Option(help="Why, for those who find it switched off.")] = "",
+    switch: Annotated[Switch, typer.Argument(help="off pauses all buying, on lifts that pause, status shows it.")],
+    reason: Annotated[str, typer.Option(help="Why; shown in the audit and by doctor.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Pause or resume all buying; everything else goes on.
+    """Pause or resume all buying; everything else continues.
 
     Example: ringback buying off --reason audit
     """
@@ -146,7 +147,7 @@ def buying(
         return show_json({"buying": not left, "paused": left})
     say(f"Buying is paused: {', '.join(sorted(left))}." if left else "Buying is on.")
     if switch is Switch.ON and left:
-        say("These pauses lift themselves once their cause is gone; `ringback doctor` says what to do.")
+        say("These pauses end by themselves once their cause is gone; `ringback doctor` says what to do.")
     return None
 
 
@@ -163,9 +164,9 @@ def _tell(report: Report) -> None:
     show_fields({f"orders {name}": count for name, count in payload["orders"].items() if count})
     show_fields({"price of a number": cell(payload["price"]), "spent (known)": f"{report.spent} PKR"})
     if report.unpriced:
-        say(f"The price of {report.unpriced} purchases cannot be told from the balances.")
+        say(f"The balances do not show the price of {report.unpriced} purchases.")
     if report.uncovered:
-        say(f"{report.uncovered} purchases and refunds lie before the first or after the last reading of the balance.")
+        say(f"{report.uncovered} purchases and refunds came before the first or after the last reading of the balance.")
     if report.doubts:
         say("\nIn doubt:")
         show_table(
@@ -174,7 +175,7 @@ def _tell(report: Report) -> None:
             empty="",
         )
     if report.unaccounted:
-        say("\nChanges of the balance that are not accounted for:")
+        say("\nUnaccounted changes of the balance:")
         rows = [(rfc3339(s.start), rfc3339(s.end), s.before, s.after, s.verdict) for s in report.unaccounted]
         show_table(["from", "to", "balance before", "after", "what is known"], rows, empty="")
     say("\nEverything is accounted for." if report.clean else "\nNot everything is accounted for.")

@@ -12,15 +12,17 @@ from worker.operator import Operator, Role
 from worker.operators import Operators, login_path
 from worker.order import rfc3339
 
-app = typer.Typer(no_args_is_help=True, help="Create, list and lock out those who use the console.")
+app = typer.Typer(no_args_is_help=True, help="Create, list and lock out users of the console.")
 
 Id = Annotated[str, typer.Argument(help="The operator's id, op_...", metavar="ID")]
 
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="What you call them; the audit names them so.", metavar="NAME")],
-    role: Annotated[Role, typer.Option(help="A viewer reads, an operator acts, an admin changes callers.")],
+    name: Annotated[str, typer.Argument(help="Their name in the audit.", metavar="NAME")],
+    role: Annotated[
+        Role, typer.Option(help="A viewer reads, an operator acts, an admin also changes callers and operators.")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Create an operator of the console, and show a link that logs in once, within 10 minutes.

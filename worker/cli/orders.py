@@ -36,38 +36,38 @@ def json_object(text: str) -> dict[str, Any]:
     """A JSON object. Raises ValueError for anything else."""
     found = json.loads(text)
     if not isinstance(found, dict):
-        raise ValueError('is a JSON object, like {"customer": 7}')
+        raise ValueError('must be a JSON object, like {"customer": 7}')
     return found
 
 
 @app.command()
 def create(
-    product: Annotated[str | None, typer.Option(help="cheap (the default), sms, or email.")] = None,
+    product: Annotated[str | None, typer.Option(help="cheap (the default), sms or email.")] = None,
     server: Annotated[
-        str | None, typer.Option(help="Of cheap: the provider's server; `ringback servers` lists them.")
+        str | None, typer.Option(help="For cheap: the provider's server; `ringback servers` lists them.")
     ] = None,
-    type: Annotated[str | None, typer.Option(help="Of cheap and sms: the provider's type of number.")] = None,
+    type: Annotated[str | None, typer.Option(help="For cheap and sms: the provider's type of number.")] = None,
     service: Annotated[
-        str | None, typer.Option(help="Of sms and email: the service's code; `ringback services` lists them.")
+        str | None, typer.Option(help="For sms and email: the service's code; `ringback services` lists them.")
     ] = None,
     country: Annotated[
-        str | None, typer.Option(help="Of sms: the country's id; `ringback countries` lists them.")
+        str | None, typer.Option(help="For sms: the country's id; `ringback countries` lists them.")
     ] = None,
-    domain: Annotated[str | None, typer.Option(help="Of email: the address's domain.")] = None,
-    max_price: Annotated[str | None, typer.Option(help="Of sms and email: the most that may be paid, in PKR.")] = None,
+    domain: Annotated[str | None, typer.Option(help="For email: the address's domain.")] = None,
+    max_price: Annotated[str | None, typer.Option(help="For sms and email: the most that may be paid, in PKR.")] = None,
     callback_url: Annotated[str | None, typer.Option(help="Where the webhooks go.")] = None,
-    metadata: Annotated[
-        Any, option(json_object, metavar="JSON", help="A JSON object that comes back untouched.")
-    ] = None,
+    metadata: Annotated[Any, option(json_object, metavar="JSON", help="A JSON object, returned unchanged.")] = None,
     purpose: Annotated[str | None, typer.Option(help="A short label.")] = None,
-    timeout: Annotated[Any, option(seconds, metavar="SPAN", help="Cancel without a code after this, like 9m.")] = None,
+    timeout: Annotated[
+        Any, option(seconds, metavar="DURATION", help="When to cancel if no code has come, like 9m.")
+    ] = None,
     idempotency_key: Annotated[str | None, typer.Option(help="The same key never places a second order.")] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until it has ended; exit code 1 without a code.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it has ended; exits with 1 without a code.")] = False,
     api_key: ApiKey = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Place an order through the API, like every caller.
+    """Place an order through the API, as any caller does.
 
     Example: RINGBACK_API_KEY=rbk_... ringback order create --server 1 --type 1 --wait
     """
@@ -88,7 +88,7 @@ def create(
 
 @app.command()
 def cancel(id: Id, api_key: ApiKey = None, url: Url = None, as_json: AsJson = False) -> None:
-    """Cancel an order through the API: before the purchase it never buys, after it as soon as the provider allows.
+    """Cancel an order through the API. After the purchase, this happens as soon as the provider allows.
 
     Example: RINGBACK_API_KEY=rbk_... ringback order cancel ord_52c1
     """
@@ -105,7 +105,7 @@ def show(id: Id, reveal: Reveal = False, as_json: AsJson = False) -> None:
     context = open_context()
     order = context.store.load(id)
     if order is None:
-        raise NotFound(f"there is no order {id!r} (any more)")
+        raise NotFound(f"order {id!r} does not exist or is no longer kept")
     events, _ = context.store.events(order.caller, order=id, status=None, limit=EVENTS_SHOWN, before=None)
     payload = {
         **_payload(order, reveal),
@@ -117,8 +117,8 @@ def show(id: Id, reveal: Reveal = False, as_json: AsJson = False) -> None:
 @app.command("list")
 def list_(
     caller: Annotated[str | None, typer.Option(help="Only this caller's.", metavar="ID")] = None,
-    status: Annotated[Status | None, typer.Option(help="Only those that stand here.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many, newest first.")] = 20,
+    status: Annotated[Status | None, typer.Option(help="Only those with this status.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most, newest first.")] = 20,
     reveal: Reveal = False,
     as_json: AsJson = False,
 ) -> None:

@@ -37,7 +37,7 @@ def check_provider(settings: Settings, ask: Ask | None = None) -> Iterator[Findi
     if settings.otpget_api_key is None:
         yield Finding(
             Level.WARN, "provider", "RINGBACK_OTPGET_API_KEY is not set here, so the provider was not asked",
-            "run the doctor where the workers run to have it checked",
+            "run `ringback doctor` where the workers run to check it",
         )  # fmt: skip
         return
     balance, servers = (ask or ask_provider)(settings)
@@ -57,20 +57,24 @@ def _balance(reply: BalanceReply, floor: float | None) -> Finding:
     match reply:
         case Balance(amount) if floor is not None and amount < Decimal(str(floor)):
             return Finding(
-                Level.FAIL, "provider", f"the balance, {amount}, is below RINGBACK_MIN_BALANCE", "top the account up"
+                Level.FAIL, "provider", f"the balance, {amount}, is below RINGBACK_MIN_BALANCE", "top up the balance"
             )
         case Balance(amount) if amount <= 0:
-            return Finding(Level.FAIL, "provider", f"the balance is {amount}", "top the account up")
+            return Finding(Level.FAIL, "provider", f"the balance is {amount}", "top up the balance")
         case Balance(amount):
-            return Finding(Level.OK, "provider", f"answers; the balance is {amount}")
+            return Finding(Level.OK, "provider", f"responds; the balance is {amount}")
         case Declined(word):
-            return Finding(Level.FAIL, "provider", f"answers {word}", "check RINGBACK_OTPGET_API_KEY and the account")
+            return Finding(
+                Level.FAIL, "provider", f"replies {word}", "check RINGBACK_OTPGET_API_KEY and the provider account"
+            )
         case Throttled():
-            return Finding(Level.WARN, "provider", "asks for fewer calls", "set RINGBACK_OTPGET_MAX_RPS if it goes on")
+            return Finding(
+                Level.WARN, "provider", "asks for fewer calls", "set RINGBACK_OTPGET_MAX_RPS if this continues"
+            )
         case Unclear(reason) if "timeout" in reason.lower() or "deadline" in reason.lower():
             return Finding(
-                Level.FAIL, "provider", f"hangs: it took the call, and gave no answer within {PATIENCE:g} s",
-                "polls and purchases hang as well: `ringback buying off` until it is well, then `ringback reconcile`",
+                Level.FAIL, "provider", f"hangs: it accepted the call, but did not reply within {PATIENCE:g} s",
+                "polls and purchases hang too: `ringback buying off` until it recovers, then `ringback reconcile`",
             )  # fmt: skip
         case Unreached(reason):
             return Finding(
@@ -79,7 +83,7 @@ def _balance(reply: BalanceReply, floor: float | None) -> Finding:
             )  # fmt: skip
         case _:
             return Finding(
-                Level.FAIL, "provider", f"gives no answer that can be read ({_name(reply)})",
+                Level.FAIL, "provider", f"its reply cannot be read ({_name(reply)})",
                 "check RINGBACK_OTPGET_BASE_URL, DNS, the firewall and TLS from this machine",
             )  # fmt: skip
 

@@ -26,26 +26,24 @@ from worker.rental import Rental, RentalStatus
 app = typer.Typer(no_args_is_help=True, help="Rent numbers for hours or days, and read their messages.")
 
 Id = Annotated[str, typer.Argument(help="The rental's id, rnt_...", metavar="ID")]
-MaxPrice = Annotated[str | None, typer.Option(help="PKR above which nothing is bought, like 400.00.")]
+MaxPrice = Annotated[str | None, typer.Option(help="The most that may be paid, in PKR, like 400.00.")]
 
 
 @app.command()
 def create(
     pricing: Annotated[str, typer.Option(help="The offer, by its id in GET /v1/rental-prices.")],
-    country: Annotated[str, typer.Option(help="The country in which it is listed, by its code.")],
-    provider: Annotated[str, typer.Option(help="The provider's provider.")] = "1",
+    country: Annotated[str, typer.Option(help="The country in which the offer is listed, by its code.")],
+    provider: Annotated[str, typer.Option(help="The provider's own supplier.")] = "1",
     max_price: MaxPrice = None,
     callback_url: Annotated[str | None, typer.Option(help="Where the webhooks go.")] = None,
-    metadata: Annotated[
-        Any, option(json_object, metavar="JSON", help="A JSON object that comes back untouched.")
-    ] = None,
+    metadata: Annotated[Any, option(json_object, metavar="JSON", help="A JSON object, returned unchanged.")] = None,
     purpose: Annotated[str | None, typer.Option(help="A short label.")] = None,
     idempotency_key: Annotated[str | None, typer.Option(help="The same key never rents a second number.")] = None,
     api_key: ApiKey = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Rent a number through the API. It cannot be cancelled, and is never refunded.
+    """Rent a number through the API. A rental cannot be cancelled and is never refunded.
 
     Example: RINGBACK_API_KEY=rbk_... ringback rental create --pricing 101 --country PK --max-price 400
     """
@@ -60,7 +58,7 @@ def create(
 @app.command()
 def renew(
     id: Id,
-    duration: Annotated[int, typer.Option(help="By how many hours it is to last longer.", min=1)],
+    duration: Annotated[int, typer.Option(help="By how many hours to extend it.", min=1)],
     idempotency_key: Annotated[str, typer.Option(help="The same key never renews it twice.")],
     max_price: MaxPrice = None,
     api_key: ApiKey = None,
@@ -87,7 +85,7 @@ def show(id: Id, reveal: Reveal = False, as_json: AsJson = False) -> None:
 
 @app.command()
 def messages(id: Id, reveal: Reveal = False, as_json: AsJson = False) -> None:
-    """Show what a rented number has received, straight from the store.
+    """Show the messages of a rented number, straight from the store.
 
     Example: ringback rental messages rnt_52c1 --reveal
     """
@@ -99,19 +97,19 @@ def messages(id: Id, reveal: Reveal = False, as_json: AsJson = False) -> None:
         return show_json(told)
     names = ("id", "received_at", "sender", "code", "text")
     rows = [[one[name] for name in names] for one in told]
-    show_table(names, rows, empty="There are no messages (yet).")
+    show_table(names, rows, empty="There are no messages yet.")
     return None
 
 
 @app.command(name="list")
 def list_(
     caller: Annotated[str | None, typer.Option(help="Only this caller's.")] = None,
-    status: Annotated[RentalStatus | None, typer.Option(help="Only rentals in this state.")] = None,
+    status: Annotated[RentalStatus | None, typer.Option(help="Only rentals with this status.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100, help="How many at most, newest first.")] = 20,
     reveal: Reveal = False,
     as_json: AsJson = False,
 ) -> None:
-    """List rentals, newest first.
+    """List rentals of all callers, newest first.
 
     Example: ringback rental list --status active
     """
@@ -134,7 +132,7 @@ def list_(
 def _rental(id: str) -> Rental:
     rental = open_context().store.load_rental(id)
     if rental is None:
-        raise NotFound(f"there is no rental {id!r} (any more)")
+        raise NotFound(f"rental {id!r} does not exist or is no longer kept")
     return rental
 
 

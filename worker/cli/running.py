@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 Port = Annotated[
-    int | None, typer.Option(min=1, max=65535, metavar="PORT", help="The web's port; else $PORT, else 8000.")
+    int | None, typer.Option(min=1, max=65535, metavar="PORT", help="The web's port; default $PORT, or else 8000.")
 ]
 
 
@@ -23,18 +23,18 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    product: Annotated[str, typer.Option(help="What is ordered: cheap, sms, or email.")] = "cheap",
+    product: Annotated[str, typer.Option(help="What to order: cheap, sms or email.")] = "cheap",
 ) -> None:
     """Play one order from POST to verified webhook.
 
-    Real processes on an embedded store; only the provider is the sandbox.
+    Starts real processes with an embedded store; only the provider is the sandbox.
 
     Example: ringback demo --product email
     """
     from worker.local import demo as play
 
     if product not in play.ORDERS:
-        raise typer.BadParameter(f"is one of {', '.join(play.ORDERS)}", param_hint="--product")
+        raise typer.BadParameter(f"must be one of {', '.join(play.ORDERS)}", param_hint="--product")
     raise typer.Exit(play.run(product))
 
 
@@ -45,9 +45,9 @@ def up(
     port: Port = None,
     sandbox_port: Annotated[
         int | None,
-        typer.Option(min=1, max=65535, metavar="PORT", help="The sandbox provider's port; else 9000 or a free one."),
+        typer.Option(min=1, max=65535, metavar="PORT", help="The sandbox provider's port; default 9000 or a free one."),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="How many worker processes to start.")] = 1,
 ) -> None:
     """Run the whole service on this machine until Ctrl-C.
 
@@ -59,9 +59,9 @@ def up(
 
 
 def sandbox(context: typer.Context) -> None:
-    """Run the sandbox provider alone; its options are its own.
+    """Run the sandbox provider alone.
 
-    It takes this process's place, so that whoever stops this process stops it.
+    `ringback sandbox --help` shows its options. It replaces this process, so stopping this process stops the sandbox.
 
     Example: ringback sandbox --port 9000 --code-after 5
     """

@@ -68,7 +68,7 @@ ENDINGS: Mapping[Story, Ending] = {
     Story.REFUND_DENIED: Ending("expired", "unconfirmed"),
     Story.PROVIDER_DOWN: Ending("received", "finished"),
 }
-"""What a caller sees in the end, as docs/sandbox.md tells it."""
+"""What a caller sees in the end, as docs/sandbox.md describes it."""
 
 
 class NoSandbox(RingbackError):
@@ -76,7 +76,7 @@ class NoSandbox(RingbackError):
 
 
 class EndedOtherwise(RingbackError):
-    """The story did not end as it is told."""
+    """The story did not end as expected."""
 
 
 def register(app: typer.Typer) -> None:
@@ -85,13 +85,13 @@ def register(app: typer.Typer) -> None:
 
 
 def trigger(
-    story: Annotated[Story, typer.Argument(help="What is to happen to the order.", metavar="STORY")],
+    story: Annotated[Story, typer.Argument(help="What happens to the order.", metavar="STORY")],
     as_json: AsJson = False,
     api_key: ApiKey = None,
     url: Url = None,
 ) -> None:
     """Play a story on the sandbox: otp, whole-sms, no-code, late-code, no-numbers, price-changed, purchase-unknown,
-    refund-denied or provider-down. Prints what a caller sees, from the order to its end.
+    refund-denied or provider-down. Prints what a caller sees, from placing the order to its end.
 
     Example: RINGBACK_API_KEY=rbk_... ringback trigger no-code
     """
@@ -102,7 +102,7 @@ def trigger(
     if as_json:
         show_json({"story": story, "order": order, "events": events, "as_told": ENDINGS[story].fits(order)})
     if not ENDINGS[story].fits(order):
-        raise EndedOtherwise(f"{story} should have ended with {ENDINGS[story]}; look at {order['id']}")
+        raise EndedOtherwise(f"{story} should have ended as {ENDINGS[story]}; look at {order['id']}")
 
 
 def fields(story: Story) -> dict[str, Any]:
@@ -117,11 +117,11 @@ def _sold(api: Api, story: Story) -> None:
     """Look before anything is ordered: a story is played with play money only. Raises NoSandbox."""
     listed = api.servers(type="1").get("servers") or api.servers(type="1", refresh="true").get("servers")
     if listed is None:
-        raise NoSandbox("no worker has read the provider's servers: does one run? `ringback doctor` says")
+        raise NoSandbox("no worker has read the provider's servers; `ringback doctor` shows whether one is running")
     if not any(str(server["id"]).startswith(PREFIX) for server in listed):
         raise NoSandbox(
-            f"this service's provider does not sell {PREFIX}{story}: stories are played by the sandbox "
-            "(`ringback up --sandbox`), and not with --no-stories"
+            f"this service's provider does not sell {PREFIX}{story}: only the sandbox plays stories "
+            "(`ringback up --sandbox`, without --no-stories)"
         )
 
 
@@ -144,7 +144,7 @@ class Play:
     def run(self, story: Story) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Place the order and watch until all is settled and told: the order as it is then, and its events."""
         order = self._api.place(fields(story), None)
-        self._tell(f"{order['id']} plays {story}; told to end with {ENDINGS[story]}")
+        self._tell(f"{order['id']} plays {story}; expected to end as {ENDINGS[story]}")
         events: list[dict[str, Any]] = []
         last: Told = {}
         known: set[tuple[str, str]] = set()

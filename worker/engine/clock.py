@@ -75,11 +75,11 @@ class Clock:
             try:
                 wait = await self._tick()
                 if stood:
-                    log.info("clock_ticks_again")
+                    log.info("clock_resumed")
                 stood = False
             except StoreUnavailable as error:
                 if not stood:
-                    log.warning("clock_stands", why=str(error))
+                    log.warning("clock_stopped", why=str(error))
                 stood = True
             except Exception:
                 self._services.counters.add("failures", lane="clock")

@@ -49,10 +49,10 @@ ORDERS: Mapping[str, Mapping[str, str]] = {
 }
 """What the demo orders, by product."""
 SAID = {
-    "queued": "queued: kept in the store, before anything is bought",
+    "queued": "queued: saved in the store, nothing bought yet",
     "buying": "buying: asking the provider",
-    "waiting": "waiting: polled every 5 s until the code arrives",
-    "received": "received: the code is in",
+    "waiting": "waiting: polling every 5 s until the code arrives",
+    "received": "received: the code has arrived",
 }
 
 
@@ -86,16 +86,16 @@ def _play(product: str, console: Console, log: io.StringIO, until: float) -> Non
         receiver = stack.enter_context(Receiver())
         ports = Ports(free_port(), free_port())
         settings = _settings(store)
-        _tell(console, started, f"store     {store.kind}, in a folder of its own")
+        _tell(console, started, f"store     {store.kind}, in a temporary folder")
         stack.enter_context(_running(ports, settings, log))
         with console.status("starting the sandbox provider, web and a worker ..."):
             while not answers(f"http://127.0.0.1:{ports.web}/readyz?workers=true"):
-                _check_time(until, "the service did not get ready in time")
+                _check_time(until, "the service was not ready in time")
                 time.sleep(GLANCE)
         _tell(console, started, f"service   web on http://127.0.0.1:{ports.web}, a worker, the sandbox provider")
         caller = _create_caller(receiver, settings)
         receiver.secret = caller["webhook_secret"]
-        _tell(console, started, "caller    demo, with an API key and a webhook secret of its own")
+        _tell(console, started, "caller    demo, with its own API key and webhook secret")
         _follow(console, started, ports, caller["api_key"], product, receiver, until)
     console.print("[bold green]That was the whole service.[/] Run it for yourself: [bold]ringback up[/]")
 
@@ -139,7 +139,7 @@ def _create_caller(receiver: Receiver, settings: Environment) -> dict[str, str]:
     )
     caller = json_object(done.stdout)
     if done.returncode or not {"api_key", "webhook_secret"} <= caller.keys():
-        raise DemoFailed(f"`ringback caller create` left with {done.returncode}: {done.stderr.strip()[-500:]}")
+        raise DemoFailed(f"`ringback caller create` exited with {done.returncode}: {done.stderr.strip()[-500:]}")
     return caller
 
 
@@ -155,14 +155,14 @@ def _follow(
         raise DemoFailed(f"the order ended as {order['status']}: {json.dumps(order.get('error'))}")
     event = _wait_for_webhook(console, started, receiver, until)
     if event.data.get("otp") != order["otp"]:
-        raise DemoFailed("the webhook carries another code than the order")
+        raise DemoFailed("the code in the webhook is not the one in the order")
 
 
 def _place(http: httpx.Client, product: str, receiver: Receiver) -> dict[str, Any]:
     order = {**ORDERS[product], "callback_url": receiver.url, "purpose": "demo"}
     answer = http.post("/v1/orders", json=order, headers={"Idempotency-Key": secrets.token_hex(8)})
     if answer.status_code != 202:
-        raise DemoFailed(f"POST /v1/orders was answered with {answer.status_code}: {answer.text[:500]}")
+        raise DemoFailed(f"POST /v1/orders returned {answer.status_code}: {answer.text[:500]}")
     return json_object(answer.content)
 
 
@@ -195,11 +195,11 @@ def _wait_for_webhook(console: Console, started: float, receiver: Receiver, unti
         try:
             event = receiver.events.get(timeout=max(0.0, until - time.monotonic()))
         except Empty:
-            raise DemoFailed("no webhook with the code came in time") from None
+            raise DemoFailed("the webhook with the code did not come in time") from None
         mark = "[green]signature verified by standardwebhooks[/]" if event.verified else "[red]signature refused[/]"
         _tell(console, started, f"webhook   {event.type}, {mark}")
         if not event.verified:
-            raise DemoFailed(f"the signature of {event.type} does not verify")
+            raise DemoFailed(f"the signature of {event.type} is not valid")
         if event.type == "order.otp_received":
             return event
 
@@ -211,7 +211,7 @@ def _tell(console: Console, started: float, text: str) -> None:
 def _tell_failure(console: Console, error: Exception, log: str) -> None:
     console.print(f"[bold red]The demo failed:[/] {str(error) or type(error).__name__}", soft_wrap=True)
     if tail := log.splitlines()[-30:]:
-        console.print("The last the processes said:")
+        console.print("The last output of the processes:")
         for line in tail:
             console.print(f"  {line}", markup=False, soft_wrap=True)
 

@@ -200,7 +200,7 @@ class EmbeddedStore:
     def _adopt(self) -> None:
         known = read_json(self.folder / "store.json")
         if not known:
-            raise StoreFailed(f"a server runs on {self.folder}, but store.json, which says where, is gone")
+            raise StoreFailed(f"a server is running on {self.folder}, but its store.json, which has its port, is gone")
         self._place = _Place(**known)
         self._wait_until_ready()
         self._client().config_set("appendfsync", self._fsync)
@@ -247,7 +247,7 @@ class EmbeddedStore:
         lost = "at most the last second" if self._fsync == "everysec" else "nothing"
         self.durability = (
             f"{kind} server ({origin}), data kept in {self.folder / 'store'} "
-            f"(append-only file, fsync {self._fsync}): killing any process loses nothing, a power cut {lost}"
+            f"(append-only file, fsync {self._fsync}): killing any process loses nothing, a power failure {lost}"
         )
 
     def _wait_until_ready(self) -> None:
@@ -259,7 +259,7 @@ class EmbeddedStore:
             if self._process and self._process.poll() is not None:
                 break
             time.sleep(0.02)
-        raise StoreFailed(f"the embedded store does not answer; the end of its log:\n{self._log_end()}")
+        raise StoreFailed(f"the embedded store does not respond; the end of its log:\n{self._log_end()}")
 
     def _log_end(self) -> str:
         try:
@@ -297,7 +297,7 @@ class EmbeddedStore:
         threading.Thread(target=self._fake.serve_forever, name="fake-store", daemon=True).start()
         self.kind = "fake"
         self.durability = (
-            "fakeredis inside this process: slow, and everything is lost when it ends; for a first look only"
+            "fakeredis in this process: slow, and all data is lost when the process ends; for a first try only"
         )
 
 

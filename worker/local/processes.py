@@ -27,7 +27,7 @@ class FolderBusy(RingbackError):
     """Another ringback runs on this data folder; `details` is what it wrote about itself (pid, addresses)."""
 
     def __init__(self, folder: Path, details: Mapping[str, Any]) -> None:
-        told = ", ".join(f"{name} {value}" for name, value in details.items()) or "nothing known about it"
+        told = ", ".join(f"{name} {value}" for name, value in details.items()) or "nothing is known about it"
         super().__init__(f"{folder} is in use by a running ringback: {told}")
         self.folder = folder
         self.details = dict(details)
@@ -38,7 +38,7 @@ class NotOurs(RingbackError):
 
     def __init__(self, path: Path, why: str) -> None:
         super().__init__(
-            f"{path} {why}, so nothing in it is believed: call ringback in a folder of your own, or remove it"
+            f"{path} {why}, so nothing in it can be trusted: run ringback in a folder of your own, or remove it"
         )
 
 
@@ -53,7 +53,7 @@ def _judge(path: Path, found: os.stat_result, fits: Callable[[int], bool]) -> No
     if found.st_uid != os.geteuid():
         raise NotOurs(path, "belongs to another user")
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise NotOurs(path, "can be written by others")
+        raise NotOurs(path, "is writable by others")
 
 
 def read_private(path: Path) -> str:

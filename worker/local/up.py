@@ -171,7 +171,7 @@ def _sandbox(port: int, options: Sequence[str]) -> Child:
 class _NoStore(FolderLock):
     """The folder without a store in it: RINGBACK_REDIS_URL says where the store is."""
 
-    durability = "the one that RINGBACK_REDIS_URL names; what it keeps is up to its settings"
+    durability = "from RINGBACK_REDIS_URL; how durable it is depends on its own settings"
 
 
 @contextmanager
@@ -192,7 +192,7 @@ def _ports(web: int | None, sandbox: int | None, sandboxed: bool) -> Ports:
     web = web or int(os.environ.get("PORT") or 8000)
     for port in filter(None, (web, sandbox)):
         if not port_is_free(port):
-            raise PortTaken(f"something else listens on port {port} of this machine; choose another port")
+            raise PortTaken(f"port {port} of this machine is already in use; choose another one")
     if sandboxed and sandbox is None:
         sandbox = 9000 if port_is_free(9000) else free_port()
     return Ports(web, sandbox if sandboxed else None)
@@ -233,7 +233,7 @@ def _reviver(store: EmbeddedStore | _NoStore) -> Callable[[], None]:
             return
         try:
             if store.revive():
-                _say("store had ended and is back")
+                _say("store had stopped and was restarted")
         except RingbackError as error:
             _say(f"store: {error}")
             pause_until = time.monotonic() + REVIVAL_PAUSE
@@ -248,10 +248,10 @@ def _addresses(ports: Ports) -> dict[str, str]:
 
 def _opening(store: EmbeddedStore | _NoStore, sandboxed: bool, *, asked: bool) -> list[str]:
     if sandboxed:
-        why = "as asked" if asked else "because RINGBACK_OTPGET_API_KEY is not set"
-        provider = f"the sandbox, {why}: play money, made-up numbers, cancels after seconds"
+        why = "as requested" if asked else "because RINGBACK_OTPGET_API_KEY is not set"
+        provider = f"the sandbox, {why}: play money, made-up numbers, cancelling after a few seconds"
     elif os.environ.get("RINGBACK_OTPGET_BASE_URL"):
-        provider = "the one that RINGBACK_OTPGET_BASE_URL names: real money, unless that is a sandbox"
+        provider = "the one at RINGBACK_OTPGET_BASE_URL: real money, unless it is a sandbox"
     else:
         provider = "OTPGet: real money"
     return [f"store:    {store.durability}", f"provider: {provider}"]
@@ -259,9 +259,9 @@ def _opening(store: EmbeddedStore | _NoStore, sandboxed: bool, *, asked: bool) -
 
 def _ready(ports: Ports) -> list[str]:
     addresses = _addresses(ports)
-    lines = [f"ready:    {addresses['web']} (description at /docs); Ctrl-C stops everything"]
+    lines = [f"ready:    {addresses['web']} (API reference at /docs); Ctrl-C stops everything"]
     if ports.sandbox:
-        lines.append(f"          numbers and codes can be watched and sent at {addresses['sandbox']}")
+        lines.append(f"          watch numbers and send codes at {addresses['sandbox']}")
     return lines
 
 
@@ -281,7 +281,7 @@ def _console(ports: Ports, worker: Child) -> list[str]:
         mine = operators.named(HERE) or operators.create(HERE, Role.ADMIN, store.now())
         link = f"{_addresses(ports)['web']}{login_path(operators.link(mine.id))}"
     except (StoreUnavailable, Unreadable) as error:
-        return [f"console:  no login link can be made: {error}"]
+        return [f"console:  could not make a login link: {error}"]
     return [f"console:  {link}", "          (logs in once, within 10 minutes; `ringback operator link` makes another)"]
 
 

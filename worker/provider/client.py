@@ -199,7 +199,7 @@ def _base(base_url: str) -> httpx.URL:
     try:
         base = httpx.URL(base_url)
     except httpx.InvalidURL:
-        raise ValueError("the provider's base URL is no URL") from None
+        raise ValueError("the provider's base URL is not a URL") from None
     extra = base.userinfo or base.query or base.fragment
     if base.scheme not in ("http", "https") or not base.host or extra:
         raise ValueError("the provider's base URL must be http(s)://host[:port][/path] and nothing else")

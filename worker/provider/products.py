@@ -159,7 +159,7 @@ def load(replaced_by: str | Path | None = None) -> Products:
     problems: list[str] = []
     products = {name: _product(name, _merged(shared, entry), problems) for name, entry in table.items()}
     if problems:
-        raise SettingsInvalid("\n".join([f"{source} does not hold together:", *(f"  - {one}" for one in problems)]))
+        raise SettingsInvalid("\n".join([f"{source} is not valid:", *(f"  - {one}" for one in problems)]))
     return {name: product for name, product in products.items() if product is not None}
 
 

@@ -13,10 +13,10 @@ def meaning(error: RedisError | OSError) -> StoreUnavailable | None:
     """The error as callers of the store know it; None for an answer that only a fault of ours explains."""
     told = str(error)
     if isinstance(error, OutOfMemoryError) or "OOM command not allowed" in told:
-        return StoreFull("the store is full (maxmemory): what is new is refused, nothing accepted is lost")
+        return StoreFull("the store is full (maxmemory): new records are refused, nothing accepted is lost")
     if isinstance(error, ReadOnlyError) or "READONLY" in told:
         return StoreReadOnly("the store is a read-only replica: RINGBACK_REDIS_URL must name the primary")
     word = told.partition(" ")[0]
     if isinstance(error, ResponseError):
         return StoreUnavailable(f"the store is not ready ({word})") if word in _NOT_NOW else None
-    return StoreUnavailable(f"the store does not answer ({type(error).__name__})")
+    return StoreUnavailable(f"the store does not respond ({type(error).__name__})")

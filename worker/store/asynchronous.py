@@ -190,7 +190,7 @@ class AsyncStore:
         try:
             return codec.unpack_event(event_id.decode(), codec.paired(stored), sealed, self._vault)
         except Unreadable as why:
-            log.error("event_locked", event_id=event_id.decode(), why=str(why))
+            log.error("event_unreadable", event_id=event_id.decode(), why=str(why))
             return None
 
     # Orders.

@@ -41,7 +41,7 @@ Kept = TypeVar("Kept")
 DAY = 86_400
 IDEMPOTENCY_TTL = DAY
 """Seconds an idempotency key is remembered (contract.md)."""
-LOST_CURSOR = "the cursor is not (or no longer) in this list"
+LOST_CURSOR = "the cursor is unknown or no longer in this list"
 Spot = tuple[str, str]
 """A place in the store whose value changes: a hash and its field, or a string and ""."""
 MOST_WALKED = 2_000
@@ -127,8 +127,8 @@ class Store:
             held = int(self._adopt_format(keys=[keys.FORMAT], args=[codec.FORMAT]))
             if held > codec.FORMAT:
                 raise StoreTooNew(
-                    f"the store holds records of format {held}, written by a newer version; this one knows up to "
-                    f"{codec.FORMAT}: start the newer version again (docs/upgrading.md)"
+                    f"the store has records of format {held}, written by a newer version; this version reads formats "
+                    f"up to {codec.FORMAT}: start the newer version again (docs/upgrading.md)"
                 )
 
     # Orders.

@@ -256,10 +256,10 @@ def _opened(sealed: bytes | None, vault: Vault, place: Place) -> dict[str, Any]:
     try:
         record: dict[str, Any] = json.loads(vault.open(sealed, place))
     except (ValueError, RecursionError):
-        raise Damaged("a stored record is no JSON") from None
+        raise Damaged("a stored record is not valid JSON") from None
     written = record.pop("format", 1)
     if written > FORMAT:
-        raise RecordTooNew(f"a stored record has format {written}, and this version reads up to {FORMAT}")
+        raise RecordTooNew(f"a stored record has format {written}; this version reads formats up to {FORMAT}")
     return record
 
 

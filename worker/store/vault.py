@@ -111,13 +111,13 @@ class Vault:
         if kind == _BOUND:
             packed = self._bound(stored, place)
         elif kind == _UNBOUND:
-            self._refuse_unless_migrating("bound to no place")
+            self._refuse_unless_migrating("not bound to its id and caller")
             packed = self._unbound(stored[1:])
         elif kind == _CLEAR:
             self._refuse_unless_migrating("not sealed")
             packed = stored[1:]
         else:
-            raise Damaged("a stored record is none that this version knows")
+            raise Damaged("a stored record is of an unknown kind")
         return _unpacked(packed)
 
     def key_of(self, stored: bytes) -> str:
@@ -137,7 +137,7 @@ class Vault:
     def _refuse_unless_migrating(self, what: str) -> None:
         if self._keys and not self._migrating:
             raise Unsealed(
-                f"a stored record is {what}, though RINGBACK_ENCRYPTION_KEYS is set: see RINGBACK_SEALING_MIGRATION"
+                f"a stored record is {what}, although RINGBACK_ENCRYPTION_KEYS is set: see RINGBACK_SEALING_MIGRATION"
             )
 
     def _bound(self, stored: bytes, place: Place) -> bytes:
@@ -149,8 +149,7 @@ class Vault:
             return cipher.decrypt(nonce, stored[_HEAD + _NONCE :], head + place.bytes)
         except (InvalidTag, ValueError):
             raise VaultLocked(
-                "a stored record was changed, or sealed for another place: it opens with none of "
-                "RINGBACK_ENCRYPTION_KEYS here"
+                "a stored record was changed or moved: no key in RINGBACK_ENCRYPTION_KEYS here can open it"
             ) from None
 
     def _unbound(self, stored: bytes) -> bytes:
@@ -163,8 +162,8 @@ class Vault:
 
     def _locked(self, key_id: str) -> VaultLocked:
         if self._keys:
-            return VaultLocked(f"a stored record opens with none of RINGBACK_ENCRYPTION_KEYS (it needs key {key_id})")
-        return VaultLocked("the store holds sealed records, and RINGBACK_ENCRYPTION_KEYS is unset")
+            return VaultLocked(f"no key in RINGBACK_ENCRYPTION_KEYS can open a stored record (it needs key {key_id})")
+        return VaultLocked("the store has sealed records, but RINGBACK_ENCRYPTION_KEYS is unset")
 
 
 def _key(secret: bytes) -> _Key:
@@ -176,7 +175,7 @@ def _unpacked(packed: bytes) -> bytes:
     try:
         plain = inflate.decompress(packed, MOST_BYTES)
     except zlib.error:
-        raise Damaged("a stored record does not unpack") from None
+        raise Damaged("a stored record cannot be decompressed") from None
     if inflate.unconsumed_tail or not inflate.eof:
-        raise Damaged("a stored record is cut short, or unpacks to more than a record holds")
+        raise Damaged("a stored record is cut short, or too large when decompressed")
     return plain

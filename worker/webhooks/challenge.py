@@ -1,8 +1,8 @@
-"""Proving a callback: a ping carries a challenge that only who holds the caller's webhook secret can answer.
+"""Proving a callback: a ping carries a challenge that only a holder of the caller's webhook secret can answer.
 
-The answer is what signs a webhook, over `id.timestamp.challenge` in place of `id.timestamp.body`, so that a receiver
-answers with the library that it verifies with. A 2xx of somebody who takes everything, or gives back what it got, is
-none. Pure but for a challenge's randomness.
+The answer is a webhook signature over `id.timestamp.challenge` instead of `id.timestamp.body`, so that a receiver
+answers with the library that it verifies with. A 2xx from a receiver that accepts everything, or echoes what it got,
+proves nothing. Pure but for a challenge's randomness.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ class Guard:
         if not all(map(self.allows, found)):
             raise CallbackRefused(Refusal.BLOCKED_ADDRESS, NOT_PUBLIC)
         if port not in self._ports and not all(map(self._exempt, found)):
-            raise CallbackRefused(Refusal.PORT, f"names a port that is not one of {sorted(self._ports)}")
+            raise CallbackRefused(Refusal.PORT, f"has a port that is not one of {sorted(self._ports)}")
         return list(found)
 
     def _exempt(self, address: str | Address) -> bool:
@@ -101,7 +101,7 @@ class Guard:
 
 
 def _unresolvable() -> CallbackRefused:
-    return CallbackRefused(Refusal.UNRESOLVABLE, "has a host that does not resolve")
+    return CallbackRefused(Refusal.UNRESOLVABLE, "has a host that cannot be resolved")
 
 
 def guard_of(settings: Settings) -> Guard:

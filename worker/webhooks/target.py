@@ -83,21 +83,21 @@ def _plain(url: str) -> str:
     if len(url) > MAX_LENGTH:
         raise CallbackRefused(Refusal.TOO_LONG, f"must be at most {MAX_LENGTH} characters long")
     if not _PLAIN.fullmatch(url):
-        raise CallbackRefused(Refusal.BAD_URL, "may hold visible ASCII only, and no backslash")
+        raise CallbackRefused(Refusal.BAD_URL, "must consist of visible ASCII characters without backslashes")
     if "#" in url:
-        raise CallbackRefused(Refusal.FRAGMENT, "has a fragment, which no server would ever see")
+        raise CallbackRefused(Refusal.FRAGMENT, "must not have a fragment")
     return url
 
 
 def _authority(text: str) -> tuple[str, bool, int | None]:
     if "@" in text:
-        raise CallbackRefused(Refusal.CREDENTIALS, "holds a user name or password")
+        raise CallbackRefused(Refusal.CREDENTIALS, "must not have a user name or password")
     match = _AUTHORITY.fullmatch(text)
     if match is None:
         raise _bad_host()
     port = int(match["port"]) if match["port"] else None
     if port is not None and port > 65535:
-        raise CallbackRefused(Refusal.PORT, "names a port over 65535")
+        raise CallbackRefused(Refusal.PORT, "has a port over 65535")
     if match["six"]:
         return _canonical(IPv6Address, match["six"]), True, port
     return *_name(match["name"].lower()), port
@@ -127,5 +127,5 @@ def _canonical(kind: type[IPv4Address | IPv6Address], text: str) -> str:
 def _bad_host() -> CallbackRefused:
     return CallbackRefused(
         Refusal.BAD_HOST,
-        "has a host that is neither a plain name (xn-- for international ones) nor a plain address",
+        "has a host that is neither a plain name (xn-- for international names) nor a plain IP address",
     )

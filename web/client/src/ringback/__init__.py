@@ -1,12 +1,12 @@
-"""ringback's client: order numbers, wait for their codes, follow what happens, verify webhooks.
+"""ringback's client: order numbers, wait for their codes, follow events, verify webhooks.
 
     client = ringback.Client("https://ringback.example", api_key="rbk_…")
     order = client.orders.create(server="1", type="1")
     order = client.orders.wait_for_code(order.id, timeout=600)
     print(order.otp)
 
-`Client` and `AsyncClient` are alike. `ringback.errors` draws what can go wrong, `ringback.models` has the answers,
-`ringback.webhooks` the events, and `ringback.testing` starts a service with play money for your tests.
+`Client` and `AsyncClient` have the same methods. `ringback.errors` shows what can go wrong, `ringback.models` has what
+calls return, `ringback.webhooks` the events, and `ringback.testing` starts a service with play money for your tests.
 """
 
 from ringback._async import AsyncClient

@@ -72,9 +72,9 @@ class Incoming:
         """The next bytes. Raises httpx.ReadTimeout when they come too late, UnexpectedAnswer when they are too many."""
         self._body += chunk
         if self._clock() > self._until:
-            raise httpx.ReadTimeout("the answer was not whole in time")
+            raise httpx.ReadTimeout("the response was not complete in time")
         if len(self._body) > MOST_BYTES:
-            raise UnexpectedAnswer("the answer is larger than a ringback's are")
+            raise UnexpectedAnswer("the response is larger than any from ringback")
 
     def whole(self, answer: httpx.Response) -> Reply:
         """The answer as the flows take it."""

@@ -313,25 +313,25 @@ def _purchase(path: str, fields: Mapping[str, Any], wait: float | None, idempote
 def _key(given: str | None) -> str:
     key = uuid.uuid4().hex if given is None else given
     if not (key.isascii() and key.isprintable() and key.strip() == key != ""):
-        raise ValueError("an Idempotency-Key is printable ASCII text without spaces around it")
+        raise ValueError("an Idempotency-Key must be printable ASCII text without spaces around it")
     return key
 
 
 def _amount(value: Any) -> str:
     if isinstance(value, float):
-        raise TypeError("max_price is a Decimal, a str or an int: a float cannot say 45.10")
+        raise TypeError("max_price must be a Decimal, a str or an int: a float cannot be exactly 45.10")
     return str(value)
 
 
 def _moment(at: datetime | None) -> str | None:
     if at is not None and at.tzinfo is None:
-        raise ValueError("a moment without a zone could be any of several: make it aware, as datetime.now(UTC) is")
+        raise ValueError("must be a timezone-aware datetime, such as datetime.now(UTC)")
     return at.isoformat() if at is not None else None
 
 
 def _id(text: str) -> str:
     if text in ("", ".", ".."):  # another path
-        raise ValueError("an id is neither empty nor dots")
+        raise ValueError("an id must not be empty or consist of dots")
     return quote(text, safe="")
 
 
@@ -351,7 +351,7 @@ def _page(model: type[M]) -> Callable[[Reply], Page[M]]:
         told = _json(reply)
         rows = told.get("data")
         if not isinstance(rows, list):
-            raise _unexpected(reply, "a page holds `data`, a list")
+            raise _unexpected(reply, "a page must have `data`, a list")
         cursor = told.get("next_cursor")
         return Page(tuple(_fitting(model, row, reply) for row in rows), cursor if isinstance(cursor, str) else None)
 
@@ -380,7 +380,7 @@ def _json(reply: Reply) -> dict[str, Any]:
 
 
 def _unexpected(reply: Reply, why: str) -> UnexpectedAnswer:
-    return UnexpectedAnswer(f"an answer of {reply.status} that a ringback does not give: {why}")
+    return UnexpectedAnswer(f"a response with {reply.status} that is not from ringback: {why}")
 
 
 def problem(reply: Reply, request: Request) -> Problem:
@@ -394,7 +394,7 @@ def problem(reply: Reply, request: Request) -> Problem:
     return problem_class(reply.status)(
         reply.status,
         _word(told, "code") or f"http_{reply.status}",
-        _word(told, "detail") or _word(told, "title") or "the answer gives no reason",
+        _word(told, "detail") or _word(told, "title") or "the response gives no reason",
         errors=[FieldError(_word(one, "field"), _word(one, "code"), _word(one, "message")) for one in errors],
         retry_after=_retry_after(reply.headers),
         request_id=reply.headers.get("x-request-id"),

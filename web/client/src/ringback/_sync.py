@@ -227,7 +227,7 @@ class Events:
     ) -> Iterator[Delivery]:
         """Events, newest first, page after page, at most `limit`; with `after`, what came after it, oldest first.
 
-        `since` and `until` (moments with a zone) bound when they were made; `failing` keeps only those whose last
+        `since` and `until` (timezone-aware) limit when events were created; `failing` keeps only those whose last
         attempt failed. `after=""` begins with the first kept one. `payload` adds what was or would be sent: the exact
         text, and the headers that sign it.
         """

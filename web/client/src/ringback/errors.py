@@ -1,22 +1,22 @@
 """What can go wrong, as a tree: catch the class that says what you would do about it.
 
 RingbackError
-├── BadSignature           a webhook that did not come from your ringback: answer 400, believe nothing of it
-├── OrderEnded             the order is over without what was waited for; `order` says how it ended
+├── BadSignature           the webhook did not come from your ringback: respond with 400, and do not trust it
+├── OrderEnded             the order ended without what you waited for; `order` says how
 │   ├── NoNumber           nothing was bought
-│   └── NoCode             no code came, or it is erased already
-├── NotInTime              what was waited for may still come; `order` is what was last seen (a TimeoutError)
-├── ConnectionFailed       no whole answer came, although it was tried again: the network, or a service that is down
-├── UnexpectedAnswer       what answers is no ringback, or a newer one that breaks its promises
+│   └── NoCode             no code came, or it has already been erased
+├── NotInTime              what you waited for may still come; `order` is its last known state (a TimeoutError)
+├── ConnectionFailed       no complete response, despite retries: the network or the service is down
+├── UnexpectedAnswer       the response is not from ringback, or from one that breaks its promises
 └── Problem                the service refused; `code` is stable and made for programs
     ├── Unauthorized       401: the key is wrong or revoked
     ├── NotFound           404: it does not exist, or belongs to another caller
-    ├── Conflict           409: it does not fit the present state
-    ├── Gone               410: an event that is no longer kept; follow from the first kept one (`after=None`)
+    ├── Conflict           409: it conflicts with the current state
+    ├── Gone               410: the event is no longer kept; follow from the oldest that is (`after=None`)
     ├── InvalidFields      422: `errors` names every bad field
     ├── RateLimited        429: a limit is reached; `retry_after` says for how long
     └── ServiceFailed      500 and above: not your fault
-        └── Unavailable    502, 503, 504: not now; it was tried again until the call's deadline
+        └── Unavailable    502, 503, 504: not available now; it was retried until the call's deadline
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class RingbackError(Exception):
-    """Everything that this library raises about the service and its answers. It can be pickled, as job queues do."""
+    """The base of all errors about the service and its responses. Can be pickled, as job queues do."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (type(self), self.args, self.__dict__)
@@ -43,11 +43,11 @@ def _restored(kind: type[RingbackError], args: tuple[Any, ...], state: dict[str,
 
 
 class BadSignature(RingbackError):
-    """A webhook that is not to be believed; the message says why."""
+    """A webhook that must not be trusted; the message says why."""
 
 
 class OrderEnded(RingbackError):
-    """An order ended without what was waited for."""
+    """An order ended without what you waited for."""
 
     def __init__(self, order: Order, what: str) -> None:
         why = f": {order.error.code}" if order.error else ""
@@ -70,15 +70,15 @@ class NoCode(OrderEnded):
 
 
 class NotInTime(RingbackError, TimeoutError):
-    """The waiting is over, the order is not; `order` is what was last seen of it, None if nothing was."""
+    """The timeout is over, the order is not; `order` is its last known state, or None."""
 
     def __init__(self, what: str, seconds: float, order: Order | None = None) -> None:
-        super().__init__(f"{what} was not there within {seconds:g} s")
+        super().__init__(f"{what} did not come within {seconds:g} s")
         self.order = order
 
 
 class ConnectionFailed(RingbackError):
-    """No whole answer came; `__cause__` is the last error of the connection.
+    """There was no complete response; `__cause__` is the last error of the connection.
 
     `idempotency_key` is what the call was sent with: repeat the call with it, and nothing is bought twice.
     """
@@ -89,7 +89,7 @@ class ConnectionFailed(RingbackError):
 
 
 class UnexpectedAnswer(RingbackError):
-    """An answer that is not what the API promises: is the address that of a ringback?"""
+    """A response that is not what the API promises: is the address that of ringback?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +102,11 @@ class FieldError:
 
 
 class Problem(RingbackError):
-    """An answer that is an error, as RFC 9457 describes it.
+    """An error response, as RFC 9457 defines it.
 
     `status` is the HTTP status, `code` the stable word for programs, `detail` is for people. `errors` are the bad
-    fields of a 422. `retry_after` is in seconds, None where the answer names none. `request_id` finds the request in
-    the service's log. `idempotency_key` is what the call was sent with, if it was.
+    fields of a 422. `retry_after` is in seconds, or None if the response has none. `request_id` finds the request in
+    the service's log. `idempotency_key` is the key that the call was sent with, if any.
     """
 
     def __init__(
@@ -136,15 +136,15 @@ class Unauthorized(Problem):
 
 
 class NotFound(Problem):
-    """404: there is no such thing, or it belongs to another caller."""
+    """404: it does not exist, or belongs to another caller."""
 
 
 class Conflict(Problem):
-    """409: the request does not fit the present state."""
+    """409: the request conflicts with the current state."""
 
 
 class Gone(Problem):
-    """410: the event to go on from is no longer kept."""
+    """410: the event to continue from is no longer kept."""
 
 
 class InvalidFields(Problem):
@@ -160,7 +160,7 @@ class ServiceFailed(Problem):
 
 
 class Unavailable(ServiceFailed):
-    """502, 503, 504: the service cannot do it now."""
+    """502, 503, 504: the service is not available now."""
 
 
 _CLASSES: dict[int, type[Problem]] = {
@@ -177,5 +177,5 @@ _CLASSES: dict[int, type[Problem]] = {
 
 
 def problem_class(status: int) -> type[Problem]:
-    """The class of an answer by its HTTP status."""
+    """The class of an error response by its HTTP status."""
     return _CLASSES.get(status, ServiceFailed if status >= 500 else Problem)

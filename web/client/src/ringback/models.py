@@ -246,7 +246,7 @@ class Delivery(Model):
     created_at: datetime
     next_attempt_at: datetime | None = None
     tried_until: datetime | None = None
-    """When its last attempt is due at the earliest, if all before it fail; None when nothing is owed."""
+    """The earliest time of its last attempt, if all before it fail; None if no attempt is due."""
     attempts: tuple[Attempt, ...] = ()
     payload: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)

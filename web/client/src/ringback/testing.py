@@ -1,4 +1,4 @@
-"""For tests of systems that order at a ringback: pytest finds these fixtures once `ringback-client` is installed.
+"""For tests of systems that use ringback: pytest finds these fixtures once `ringback-client` is installed.
 
     def test_sign_up(ringback_service):
         app = make_app(ringback_url=ringback_service.url, ringback_key=ringback_service.api_key)
@@ -8,12 +8,12 @@
         order = ringback_client.orders.create(server="1", type="1")
         assert ringback_client.orders.wait_for_code(order.id).otp
 
-The service is real, with a store and workers of its own; its provider is the sandbox: play money, made-up numbers, a
-code after some seconds. It needs the `ringback` command. Where that is missing, the tests are skipped; in CI (`CI` is
-set), where nobody reads the list of skipped tests, they fail.
+The service is real, with its own store and workers; its provider is the sandbox: play money, made-up numbers, a code
+after a few seconds. It needs the `ringback` command. If that is missing, the tests are skipped; in CI (if `CI` is set),
+where nobody reads the list of skipped tests, they fail.
 
-Two fixtures are there to be overridden: `ringback_settings` and `ringback_callback_url`. Outside of fixtures
-there is `running()`. To test a receiver without any service there is `sign()`.
+You can override two fixtures: `ringback_settings` and `ringback_callback_url`. Outside of pytest, use `running()`. To
+test a receiver without any service, use `sign()`.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ __all__ = ["Caller", "NotInstalled", "NotStarted", "Service", "running", "sign"]
 
 @pytest.fixture(scope="session")
 def ringback_settings() -> Mapping[str, str]:
-    """Settings of the service (`RINGBACK_…`); override it to give some."""
+    """Settings of the service (`RINGBACK_…`); override it to change them."""
     return {}
 
 
 @pytest.fixture(scope="session")
 def ringback_callback_url() -> str | None:
-    """Where the caller's webhooks go; override it to give the address of your receiver."""
+    """Where the caller's webhooks go; override it to return the address of your receiver."""
     return None
 
 
 @pytest.fixture(scope="session")
 def ringback_service(ringback_settings: Mapping[str, str], ringback_callback_url: str | None) -> Iterator[Service]:
-    """A running service with a caller, one for all tests; it ends with them."""
+    """A running service with a caller; one for all tests, stopped when they end."""
     try:
         with running(settings=ringback_settings, callback_url=ringback_callback_url) as service:
             yield service
@@ -62,7 +62,7 @@ def ringback_client(ringback_service: Service) -> Iterator[Client]:
 
 
 def sign(body: bytes, secret: str, *, event_id: str = "evt_test", timestamp: int | None = None) -> dict[str, str]:
-    """The headers of a webhook with this body, as a ringback signs it; `timestamp` in epoch seconds, now if None."""
+    """The headers of a webhook with this body, as ringback signs it; `timestamp` in epoch seconds, now if None."""
     sent_at = str(int(time.time()) if timestamp is None else timestamp)
     return {
         "content-type": "application/json",

@@ -97,12 +97,12 @@ def verify(
     signed = _signed(headers)
     content = _bytes(body)
     if not _matches(keys, signed, content):
-        raise BadSignature("no signature fits: another secret, or not the bytes as they were sent")
+        raise BadSignature("no signature matches: the secret is another one, or the bytes are not those sent")
     if abs((now() if callable(now) else now) - int(signed.timestamp)) > tolerance:
         raise BadSignature("the webhook was sent too long ago, or by a clock that is ahead of ours")
     event = parse(content, signed.id, datetime.fromtimestamp(int(signed.timestamp), UTC))
     if event is None:
-        raise BadSignature("the signature fits, but what is signed is no event")
+        raise BadSignature("the signature matches, but the body is not an event")
     return event
 
 
@@ -125,7 +125,7 @@ def key_of(secret: str) -> bytes:
 
 def _keys(secrets: Sequence[str]) -> list[bytes]:
     if not secrets:
-        raise ValueError("no webhook secret is given")
+        raise ValueError("no webhook secret was given")
     return [key_of(secret) for secret in secrets]
 
 
@@ -134,7 +134,7 @@ def _bytes(body: object) -> bytes:
         return body.encode("utf-8", "surrogatepass")
     if isinstance(body, bytes | bytearray | memoryview):
         return bytes(body)
-    raise TypeError("verify takes the body's bytes as they came, not what was parsed from them")
+    raise TypeError("verify takes the raw bytes of the body, not the parsed body")
 
 
 class _Signed(NamedTuple):
@@ -150,7 +150,7 @@ def _signed(headers: Headers) -> _Signed:
     for name, value in headers.items() if hasattr(headers, "items") else headers:
         known = _text(name).lower()
         if known.startswith("webhook-") and found.setdefault(known, _text(value)) != _text(value):
-            raise BadSignature(f"the header {known} is there twice")
+            raise BadSignature(f"there is more than one {known} header")
     signed = _Signed(*(found.get(f"webhook-{name}", "") for name in ("id", "timestamp", "signature")))
     if not all(signed):
         raise BadSignature("webhook-id, webhook-timestamp or webhook-signature is missing")
