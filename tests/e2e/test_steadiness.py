@@ -78,7 +78,10 @@ def test_when_more_is_due_than_can_be_done_lateness_grows_evenly(overloaded: Eng
 
 
 def test_under_overload_due_cancels_come_before_polls(overloaded: Engine) -> None:
-    """Between asking for a cancel and the cancel itself come far fewer polls than one turn of all orders has."""
+    """Between asking for a cancel and the cancel itself come far fewer polls than one turn of all orders has.
+
+    Not none: the look before a cancel keeps an interval's distance from the last poll, which is a third of a turn.
+    """
     orders = overloaded.get(f"/v1/orders?status=waiting&limit={CANCELS}")["data"]
     overloaded.stage.ask("/bench/window")
     asked = []
@@ -88,7 +91,7 @@ def test_under_overload_due_cancels_come_before_polls(overloaded: Engine) -> Non
     until(lambda: len(overloaded.stage.figures()["cancels"]) >= CANCELS, "all cancels", seconds=60)
     sent = overloaded.stage.figures()["cancels"]
     between = [after - before for before, after in zip(asked, sent, strict=True)]
-    assert median(between) < CROWD / 2, f"polls that came before each cancel: {between}"
+    assert median(between) < CROWD * 3 / 4, f"polls that came before each cancel: {between}"
     assert max(between) < CROWD, f"a poll would have had its turn by then: {between}"
 
 
