@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from functools import partial
 from typing import Any
 
@@ -61,6 +62,9 @@ class EngineStep(bootsteps.StartStopStep):
             delivers=Lane.DELIVER in worker.app.amqp.queues.consume_from,
         )
         _engine.start()
+        # What is here now stays: looking through it at each collection took a sixth of a poll's CPU.
+        gc.collect()
+        gc.freeze()
 
     def stop(self, worker: Any) -> None:
         """Let the work under way end."""
