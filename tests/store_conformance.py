@@ -19,8 +19,9 @@ from worker.journal import Entry
 from worker.metrics import Report
 from worker.order import Ending, Order, Settlement, Status
 from worker.schedule import Lane, Wake
-from worker.store import AsyncStore, Created, Idempotency, Store, Tick, Written
+from worker.store import AsyncStore, Created, Idempotency, JobState, Store, Tick, Written
 from worker.store.asynchronous import PER_CALLER, PER_ENDPOINT, PER_HOST, PROBE_AFTER
+from worker.store.queries import EventFilter
 
 KEY = Idempotency(key="k" * 64, body="b" * 64, answer=b'{"id":"ord_1"}')
 
@@ -758,6 +759,46 @@ class DeliveryConformance:
         assert not await stores.engine.rewrite_event(before, after)
         assert stores.blocking.load_event("evt_1").body == b"{}"  # type: ignore[union-attr]
         assert stores.lanes("evt_1") == ["deliver"]
+
+    async def test_bulk_redelivery_looks_at_every_webhook_whatever_comes_and_goes(self, stores: Stores):
+        """In many steps; what is in the state all the time is looked at, in whatever order the store keeps it."""
+        wanted = EventFilter(status=EventStatus.PENDING)
+        stayed = {stores.ping(f"evt_{place:03}", url=f"https://caller{place}.example/").id for place in range(300)}
+        stores.blocking.jobs.start("alice", "all", wanted, 0, stores.now())
+        looked_at: set[str] = set()
+        steps = 0
+        while jobs := await stores.engine.open_jobs():
+            ids, cursor = await stores.engine.candidates_of_job(jobs[0], 20)
+            looked_at.update(ids)
+            stores.ping(f"evt_new{steps}")
+            for gone in sorted(stayed - looked_at)[:1]:
+                stores.raw.zrem("rb:due:deliver", gone)
+                stayed.discard(gone)
+            found = dict.fromkeys(ids, stores.now())
+            await stores.engine.found_for_job(jobs[0], found, looked_at=len(ids), unreadable=0, cursor=cursor)
+            steps += 1
+        counted = stores.blocking.jobs.newest()[0]
+        assert steps > 5
+        assert stayed <= looked_at
+        assert (counted.state, counted.total) == (JobState.COUNTED, len(looked_at))
+        assert stores.blocking.jobs.accept(counted.id) == counted.total
+        assert stores.blocking.jobs.accept(counted.id) is None
+        (running,) = await stores.engine.open_jobs()
+        assert set(await stores.engine.next_of_job(running, 1000)) == looked_at
+
+    async def test_stopped_bulk_redelivery_stays_stopped(self, stores: Stores):
+        """Even if a worker is in the middle of a batch of it, which only then writes how far it has come."""
+        stores.ping("evt_1")
+        job_id = stores.blocking.jobs.start("alice", "all", EventFilter(status=EventStatus.PENDING), 5, stores.now())
+        (job,) = await stores.engine.open_jobs()
+        ids, cursor = await stores.engine.candidates_of_job(job, 20)
+        assert stores.blocking.jobs.stop(job_id)
+        assert not stores.blocking.jobs.stop(job_id)
+        found = dict.fromkeys(ids, stores.now())
+        after = await stores.engine.found_for_job(job, found, looked_at=len(ids), unreadable=0, cursor=cursor)
+        assert after is not None
+        assert after.state is JobState.STOPPED
+        assert await stores.engine.open_jobs() == []
 
     async def test_vanished_webhook_is_dropped(self, stores: Stores):
         """Its time was over before it was delivered."""

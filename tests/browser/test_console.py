@@ -29,7 +29,7 @@ def path_of(console: Console, name: str) -> str:
         orders = queries.orders(OrderFilter(status=Status.FAILED), now)
         return f"/console/orders/{orders.items[-1].id}"
     if name == "webhook":
-        return f"/console/webhooks/{queries.matching(EventFilter(error='401'), 100)[0]}"
+        return f"/console/webhooks/{queries.events(EventFilter(error='401'), now).items[0].id}"
     if name == "rental":
         rentals = queries.rentals(OrderFilter(status=RentalStatus.ACTIVE), now)
         return f"/console/rentals/{rentals.items[-1].id}"

@@ -9,7 +9,9 @@ import pytest
 from tests.console_stage import Console, log_in
 from tests.fakes import ManualClock
 from web.console import access, routes
+from worker.event import EventStatus
 from worker.operator import NEEDS, Act, Operator, Role
+from worker.store.queries import EventFilter
 
 HERE = {"Sec-Fetch-Site": "same-origin"}
 RANK = list(Role)
@@ -31,7 +33,9 @@ def links(console: Console) -> dict[str, str]:
         "<event:event_id>": console.events(order)[0].id,
         "<caller_id>": console.caller,
         "<operator_id>": console.operators.create("somebody", Role.VIEWER, console.clock()).id,
-        "<job_id>": console.store.jobs.start("alice", "all", ["evt_x"], console.clock()),
+        "<job_id>": console.store.jobs.start(
+            "alice", "all", EventFilter(status=EventStatus.EXHAUSTED), 1, console.clock()
+        ),
         "<token>": "none",
     }
 

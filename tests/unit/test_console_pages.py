@@ -430,8 +430,9 @@ def test_redelivery_of_many_says_how_many_first_and_is_worked_off(console: Conso
     page = operator.page("/console/webhooks?status=exhausted&error=500")
     assert "2 webhooks match this filter" in page
     assert "Redeliver 2" in page
-    assert operator.post("/console/webhooks/redeliver", status="exhausted", error="500").status_code == 303
-    assert "0 of 2" in operator.page("/console/webhooks")
+    told = {"status": "exhausted", "error": "500", "matching": "2"}
+    assert operator.post("/console/webhooks/redeliver", **told).status_code == 303
+    assert "0 looked at" in operator.page("/console/webhooks")
     assert console.work_jobs() == 2
     assert "2 of 2" in operator.page("/console/webhooks")
     assert console.store.queries.event_states(console.clock())["exhausted"] == 1
@@ -443,7 +444,7 @@ def test_a_webhook_that_cannot_be_opened_holds_up_no_other_redelivery(console: C
     events = [console.events(console.waiting())[0] for _ in range(2)]
     for event in events:
         console.attempt(event, 500, final=True)
-    operator.post("/console/webhooks/redeliver", status="exhausted")
+    operator.post("/console/webhooks/redeliver", status="exhausted", matching="2")
     console.store._redis.set(f"rb:event:{events[0].id}:record", b"damaged")
     assert console.work_jobs() == 1
     job = console.store.jobs.newest()[0]
@@ -467,6 +468,60 @@ def test_an_operator_that_cannot_be_opened_hides_no_other(console: Console):
     assert f'cannot be opened: <span class="text">{damaged.id}</span>' in page
     assert "root" in page
     assert console.operators.named("root") is not None
+
+
+def test_more_than_was_said_is_only_sent_once_its_number_is_accepted(console: Console, operator: Visitor):
+    """What was given up since the page was read waits with the rest; accepting sends just what was counted."""
+    for _ in range(3):
+        console.attempt(console.events(console.waiting())[0], 500, final=True)
+    operator.post("/console/webhooks/redeliver", status="exhausted", matching="2")
+    assert console.work_jobs() == 0
+    assert "Redeliver 3" in operator.page("/console/webhooks")
+    console.attempt(console.events(console.waiting())[0], 500, final=True)
+    job = console.store.jobs.newest()[0]
+    operator.post(f"/console/webhooks/jobs/{job.id}/accept")
+    assert console.work_jobs() == 3
+    assert console.store.jobs.newest()[0].state == "done"
+    assert console.store.queries.event_states(console.clock())["exhausted"] == 1
+    assert [line[3] for line in audit(console)] == ["3 webhooks", "2 webhooks"]
+
+
+def test_a_bulk_redelivery_works_through_more_webhooks_than_a_page_looks_at(
+    console: Console, operator: Visitor, monkeypatch: pytest.MonkeyPatch
+):
+    """The page cannot count them; workers do, batch after batch, and then send every one."""
+    monkeypatch.setattr("worker.store.queries.MOST", 4)
+    monkeypatch.setattr("worker.redelivery.LOOKED_AT", 5)
+    monkeypatch.setattr("worker.redelivery.BATCH", 3)
+    for place in range(16):
+        console.attempt(console.events(console.waiting())[0], 404 if place % 2 else 500, final=True)
+    assert "Count all that match" in operator.page("/console/webhooks?status=exhausted&error=500")
+    operator.post("/console/webhooks/redeliver", status="exhausted", error="500")
+    looked_at = [0]
+    while (job := console.store.jobs.newest()[0]).state == "counting":
+        looked_at.append(job.looked_at)
+        assert console.work_jobs() == 0
+    assert looked_at == [0, 0, 5, 10, 15]
+    assert (job.state, job.total) == ("counted", 8)
+    operator.post(f"/console/webhooks/jobs/{job.id}/accept")
+    assert [console.work_jobs() for _ in range(4)] == [3, 3, 2, 0]
+    assert console.store.jobs.newest()[0].state == "done"
+    assert console.store.queries.event_states(console.clock())["exhausted"] == 8
+
+
+def test_a_webhook_that_changed_since_it_was_counted_is_skipped(console: Console, operator: Visitor):
+    """One that was sent again by hand meanwhile is not sent twice."""
+    events = [console.events(console.waiting())[0] for _ in range(2)]
+    for event in events:
+        console.attempt(event, 500, final=True)
+    operator.post("/console/webhooks/redeliver", status="exhausted")
+    console.work_jobs()
+    operator.post(f"/console/webhooks/{events[0].id}/redeliver")
+    job = console.store.jobs.newest()[0]
+    operator.post(f"/console/webhooks/jobs/{job.id}/accept")
+    assert console.work_jobs() == 1
+    job = console.store.jobs.newest()[0]
+    assert (job.state, job.done, job.skipped) == ("done", 1, 1)
 
 
 def test_redelivery_of_many_can_be_stopped(console: Console, operator: Visitor):

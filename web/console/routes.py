@@ -45,6 +45,7 @@ ROUTES: tuple[Route, ...] = (
     ("POST", "/rentals/<rental:rental_id>/reveal", Act.REVEAL, rentals.reveal),
     ("GET", "/webhooks", Act.READ, webhooks.index),
     ("POST", "/webhooks/redeliver", Act.REDELIVER_MANY, webhooks.redeliver_many),
+    ("POST", "/webhooks/jobs/<job_id>/accept", Act.REDELIVER_MANY, webhooks.accept),
     ("POST", "/webhooks/jobs/<job_id>/stop", Act.STOP_WORK, webhooks.stop),
     ("GET", "/webhooks/<event:event_id>", Act.READ, webhooks.show),
     ("POST", "/webhooks/<event:event_id>/redeliver", Act.REDELIVER, webhooks.redeliver),

@@ -15,26 +15,23 @@ from worker.errors import NotFound
 from worker.event import Event, EventStatus
 from worker.operator import Act
 from worker.order import EventType
-from worker.store.queries import MOST, answered, host_of
+from worker.store.queries import answered, host_of
 
 SENT_AGAIN = (EventStatus.EXHAUSTED, EventStatus.GONE, EventStatus.PENDING)
 """States in which many can be sent again at once."""
-MOST_AT_ONCE = MOST
-"""Webhooks that one redelivery of many looks at: as many as one question walks."""
 
 
 def index() -> str:
-    """Webhooks by filter, newest first, and the redeliveries of many."""
+    """Webhooks by filter, newest first, and the bulk redeliveries."""
     asked, store = request.args, parts().store
     wanted, now = filters.events(asked), parts().clock()
     page = store.queries.events(wanted, now, cursor=asked.get("cursor"))
-    matching = None
-    if wanted.status in SENT_AGAIN:
-        matching = store.queries.count_matching(wanted, now, MOST_AT_ONCE, asked.get("cursor"))
+    in_bulk = wanted.status in SENT_AGAIN
     return render(
         "webhooks.html", title="Webhooks", page=page, asked=asked, address=filters.address, answered=answered,
         host_of=host_of, callers=Callers(store).all(), types=[*EventType], statuses=list(EventStatus),
-        failing=store.queries.failing(now), jobs=store.jobs.newest(), matching=matching, most=MOST_AT_ONCE,
+        failing=store.queries.failing(now), jobs=store.jobs.newest(), in_bulk=in_bulk,
+        matching=store.queries.count_matching(wanted, now) if in_bulk else None,
     )  # fmt: skip
 
 
@@ -61,19 +58,28 @@ def redeliver(event_id: str) -> Response:
 
 
 def redeliver_many() -> Response:
-    """Have workers send all that a filter means, in batches that can be stopped."""
+    """Have workers send all that a filter means, in batches; more than the page said (`matching`) are counted first."""
     wanted, store = filters.events(request.form), parts().store
     if wanted.status not in SENT_AGAIN:
         raise Turned(422, "choose webhooks that are pending or were given up")
-    ids = store.queries.matching(wanted, MOST_AT_ONCE, request.form.get("cursor"))
-    what = filters.in_words(request.form)
-    access.audit(Act.REDELIVER_MANY, what, f"{len(ids)} webhooks")
-    store.jobs.start(access.current().name, what, ids, parts().clock())
+    what, said = filters.in_words(request.form), request.form.get("matching", 0, type=int)
+    access.audit(Act.REDELIVER_MANY, what, f"{said} webhooks" if said else "to be counted first")
+    store.jobs.start(access.current().name, what, wanted, said, parts().clock())
+    return redirect("/console/webhooks#jobs", 303)
+
+
+def accept(job_id: str) -> Response:
+    """Have a bulk redelivery send what it has counted."""
+    job = parts().store.jobs.load(job_id)
+    if job is None:
+        raise NotFound(f"bulk redelivery {job_id} does not exist or is no longer kept")
+    access.audit(Act.REDELIVER_MANY, job.what, f"{job.total} webhooks")
+    parts().store.jobs.accept(job_id)
     return redirect("/console/webhooks#jobs", 303)
 
 
 def stop(job_id: str) -> Response:
-    """Stop a redelivery of many."""
+    """Stop a bulk redelivery."""
     access.audit(Act.STOP_WORK, job_id)
     parts().store.jobs.stop(job_id)
     return redirect("/console/webhooks?done=stopped#jobs", 303)

@@ -8,6 +8,7 @@ from worker.store.asynchronous import AsyncStore, Claim, ServerClock, Tick, Trig
 from worker.store.blocking import Created, Idempotency, Record, Spot, Store
 from worker.store.codec import FORMAT, RecordTooNew, Written
 from worker.store.connection import broker_options, connect, connect_async
+from worker.store.jobs import Job, JobState
 from worker.store.keys import OPEN_ORDERS, OPEN_RENTALS
 from worker.store.vault import Damaged, Place, Unreadable, Unsealed, Vault, VaultLocked
 
@@ -20,6 +21,8 @@ __all__ = [
     "Created",
     "Damaged",
     "Idempotency",
+    "Job",
+    "JobState",
     "Place",
     "Record",
     "RecordTooNew",

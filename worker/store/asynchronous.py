@@ -28,7 +28,7 @@ from worker.schedule import ORDER_LANES, REFUSALS_KEPT, Lane, Wake, hold_after
 from worker.store import codec, figures, keys
 from worker.store.answers import meaning
 from worker.store.codec import Written, ms
-from worker.store.jobs import JobQueue
+from worker.store.jobs import Job, JobQueue
 from worker.store.scripts import source_of_work
 from worker.store.vault import Unreadable, Vault
 
@@ -297,17 +297,27 @@ class AsyncStore:
         arguments = [event.id, event.version, again.version, codec.pack_event(again, self._vault)]
         return bool(await self._run("redeliver", script_keys, arguments))
 
-    async def open_jobs(self) -> list[str]:
-        """The redeliveries of many that are not done."""
+    async def open_jobs(self) -> list[Job]:
+        """The bulk redeliveries that have something to do."""
         return await _reached(self._jobs.open())
 
-    async def next_of_job(self, job_id: str, most: int) -> list[str]:
-        """The webhooks that a job sends next."""
-        return await _reached(self._jobs.next(job_id, most))
+    async def candidates_of_job(self, job: Job, about: int) -> tuple[list[str], int]:
+        """The next webhooks that a job looks at, and the cursor of those that follow: 0 at the end."""
+        return await _reached(self._jobs.candidates(job, about))
 
-    async def advance_job(self, job_id: str, sent: int, skipped: int) -> None:
+    async def found_for_job(
+        self, job: Job, found: Mapping[str, float], *, looked_at: int, unreadable: int, cursor: int
+    ) -> Job | None:
+        """What a job found among those it looked at: ids and times of creation; the job as it stands then."""
+        return await _reached(self._jobs.found(job, found, looked_at=looked_at, unreadable=unreadable, cursor=cursor))
+
+    async def next_of_job(self, job: Job, most: int) -> list[str]:
+        """The webhooks that a job sends next."""
+        return await _reached(self._jobs.next(job, most))
+
+    async def advance_job(self, job: Job, sent: Sequence[str], skipped: Sequence[str]) -> None:
         """What of a job was dealt with."""
-        await _reached(self._jobs.advance(job_id, sent, skipped))
+        await _reached(self._jobs.advance(job, sent, skipped))
 
     async def orders_to_erase(self, most: int) -> list[str]:
         """Orders whose code is to be erased by now."""

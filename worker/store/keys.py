@@ -70,9 +70,9 @@ rb:login:<sha256>        str   the operator whom a login link lets in
 rb:session:<sha256>      str   the operator that a session belongs to
 rb:console:<what>:<n>    int   how often something was done in a window of time
 rb:audit                 stream  what operators did: who, act, on, why
-rb:jobs                  zset  redeliveries of many, by when they were asked for
-rb:jobs:open             set   those that are not done
-rb:job:<id>              hash  one of them: by, at, what, total, done, failed, state;  rb:job:<id>:left  list  event ids
+rb:jobs                  zset  bulk redeliveries, by when they were asked for
+rb:jobs:open             set   those that workers have something to do for
+rb:job:<id>              hash  one of them (`jobs.py`);  rb:job:<id>:found  zset  webhooks to send, by creation
 rb:reconciliation        str   the last reconciliation run from the console
 """
 
@@ -261,5 +261,5 @@ def console_count(what: str, window: int) -> str:
 
 
 def job(job_id: str, part: str = "") -> str:
-    """A redelivery of many, or one of its parts (left)."""
+    """A bulk redelivery, or one of its parts (found)."""
     return f"{PREFIX}job:{job_id}" + (f":{part}" if part else "")

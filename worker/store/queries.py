@@ -60,6 +60,10 @@ class OrderFilter:
         """Whether the indexes answer it without a look at any record."""
         return not any((self.caller, self.product, self.purpose, self.error, self.settlement, self.digits))
 
+    def means(self, order: Acquisition) -> bool:
+        """Whether an order or a rental is meant."""
+        return self.status in (None, order.status) and self.fits(order)
+
     def fits(self, order: Acquisition) -> bool:
         """Whether an order or a rental is meant, its state left aside."""
         return (
@@ -89,6 +93,17 @@ class EventFilter:
     def by_state_alone(self) -> bool:
         """Whether the indexes answer it without a look at any record."""
         return not any((self.caller, self.host, self.type, self.error, self.since, self.until))
+
+    @property
+    def index(self) -> str | None:
+        """The index of its state: webhooks that are owed, or were given up in one way. Other states have none."""
+        if self.status in (EventStatus.EXHAUSTED, EventStatus.GONE):
+            return keys.events_in(self.status)
+        return keys.due(Lane.DELIVER) if self.status is EventStatus.PENDING else None
+
+    def means(self, event: Event) -> bool:
+        """Whether a webhook is meant."""
+        return self.status in (None, event.status) and self.fits(event)
 
     def fits(self, event: Event) -> bool:
         """Whether a webhook is meant, its state left aside."""
@@ -237,7 +252,7 @@ class Queries:
 
     def _page(self, kind: _Kind[K], wanted: OrderFilter, now: float, limit: int, cursor: str | None) -> Page[K]:
         walk, opened = _Walk(cursor), _Opened(kind.load)
-        found = walk.page(self._ids(kind, wanted, walk), opened, lambda one: _meant(wanted, one), limit)
+        found = walk.page(self._ids(kind, wanted, walk), opened, wanted.means, limit)
         if wanted.by_state_alone:
             counts, counted = self._states(kind, now, wanted.since, wanted.until), None
         else:
@@ -309,24 +324,22 @@ class Queries:
     def events(self, wanted: EventFilter, now: float, *, limit: int = 50, cursor: str | None = None) -> Page[Event]:
         """A page of the webhooks that a filter means."""
         walk, opened = _Walk(cursor), _Opened(self._load_events)
-        found = walk.page(self._event_ids(wanted, walk), opened, lambda event: _meant(wanted, event), limit)
+        found = walk.page(self._event_ids(wanted, walk), opened, wanted.means, limit)
         if wanted.by_state_alone:
             counts, counted = self.event_states(now), None
         else:
             counts, counted = self._event_counts(wanted, opened)
         return Page(found, walk.cursor, counts, walk.capped, counted, opened.skipped)
 
-    def matching(self, wanted: EventFilter, most: int, cursor: str | None = None) -> list[str]:
-        """The ids of the webhooks that a filter means, of so many from a page's cursor on, or of the newest."""
-        walk = _Walk(cursor)
-        ids = walk.rest(self._event_ids(wanted, walk))
-        return [one.id for one in self._walked(ids, _Opened(self._load_events), most) if _meant(wanted, one)]
-
-    def count_matching(self, wanted: EventFilter, now: float, most: int, cursor: str | None = None) -> int:
-        """How many those are; for a state alone the indexes say it."""
-        if cursor is None and wanted.by_state_alone and wanted.status in (known := self.event_states(now)):
-            return min(known[wanted.status], most)
-        return len(self.matching(wanted, most, cursor))
+    def count_matching(self, wanted: EventFilter, now: float) -> int | None:
+        """How many webhooks in a state a filter means; None if one question cannot look at all of them."""
+        known = self.event_states(now)[str(wanted.status)]
+        if wanted.by_state_alone:
+            return known
+        if known > MOST:
+            return None
+        ids = self._event_ids(wanted, _Walk(None))
+        return sum(wanted.means(event) for event in self._walked(ids, _Opened(self._load_events)))
 
     def failing(self, now: float, caller: str | None = None) -> list[Failing]:
         """Which endpoints fail, the worst first: by what is owed and was tried, and what was given up in a day."""
@@ -352,10 +365,8 @@ class Queries:
         return int(at) / 1000 if at else None
 
     def _event_ids(self, wanted: EventFilter, walk: _Walk) -> Iterator[tuple[float, str]]:
-        if wanted.status is EventStatus.PENDING:
-            return self._newest([keys.due(Lane.DELIVER)], None, walk.below(None))
-        if wanted.status in (EventStatus.EXHAUSTED, EventStatus.GONE):
-            return self._newest([keys.events_in(wanted.status)], None, walk.below(None))
+        if wanted.index:
+            return self._newest([wanted.index], None, walk.below(None))
         if wanted.caller:
             return self._newest([keys.caller(wanted.caller, "events")], None, walk.below(None))
         return self._events_of_orders(wanted, walk)
@@ -380,7 +391,7 @@ class Queries:
         for status in EventStatus:
             one = replace(wanted, status=status)
             walked = list(self._walked(self._event_ids(one, _Walk(None)), opened, MOST // 4))
-            counts[status.value] = sum(_meant(one, event) for event in walked)
+            counts[status.value] = sum(one.means(event) for event in walked)
             most = max(most, len(walked))
         return counts, None if most < MOST // 4 else MOST // 4
 
@@ -549,10 +560,6 @@ def day_of(day: int) -> str:
 
 def _number(order: Acquisition) -> str:
     return (order.purchase.number if order.purchase else None) or ""
-
-
-def _meant(wanted: Any, one: Any) -> bool:
-    return wanted.status in (None, one.status) and bool(wanted.fits(one))
 
 
 def _note(groups: dict[tuple[str, str], Failing], event: Event) -> None:
