@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from tests.bench.record import Load, Record, Rhythm
 from worker.services import POLLS_IN_FLIGHT
 
-POLLS_OFF, CPU_OFF = 0.15, 0.25
+POLLS_OFF, CPU_OFF = 0.15, 0.3
 """The stated error: by so much, as a share of the measured figure, polls per second and CPU may be off."""
 BUSY = 0.7
 """The share of a core that a process may use for good: beyond it waiting times grow fast."""
