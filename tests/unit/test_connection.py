@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
+import uvloop
 from redis.exceptions import AuthenticationError, ConnectionError, ReadOnlyError, ResponseError, TimeoutError
 
 from tests.builders import NOW, order
@@ -13,6 +15,7 @@ from worker.caller import Caps
 from worker.errors import StoreUnavailable
 from worker.schedule import Lane, Wake
 from worker.store import Written, broker_options, connect, connect_async
+from worker.store.asynchronous import _reached
 
 pytestmark = pytest.mark.anyio
 SECRET = "pass-w0rd"
@@ -135,6 +138,37 @@ async def test_store_that_does_not_answer_is_said_without_its_address(world: Wor
         await write(world, 0)
     assert SECRET not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_a_write_to_a_connection_that_has_just_closed_is_an_outage():
+    """uvloop raises RuntimeError there, and redis-py hands it on."""
+
+    async def written() -> None:
+        server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
+        _, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
+        writer.transport.abort()
+        await asyncio.sleep(0)
+        try:
+            await _reached(command(writer))
+        finally:
+            server.close()
+
+    async def command(writer: asyncio.StreamWriter) -> None:
+        writer.writelines([b"PING"])
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, pytest.raises(StoreUnavailable):
+        runner.run(written())
+
+
+@pytest.mark.parametrize("error", [RuntimeError("closed"), TypeError("closed"), AttributeError("closed")])
+async def test_error_of_our_own_code_is_no_outage(error: Exception):
+    """It keeps its class, and its traceback tells where it is."""
+
+    async def mistaken() -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        await _reached(mistaken())
 
 
 async def test_mistake_of_ours_is_no_outage(world: World):

@@ -26,7 +26,7 @@ from worker.reading import Reading
 from worker.rental import ENDED, Rental
 from worker.schedule import ORDER_LANES, REFUSALS_KEPT, Lane, Wake, hold_after
 from worker.store import codec, figures, keys
-from worker.store.answers import meaning
+from worker.store.answers import LEAKED, meaning
 from worker.store.codec import Written, ms
 from worker.store.jobs import Job, JobQueue
 from worker.store.scripts import source_of_work
@@ -591,7 +591,7 @@ class AsyncStore:
 async def _reached(call: Awaitable[T]) -> T:
     try:
         return await call
-    except (RedisError, OSError) as error:
+    except (RedisError, OSError, *LEAKED) as error:
         known = meaning(error)
         if known is None:
             raise
