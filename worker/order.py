@@ -425,6 +425,11 @@ class Order(Acquisition):
         """Begin to give the number back."""
         return self._move("begin_cancel", ending=ending)
 
+    @property
+    def standing(self) -> tuple[object, ...]:
+        """A step that counts a cancel or a finish has to find those of others unchanged, too."""
+        return self.status, self.attempts, self.settlement, self.cancels, self.finishes
+
     def try_cancel(self, now: float) -> Order:
         """Count a cancel before it is sent."""
         return self._move("try_cancel", cancels=self.cancels + 1, cancel_sent_at=now)

@@ -16,7 +16,7 @@ from worker.lifecycle.steps import Nothing, Snooze
 from worker.order import Acquisition, Order, Settlement, Status
 from worker.pause import Pause
 from worker.provider.replies import Code, Declined, Quote, Word
-from worker.schedule import Lane
+from worker.schedule import Lane, Wake
 from worker.store import Written
 
 pytestmark = pytest.mark.anyio
@@ -125,6 +125,36 @@ async def test_a_step_that_the_store_held_up_leaves_the_look_to_the_next_claim(w
     looks = world.provider.count("status")
     assert isinstance(await world.lifecycle.settle("ord_1"), Nothing)
     assert world.provider.count("status") == looks
+
+
+async def test_a_step_that_stood_still_sends_no_cancel_after_that_of_another(world: World):
+    """The other's cancel set the next look; this one would set it to a moment that is past, and break the pace."""
+    world.accept(order())
+    await world.work(Lane.BUY)
+    world.clock.advance(rules().earliest_cancel)
+    store = world.engine_store()
+    next_look: list[float | None] = []
+
+    async def another_step_cancels() -> None:
+        world.clock.advance(20)
+        looking, now = world.see(), world.clock()
+        counted = looking.try_cancel(now)
+        assert await store.save(looking, counted, wake=Wake(Lane.SETTLE, now + 25)) is Written.SAVED
+        next_look.append(world.due(Lane.SETTLE))
+
+    real, saves = world.store.save, list[Acquisition]()
+
+    async def save(before: Acquisition, after: Acquisition, **kwargs: Any) -> Written:
+        if isinstance(after, Order) and after.cancels and not saves:
+            saves.append(after)
+            await another_step_cancels()
+        return await real(before, after, **kwargs)
+
+    world.store.save = save  # type: ignore[method-assign]
+    assert isinstance(await world.lifecycle.settle("ord_1"), Nothing)
+    assert world.provider.count("cancel") == 0
+    assert world.see().cancels == 1
+    assert world.due(Lane.SETTLE) == next_look[0]
 
 
 async def test_a_number_belongs_to_its_order_even_when_the_store_forgot_the_intent(world: World):

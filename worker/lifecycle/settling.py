@@ -71,7 +71,7 @@ class Settling(Steps):
             give_up = unless_moved(order, lambda o: o.settle(Settlement.UNCONFIRMED))
             return await self.writer.write(order, give_up, wake=None, journal=line(Entry.UNCONFIRMED))
         again = Wake(Lane.SETTLE, self.now() + self.rules.poll_interval)
-        counted = await self.writer.write(order, lambda o: o.try_finish(), wake=again)
+        counted = await self.writer.write(order, unless_moved(order, lambda o: o.try_finish()), wake=again)
         if not isinstance(counted, Saved):
             return counted
         reply = await self.answered(order, "finishes", self.provider.finish(order.product, bought.activation))
@@ -111,11 +111,11 @@ class Settling(Steps):
         return await self._cancel(order, bought, look, next_look)
 
     async def _cancel(self, order: Order, bought: Purchase, look: StatusReply, next_look: float) -> Outcome:
-        """Send one cancel, counted before it goes out."""
+        """Send one cancel, counted before it goes out; not the one that another step has counted meanwhile."""
         now = self.now()
         counted = await self.writer.write(
             order,
-            lambda o: o.try_cancel(now),
+            unless_moved(order, lambda o: o.try_cancel(now)),
             wake=Wake(Lane.SETTLE, max(next_look, min(now + self.rules.cancel_retry, bought.expires_at))),
             journal=line(Entry.CANCEL),
         )
