@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from flask import Response, request
@@ -24,6 +24,7 @@ REFRESH_WAIT = 5.0
 """Seconds to wait for a reading that was asked for."""
 
 
+@cache
 def routes() -> APIBlueprint:
     """The routes of the account."""
     api = APIBlueprint("account", __name__, url_prefix="/v1", abp_tags=[openapi.ACCOUNT], abp_security=openapi.BEARER)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from flask import Response, request
@@ -38,6 +38,7 @@ GONE = (
 )
 
 
+@cache
 def routes() -> APIBlueprint:
     """The routes under /v1/events."""
     api = APIBlueprint("events", __name__, url_prefix="/v1", abp_tags=[openapi.EVENTS], abp_security=openapi.BEARER)

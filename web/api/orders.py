@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from decimal import Decimal
-from functools import partial
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Any
 
@@ -48,6 +48,7 @@ CLOSED_RETRY = 60
 """Seconds after which to ask again while buying is closed."""
 
 
+@cache
 def routes() -> APIBlueprint:
     """The routes under /v1/orders."""
     api = APIBlueprint("orders", __name__, url_prefix="/v1", abp_tags=[openapi.ORDERS], abp_security=openapi.BEARER)

@@ -6,6 +6,7 @@ import json
 import secrets
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import cache
 from types import MappingProxyType
 
 from flask import Response
@@ -30,6 +31,7 @@ from worker.store import Created, Idempotency, Written
 REPLAYED = {"Idempotency-Replayed": "true"}
 
 
+@cache
 def routes() -> APIBlueprint:
     """The routes under /v1/rentals, and the catalogue of rentals."""
     api = APIBlueprint("rentals", __name__, url_prefix="/v1", abp_tags=[openapi.RENTALS], abp_security=openapi.BEARER)
