@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from tests.chaos.callers import Callers, Placed
 from tests.chaos.fates import GIVEN_BACK, PAID, Fate, drawn_seed
@@ -25,7 +26,7 @@ from tests.chaos.verdict import PRICES, listed, until_at_rest
 from tests.e2e.invariants import check_leaks, codes_shown, gaps
 from tests.e2e.provider import buy
 from tests.e2e.receiver import Delivery
-from tests.e2e.stack import Stack, running_stack
+from tests.e2e.stack import Stack, running_stack, wait_for
 from web.sandbox import Order, Seen, State
 
 ORDERS, PLACING, CUTS = 150, 45.0, 6
@@ -47,18 +48,36 @@ class PowerCuts:
     """Takes the store's last writes away, and notes which spans (monotonic seconds) are gone."""
 
     store: StoreVictim
+    client: redis.Redis
     file: Path
     spans: list[tuple[float, float]] = field(default_factory=list)
 
     def cut(self) -> None:
         """Let the store go on for a while, then kill it and start it as it was before."""
-        kept, begun = self.file.stat().st_size, time.monotonic()
+        begun, kept = time.monotonic(), self._written()
         time.sleep(LOST)
         self.store.kill()
         self.spans.append((begun, time.monotonic()))
         with self.file.open("r+b") as file:
             file.truncate(kept)
         self.store.start()
+
+    def _written(self) -> int:
+        """The length of the file with all that was written before this call.
+
+        While the disk is busy the store puts writing off for up to two seconds, so the file may lack more than what the
+        next second brings.
+        """
+        mark, begun = f"power cut {len(self.spans)}".encode(), self.file.stat().st_size
+        self.client.set("power cut", mark)
+
+        def end_of_mark() -> int:
+            with self.file.open("rb") as file:
+                file.seek(begun)
+                return begun + end if (end := file.read().rfind(mark)) >= 0 else 0
+
+        wait_for(lambda: end_of_mark() > 0, what="the store's file to hold what was written before")
+        return end_of_mark() + len(mark) + len(b"\r\n")
 
     def struck(self, asked: Sequence[Seen]) -> list[Seen]:
         """The purchases that were under way in a lost span."""
@@ -75,7 +94,7 @@ def test_a_lost_second_costs_its_own_purchases_at_most(tmp_path: Path, capsys: p
         fates = [chance.choice(deck) for _ in range(ORDERS)]
         callers = Callers(stack, fates, span=PLACING, short_life=PLACING, chance=chance)
         (written,) = (tmp_path / "store" / "store").rglob("*.incr.aof")
-        power = PowerCuts(StoreVictim(stack.store), written)
+        power = PowerCuts(StoreVictim(stack.store), redis.Redis.from_url(stack.store.url), written)
         callers.start()
         for _ in range(CUTS):
             time.sleep(PLACING / CUTS - LOST)
