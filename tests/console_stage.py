@@ -26,6 +26,7 @@ from worker.order import Acquisition, Ending, ErrorCode, EventType, Order, Settl
 from worker.rental import Rental
 from worker.schedule import Lane, Wake
 from worker.store import AsyncStore, ServerClock, Vault, Written
+from worker.store.queries import EventFilter
 
 CODE, NUMBER = "847293", "+923001234567"
 HOSTILE = (
@@ -249,6 +250,10 @@ def furnished(console: Console) -> Console:
         await store.describe("host-a:17:abcd", {"version": "0.1.0", "delivers": "1", "running:poll": "3"})
 
     console.engine(read)
+    given_up_all = EventFilter(status=EventStatus.EXHAUSTED)
+    console.store.jobs.start("alice", HOSTILE[0][:60], given_up_all, 0, console.clock())
+    console.work_jobs()  # counted, it waits until the number is accepted; the next one is still being counted
+    console.store.jobs.start("bob", "status exhausted", given_up_all, 0, console.clock())
     return console
 
 
