@@ -45,7 +45,7 @@ up: setup ## run all processes on this machine, until Ctrl-C
 	@$(BIN)/ringback up
 
 unit: setup ## run only the unit tests, about a minute
-	$(BIN)/python -m pytest -q -p no:schemathesis $(PARALLEL) tests/unit
+	$(BIN)/python -m pytest -q -p no:schemathesis --hypothesis-profile quick $(PARALLEL) tests/unit
 
 test: setup ## run unit, contract, integration and end-to-end tests; fails below the coverage floor
 	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term -m "not chaos and not bench"

@@ -36,9 +36,11 @@ async def resolve(name: str) -> list[str]:
 
 
 class Api:
-    """One web application with its store; `clock` moves when somebody waits."""
+    """One web application with its store, by default without the console; `clock` moves when somebody waits."""
 
-    def __init__(self, clock: ManualClock, *, limits: RateLimits | None = None, **environ: str) -> None:
+    def __init__(
+        self, clock: ManualClock, *, limits: RateLimits | None = None, console: bool = False, **environ: str
+    ) -> None:
         self.clock = clock
         self.server = fakeredis.FakeServer()
         self.raw = fakeredis.FakeRedis(server=self.server)
@@ -47,7 +49,8 @@ class Api:
         self.slept: list[float] = []
         self.on_sleep: Any = None
         self.guard = Guard(resolve=resolve)
-        settings = load("web", {"RINGBACK_REDIS_URL": "redis://nowhere.example", **environ})
+        known = {"RINGBACK_REDIS_URL": "redis://nowhere.example", "RINGBACK_CONSOLE": str(console), **environ}
+        settings = load("web", known)
         self.app = create_app(
             settings,
             store=self.store,

@@ -13,6 +13,7 @@ from hypothesis import settings
 pytest.register_assert_rewrite("tests.store_conformance")
 
 settings.register_profile("ringback", deadline=None)  # no test looks at the time
+settings.register_profile("quick", deadline=None, max_examples=20)  # for `make unit`; `make test` tries more
 settings.load_profile("ringback")
 
 

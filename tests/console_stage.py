@@ -10,6 +10,8 @@ from decimal import Decimal
 from typing import Any
 
 import fakeredis
+from jinja2 import BytecodeCache
+from jinja2.bccache import Bucket
 from werkzeug.test import Client, TestResponse
 
 from tests.api_stage import Api
@@ -39,12 +41,32 @@ HOSTILE = (
 """Markup, right-to-left marks, a word of 10 kB, an attribute's end, a template."""
 
 
+class Compiled(BytecodeCache):
+    """Templates that were compiled once: each application would compile them anew."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Called by Jinja before it compiles a template."""
+        if bucket.key in self._held:
+            bucket.bytecode_from_string(self._held[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Called by Jinja with what it has compiled."""
+        self._held[bucket.key] = bucket.bytecode_to_string()
+
+
+COMPILED = Compiled()
+
+
 class Console:
     """One web with its console. `at` moves with the clock that it was given."""
 
     def __init__(self, clock: ManualClock, **environ: Any) -> None:
         self.clock = clock
-        self.api = Api(clock, **environ)
+        self.api = Api(clock, console=True, **environ)
+        self.api.app.jinja_env.bytecode_cache = COMPILED
         self.store = self.api.store
         self.operators = Operators(self.store)
         self.caller = self.api.shop.id

@@ -22,7 +22,7 @@ WRONG = "rbk_" + "x" * 43
 
 @pytest.fixture
 def api(clock):
-    return Api(clock)
+    return Api(clock, console=True)
 
 
 @pytest.fixture
