@@ -12,8 +12,8 @@ import pytest
 
 from tests.console_stage import CODE, HOSTILE, NUMBER, Console, Visitor, furnished, pages
 from tests.fakes import ManualClock
-from web.console import access
-from web.console.charts import rented
+from web.console import access, charts
+from web.console.charts import WIDTH, rented
 from worker.event import EventStatus
 from worker.metrics import Counters
 from worker.operator import Role
@@ -522,6 +522,16 @@ def test_a_webhook_that_changed_since_it_was_counted_is_skipped(console: Console
     assert console.work_jobs() == 1
     job = console.store.jobs.newest()[0]
     assert (job.state, job.done, job.skipped) == ("done", 1, 1)
+
+
+def test_a_single_reading_draws_a_line_from_then_until_now():
+    """A balance stays what it was read as; without any reading there is nothing to draw."""
+    drawn = charts.line({90: 412.5}, 0, 120)
+    assert drawn is not None
+    (start, _), (end, _) = (point.split(",") for point in drawn.points.split())
+    assert (float(start), float(end)) == (0.75 * WIDTH, WIDTH)
+    assert drawn.rows == [(5400.0, 412.5)]
+    assert charts.line({130: 1.0}, 0, 120) is None
 
 
 def test_redelivery_of_many_can_be_stopped(console: Console, operator: Visitor):

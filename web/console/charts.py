@@ -66,14 +66,15 @@ class Line:
 
 
 def line(readings: Mapping[int, float], first: int, last: int) -> Line | None:
-    """A line from minute `first` to `last`; None where there is nothing to draw."""
+    """A line from minute `first` to `last`, until which the last reading counts; None if there is nothing to draw."""
     held = sorted((minute, value) for minute, value in readings.items() if first <= minute <= last)
     if not held:
         return None
     low, high = min(value for _, value in held), max(value for _, value in held)
     reach = (high - low) or 1.0
     across, inside = WIDTH / max(1, last - first), HEIGHT - 16
-    points = [f"{across * (at - first):.1f},{HEIGHT - 8 - inside * (value - low) / reach:.1f}" for at, value in held]
+    drawn = [*held, (last, held[-1][1])]
+    points = [f"{across * (at - first):.1f},{HEIGHT - 8 - inside * (value - low) / reach:.1f}" for at, value in drawn]
     changes = [row for place, row in enumerate(held) if place in (0, len(held) - 1) or row[1] != held[place - 1][1]]
     return Line(" ".join(points), [(minute * 60.0, value) for minute, value in changes], low, high)
 
