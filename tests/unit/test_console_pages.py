@@ -534,6 +534,18 @@ def test_a_single_reading_draws_a_line_from_then_until_now():
     assert charts.line({130: 1.0}, 0, 120) is None
 
 
+def test_a_bulk_redelivery_of_an_older_version_hides_no_other(console: Console, operator: Visitor):
+    """It had a list and no filter: workers leave it alone, and the page lists those that it knows."""
+    console.api.raw.hset("rb:job:job_old", mapping={"by": "bob", "what": "all", "at": 1, "state": "running"})
+    console.api.raw.zadd("rb:jobs", {"job_old": 1e15})
+    console.api.raw.sadd("rb:jobs:open", "job_old")
+    operator.post("/console/webhooks/redeliver", status="exhausted")
+    assert "job_old" not in operator.page("/console/webhooks")
+    assert console.work_jobs() == 0
+    assert [job.state for job in console.store.jobs.newest()] == ["done"]
+    assert not console.api.raw.smembers("rb:jobs:open")
+
+
 def test_redelivery_of_many_can_be_stopped(console: Console, operator: Visitor):
     """What is stopped is not worked off."""
     console.attempt(console.events(console.waiting())[0], 500, final=True)

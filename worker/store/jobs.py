@@ -198,9 +198,10 @@ class JobQueue:
 
 
 def _job(job_id: str, stored: Mapping[bytes, bytes]) -> Job | None:
-    if not stored:
-        return None
+    """A job from its hash; None for one that is gone, or was written before jobs had filters."""
     said = {name.decode(): value.decode() for name, value in stored.items()}
+    if "wanted" not in said:
+        return None
     wanted = json.loads(said["wanted"])
     number = {name: int(said.get(name, 0)) for name in ("said", "cursor", "looked_at", "total", "done", "skipped")}
     return Job(
