@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -17,8 +18,14 @@ settings.register_profile("quick", deadline=None, max_examples=20)  # for `make 
 settings.load_profile("ringback")
 
 
-def pytest_collection_finish() -> None:
-    """What is there once all tests are known stays to the end: no collection of garbage looks through it again."""
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Every test has an id of its own: of several with one id, pytest-xdist would run the first alone.
+
+    What is there once all tests are known stays to the end: no collection of garbage looks through it again.
+    """
+    twice = [name for name, count in Counter(item.nodeid for item in session.items).items() if count > 1]
+    if twice:
+        raise pytest.UsageError(f"several tests are called {', '.join(twice)}")
     gc.collect()
     gc.freeze()
 

@@ -168,12 +168,12 @@ def test_webhooks_that_hang_at_one_path_delay_no_other_path_of_the_host(shared: 
     receiver = PartlyHanging()
     receiver.start()
     try:
-        hostile, refused = Caller(shared, "hostile", receiver.url + "/hang"), shared.new_server()
-        shared.provider.stage(refused, FREE)
-        hostile.post_many(refused, [None] * HANGING)
-        wait_for(lambda: receiver.hanging >= 8, what="hanging attempts")
+        hostile, empty = Caller(shared, "hostile", receiver.url + "/hang"), shared.new_server()
+        shared.provider.stage(empty, SOLD_OUT)
+        hostile.post_many(empty, [None] * HANGING)
+        wait_for(lambda: receiver.hanging >= 8, 120, "hanging attempts")
         neighbour = Caller(shared, "neighbour", receiver.url + "/well")
-        neighbour.post(refused)
+        neighbour.post(empty)
         wait_for(lambda: receiver.deliveries("/well"), 120, "the neighbour's webhook")
         assert hostile.attempts() == [], "it came only after an attempt of the other caller had ended"
         assert receiver.hanging <= 8, "an endpoint has eight attempts at a time"
