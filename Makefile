@@ -44,7 +44,7 @@ demo: setup ## play one order from POST to verified webhook, against the sandbox
 up: setup ## run all processes on this machine, until Ctrl-C
 	@$(BIN)/ringback up
 
-unit: setup ## run only the unit tests, about a minute
+unit: setup ## run only the unit tests, under a minute
 	$(BIN)/python -m pytest -q -p no:schemathesis --hypothesis-profile quick $(PARALLEL) tests/unit
 
 test: setup ## run unit, contract, integration and end-to-end tests; fails below the coverage floor
