@@ -71,13 +71,13 @@ class PowerCuts:
         mark, begun = f"power cut {len(self.spans)}".encode(), self.file.stat().st_size
         self.client.set("power cut", mark)
 
-        def end_of_mark() -> int:
+        def end_of_mark() -> int | None:
             with self.file.open("rb") as file:
                 file.seek(begun)
-                return begun + end if (end := file.read().rfind(mark)) >= 0 else 0
+                place = file.read().rfind(mark)
+            return begun + place + len(mark) + len(b"\r\n") if place >= 0 else None
 
-        wait_for(lambda: end_of_mark() > 0, what="the store's file to hold what was written before")
-        return end_of_mark() + len(mark) + len(b"\r\n")
+        return wait_for(end_of_mark, what="the store's file holding what was written before")
 
     def struck(self, asked: Sequence[Seen]) -> list[Seen]:
         """The purchases that were under way in a lost span."""

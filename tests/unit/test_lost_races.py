@@ -132,7 +132,8 @@ async def test_a_step_that_stood_still_sends_no_cancel_after_that_of_another(wor
     world.accept(order())
     await world.work(Lane.BUY)
     world.clock.advance(rules().earliest_cancel)
-    store = world.engine_store()
+    store, waiting = world.engine_store(), world.see()
+    assert await store.save(waiting, waiting.ask_cancel(world.clock()), wake=Wake(Lane.SETTLE)) is Written.SAVED
     next_look: list[float | None] = []
 
     async def another_step_cancels() -> None:
@@ -142,15 +143,7 @@ async def test_a_step_that_stood_still_sends_no_cancel_after_that_of_another(wor
         assert await store.save(looking, counted, wake=Wake(Lane.SETTLE, now + 25)) is Written.SAVED
         next_look.append(world.due(Lane.SETTLE))
 
-    real, saves = world.store.save, list[Acquisition]()
-
-    async def save(before: Acquisition, after: Acquisition, **kwargs: Any) -> Written:
-        if isinstance(after, Order) and after.cancels and not saves:
-            saves.append(after)
-            await another_step_cancels()
-        return await real(before, after, **kwargs)
-
-    world.store.save = save  # type: ignore[method-assign]
+    while_saving(world, another_step_cancels, status=Status.CANCELLING, first_counts=False)
     assert isinstance(await world.lifecycle.settle("ord_1"), Nothing)
     assert world.provider.count("cancel") == 0
     assert world.see().cancels == 1

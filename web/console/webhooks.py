@@ -17,16 +17,13 @@ from worker.operator import Act
 from worker.order import EventType
 from worker.store.queries import answered, host_of
 
-SENT_AGAIN = (EventStatus.EXHAUSTED, EventStatus.GONE, EventStatus.PENDING)
-"""States in which many can be sent again at once."""
-
 
 def index() -> str:
     """Webhooks by filter, newest first, and the bulk redeliveries."""
     asked, store = request.args, parts().store
     wanted, now = filters.events(asked), parts().clock()
     page = store.queries.events(wanted, now, cursor=asked.get("cursor"))
-    in_bulk = wanted.status in SENT_AGAIN
+    in_bulk = wanted.index is not None
     return render(
         "webhooks.html", title="Webhooks", page=page, asked=asked, address=filters.address, answered=answered,
         host_of=host_of, callers=Callers(store).all(), types=[*EventType], statuses=list(EventStatus),
@@ -60,7 +57,7 @@ def redeliver(event_id: str) -> Response:
 def redeliver_many() -> Response:
     """Have workers send all that a filter means, in batches; more than the page said (`matching`) are counted first."""
     wanted, store = filters.events(request.form), parts().store
-    if wanted.status not in SENT_AGAIN:
+    if wanted.index is None:
         raise Turned(422, "choose webhooks that are pending or were given up")
     what, said = filters.in_words(request.form), request.form.get("matching", 0, type=int)
     access.audit(Act.REDELIVER_MANY, what, f"{said} webhooks" if said else "to be counted first")

@@ -123,7 +123,10 @@ class Jobs:
         """The jobs asked for last."""
         with reaching():
             ids = [one.decode() for one in self._redis.zrevrange(keys.JOBS, 0, limit - 1)]
-        return [job for job in map(self.load, ids) if job]
+            pipe = self._redis.pipeline(transaction=False)
+            for job_id in ids:
+                pipe.hgetall(keys.job(job_id))
+            return [job for job in map(_job, ids, pipe.execute()) if job]
 
 
 class JobQueue:
@@ -170,8 +173,11 @@ class JobQueue:
         state = JobState.COUNTING
         if not cursor:
             state = JobState.DONE if not held else JobState.RUNNING if held <= job.said else JobState.COUNTED
-        await self._redis.hset(name, mapping={"total": held + skipped, "state": state.value})
-        return await self._closed_if_idle(job.id)
+        pipe.hset(name, mapping={"total": held + skipped, "state": state.value})
+        if state in (JobState.COUNTED, JobState.DONE):
+            pipe.srem(keys.OPEN_JOBS, job.id)
+        pipe.hgetall(name)
+        return _job(job.id, (await pipe.execute())[-1])
 
     async def next(self, job: Job, most: int) -> list[str]:
         """The webhooks to send next, the oldest first."""
@@ -186,15 +192,8 @@ class JobQueue:
         pipe.hincrby(name, "done", len(sent)).hincrby(name, "skipped", len(skipped))
         pipe.exists(ids)
         if not (await pipe.execute())[-1]:
-            await self._redis.hset(name, "state", JobState.DONE.value)
-            await self._closed_if_idle(job.id)
-
-    async def _closed_if_idle(self, job_id: str) -> Job | None:
-        """Workers leave a job alone that has nothing for them to do."""
-        job = _job(job_id, await self._redis.hgetall(keys.job(job_id)))
-        if job is None or job.state not in (JobState.COUNTING, JobState.RUNNING):
-            await self._redis.srem(keys.OPEN_JOBS, job_id)
-        return job
+            pipe.hset(name, "state", JobState.DONE.value).srem(keys.OPEN_JOBS, job.id)
+            await pipe.execute()
 
 
 def _job(job_id: str, stored: Mapping[bytes, bytes]) -> Job | None:
